@@ -1,0 +1,41 @@
+# The same commands in the README, on a laptop and in continuous integration.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench samples clean
+
+run: $(VENV)/installed
+	$(BIN)/python -m streamlit run app.py
+
+test: $(VENV)/installed-dev
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.speed
+
+# Trains the sample models anew; needs Debian's package dataset-fashion-mnist.
+samples: $(VENV)/installed
+	$(BIN)/python -m sample_models.build
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
