@@ -1,0 +1,1 @@
+"""The sample models and images that ship with the explorer, and the scripts that made them."""
