@@ -1,0 +1,64 @@
+"""Carrying out a plan: the graph is cloned, its tensors shrink, and a new file is written."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from explorer.compress.calibration import Calibration, Ranges, find_ranges
+from explorer.compress.compensation import compensate, why_not_compensated
+from explorer.compress.estimate import changes_nothing
+from explorer.compress.plan import needed_opset
+from explorer.compress.prune import cut_channels, lay_masks
+from explorer.compress.store import store
+from explorer.errors import CompressionError
+from explorer.formats.onnx_file import encode
+from explorer.graph.opset import upgrade
+from explorer.model import Model
+from explorer.report import Plan
+
+
+def apply(
+    model: Model,
+    plan: Plan,
+    calibration: Calibration | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Model:
+    """The compressed model; the original stays as it is, and is returned where nothing changes.
+
+    With calibration samples the weights that stay are refitted (see `compensation`), unless the
+    recipe says no. `check` is called between layers and may raise to stop the work.
+
+    Raises:
+        CompressionError: the plan is for another model, rounds activations without calibration,
+            or needs an opset that the graph can't be raised to.
+    """
+    if plan.model_id != model.id:
+        raise CompressionError("The plan was made for another model; plan again for this one.")
+    if changes_nothing(model, plan):
+        return model
+    if plan.recipe.activation_bits == 8 and calibration is None:
+        raise CompressionError(
+            "8-bit activations need samples to find their ranges; give calibration data."
+        )
+    graph_model = model.graph_model.clone()
+    _forget_shapes(graph_model)
+    cut = cut_channels(model, plan, graph_model)
+    masked = lay_masks(model, plan, graph_model)
+    if calibration is not None and why_not_compensated(model, plan, calibration) is None:
+        compensate(model, plan, graph_model, calibration.samples, check)
+    graph_model = upgrade(graph_model, needed_opset(model, plan))
+    ranges: Ranges = {}
+    if plan.recipe.activation_bits == 8 and calibration is not None:
+        ranges = calibration.ranges
+        if cut or masked:  # the pruned network's activations are other ones
+            ranges = find_ranges(encode(graph_model, model.name), calibration.samples)
+    store(model, plan, graph_model, ranges)
+    return encode(graph_model, f"{model.name}-compressed")
+
+
+def _forget_shapes(graph_model: ir.Model) -> None:
+    """Drop what the graph says about intermediate tensors; it doesn't hold any more."""
+    for node in graph_model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None

@@ -1,0 +1,298 @@
+"""The profile that a plan will have, without making the file.
+
+Equal to `profile(apply(model, plan))`: exactly for parameters, MACs and peak memory, and to the
+byte up to protobuf's framing for the file.
+"""
+
+import json
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from explorer.compress.plan import needed_opset, units_alive
+from explorer.compress.quantizers import Grid, grid_for
+from explorer.compress.resize import new_constants
+from explorer.compress.storage import (
+    StoredForm,
+    TensorForm,
+    activation_form,
+    activation_points,
+    bias_form,
+    field_bytes,
+    name_mark,
+    stored_form,
+)
+from explorer.formats.onnx_file import bare_proto
+from explorer.graph.channels import find_channels
+from explorer.graph.memory import find_lifetimes, peak_bytes
+from explorer.graph.opset import upgrade
+from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
+from explorer.graph.weights import (
+    RECORD_KEY,
+    StoredWeight,
+    find_weights,
+    packed_bits,
+    read_record,
+    scale_values,
+)
+from explorer.measure.profile import count_macs, tensor_bytes
+from explorer.model import Layer, Model, Shape, per_model
+from explorer.report import LayerPlan, Plan, Profile
+
+
+def estimate(model: Model, plan: Plan) -> Profile:
+    """Profile of the model that `apply(model, plan)` would make, in milliseconds."""
+    dims = planned_dims(model, plan)
+    macs, uncounted = count_macs(model, dims)
+    forms = stored_forms(model, plan, dims)
+    biases = integer_biases(model, plan, dims, forms)
+    return Profile(
+        params=sum(element_count(dims[weight.name]) for weight in find_weights(model)),
+        nonzero_params=None,
+        macs=macs,
+        file_bytes=_file_bytes(model, plan, dims, {**forms, **biases}),
+        gzip_bytes=None,
+        packed_bytes=_packed_bytes(model, plan, dims, forms, biases),
+        peak_activation_bytes=_peak_bytes(model, plan, dims),
+        uncounted_ops=uncounted,
+    )
+
+
+def changes_nothing(model: Model, plan: Plan) -> bool:
+    """True where the plan leaves the file as it is."""
+    layers = {layer.name: layer for layer in model.layers}
+    untouched = all(
+        x.kept == x.channels and x.sparsity == 0 and x.storage == layers[x.name].dtype
+        for x in plan.layers
+    )
+    return untouched and (plan.recipe.activation_bits == 32 or not activation_points(model))
+
+
+def planned_dims(model: Model, plan: Plan) -> dict[str, Shape]:
+    """Shapes of all tensors once the plan's channels are gone."""
+    channels, alive = find_channels(model), units_alive(model, plan.groups)
+    dims = dict(infer_shapes(model).dims)
+    if alive.all():
+        return dims
+    places = [(name, axis, units) for (name, axis), units in channels.cuts.items()]
+    places += [(name, axis, units) for name, (axis, units) in channels.activations.items()]
+    for name, axis, units in places:
+        shape = dims.get(name)
+        if shape is None:
+            continue  # inference couldn't find it, here as in the compressed file
+        dims[name] = (*shape[:axis], int(np.count_nonzero(alive[units])), *shape[axis + 1 :])
+    return dims
+
+
+def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, StoredForm]:
+    """Storage of every layer's weight, by the weight's name."""
+    planned = {layer.name: layer for layer in plan.layers}
+    forms: dict[str, StoredForm] = {}
+    for layer in model.layers:
+        if layer.weight not in forms:
+            shape = dims[layer.weight]
+            grid = planned_grid(model, layer, shape, plan)
+            storage = planned[layer.name].storage
+            forms[layer.weight] = stored_form(
+                layer.weight, shape, storage, _dtype(model, layer.weight), grid, name_mark(model)
+            )
+    return forms
+
+
+def planned_grid(model: Model, layer: Layer, shape: Shape, plan: Plan) -> Grid:
+    """Where the scales of a layer lie; `shape` is the weight's after pruning.
+
+    A weight that two layers read along different axes has one scale for all.
+    """
+    users = [other for other in model.layers if other.weight == layer.weight]
+    if len({other.out_axis for other in users}) > 1:
+        return Grid(None)
+    return grid_for(layer, shape, plan.recipe.granularity, plan.recipe.group_size)
+
+
+def integer_biases(
+    model: Model, plan: Plan, dims: dict[str, Shape], forms: dict[str, StoredForm]
+) -> dict[str, StoredForm]:
+    """Biases that become int32, by name: those of layers that an integer kernel runs."""
+    if plan.recipe.activation_bits == 32:
+        return {}
+    points = set(activation_points(model))
+    biases: dict[str, StoredForm] = {}
+    for layer in model.layers:
+        form = forms[layer.weight]
+        rounded = form.zero_point is not None and data_of(model)[layer.name] in points
+        if layer.bias is None or not rounded:
+            continue
+        value = model.graph_model.graph.initializers[layer.bias]
+        shape = dims[layer.bias]
+        own = len(value.uses()) == 1 and not value.is_graph_output()
+        full = len(shape) == 1 and shape[0] == form.weight.dims[layer.out_axis]
+        if form.scale is not None and own and full:
+            biases[layer.bias] = bias_form(
+                layer.bias, shape, form.scale.dims, _dtype(model, layer.bias), name_mark(model)
+            )
+    return biases
+
+
+@per_model
+def data_of(model: Model) -> dict[str, str]:
+    """The tensor that enters each layer, by layer name."""
+    nodes = {str(node.name): node for node in model.graph_model.graph}
+    entering = {layer.name: nodes[layer.node].inputs[0] for layer in model.layers}
+    return {name: str(value.name) for name, value in entering.items() if value is not None}
+
+
+def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
+    """What the file says about itself: true widths and masks that its types don't show."""
+    planned = {layer.name: layer for layer in plan.layers}
+    of_layers = {layer.weight for layer in model.layers}
+    earlier = read_record(model.graph_model)
+    record = {name: entry for name, entry in earlier.items() if name not in of_layers}
+    for layer in model.layers:
+        choice, form = planned[layer.name], forms[layer.weight].weight
+        entry = {}
+        if choice.weight_bits != form.dtype.bitwidth:
+            entry["bits"] = choice.weight_bits
+        if choice.sparsity:
+            entry["zeros"] = round(choice.sparsity * element_count(form.dims))
+        if entry:
+            record.setdefault(layer.weight, entry)
+    return json.dumps(record, separators=(",", ":")) if record else ""
+
+
+def _dtype(model: Model, name: str) -> ir.DataType:
+    dtype = model.graph_model.graph.initializers[name].dtype
+    assert dtype is not None
+    return dtype
+
+
+def _base_bytes(model: Model, opset: int) -> int:
+    """Size of the normalised file without the shapes of intermediate tensors, at an opset."""
+    key = ("base_bytes", opset)
+    if key not in model._cache:
+        graph_model = upgrade(model.graph_model.clone(), opset)
+        graph_model.metadata_props.pop(RECORD_KEY, None)
+        initializers, size = graph_model.graph.initializers, 0
+        for name, value in list(initializers.items()):
+            if value.const_value is not None and value.const_value.size > SMALL_TENSOR:
+                dims = tuple(int(dim) for dim in value.const_value.shape.numpy())
+                size += TensorForm(name, value.const_value.dtype, dims).file_bytes
+                initializers.pop(name)  # counted, so that no weight is copied to be measured
+        model._cache[key] = size + int(bare_proto(graph_model).ByteSize())
+    return int(model._cache[key])
+
+
+def _file_bytes(
+    model: Model, plan: Plan, dims: dict[str, Shape], forms: dict[str, StoredForm]
+) -> int:
+    if changes_nothing(model, plan):
+        return len(model.data)
+    old_dims = infer_shapes(model).dims
+    size = _base_bytes(model, needed_opset(model, plan))
+    for name in model.graph_model.graph.initializers:
+        form = forms.get(name)
+        if form is None and dims[name] == old_dims[name]:
+            continue
+        dtype = _dtype(model, name)
+        new = form.weight if form is not None else TensorForm(name, dtype, dims[name])
+        size += new.file_bytes - TensorForm(name, dtype, old_dims[name]).file_bytes
+        if form is not None and form.node is not None:
+            size += form.extra_bytes + _renaming_bytes(model, name, form.node.output)
+    if plan.recipe.activation_bits == 8:
+        dtypes = infer_shapes(model).dtypes
+        for name in activation_points(model):
+            pair = activation_form(name, dtypes[name], name_mark(model))
+            size += pair.file_bytes + _renaming_bytes(model, name, pair.dequantize.output)
+    for constant in new_constants(model, plan, dims):
+        if not constant.in_place:
+            size += TensorForm(constant.name, ir.DataType.INT64, constant.integers.shape).file_bytes
+    record = record_of(model, plan, forms)
+    if record:
+        entry = onnx.StringStringEntryProto(key=RECORD_KEY, value=record)
+        size += field_bytes(int(entry.ByteSize()))
+    return size
+
+
+@per_model
+def _reader_counts(model: Model) -> dict[str, int]:
+    graph = model.graph_model.graph
+    values = [*graph.initializers.values(), *graph.inputs]
+    values += [value for node in graph for value in node.outputs]
+    return {str(value.name): len(value.uses()) for value in values}
+
+
+def _renaming_bytes(model: Model, old: str, new: str) -> int:
+    """What it costs that all readers of one tensor name another."""
+    return _reader_counts(model)[old] * (len(new.encode()) - len(old.encode()))
+
+
+def _packed_bytes(
+    model: Model,
+    plan: Plan,
+    dims: dict[str, Shape],
+    forms: dict[str, StoredForm],
+    biases: dict[str, StoredForm],
+) -> int:
+    owners: dict[str, LayerPlan] = {}
+    planned = {layer.name: layer for layer in plan.layers}
+    for layer in model.layers:
+        owners.setdefault(layer.weight, planned[layer.name])
+    bits = 0
+    for weight in find_weights(model):
+        size, choice = element_count(dims[weight.name]), owners.get(weight.name)
+        width = choice.weight_bits if choice is not None else weight.bits
+        if choice is not None and choice.sparsity:
+            zeros = round(choice.sparsity * size)
+        elif width < 16 or weight.name in biases:
+            zeros = 0
+        else:
+            zeros = size - _count_kept_nonzero(model, plan, weight, size)
+        bits += packed_bits(size, width, zeros)
+    scales = [
+        part
+        for form in (*forms.values(), *biases.values())
+        for part in (form.scale, form.zero_point)
+    ]
+    if plan.recipe.activation_bits == 8:
+        dtypes = infer_shapes(model).dtypes
+        pairs = [
+            activation_form(name, dtypes[name], name_mark(model))
+            for name in activation_points(model)
+        ]
+        scales += [part for pair in pairs for part in (pair.scale, pair.zero_point)]
+    there = [v.const_value for v in scale_values(model.graph_model.graph) if v.const_value]
+    scale_bytes = sum(part.data_bytes for part in scales if part is not None)
+    return (bits + 7) // 8 + scale_bytes + sum(tensor.nbytes for tensor in there)
+
+
+def _count_kept_nonzero(model: Model, plan: Plan, weight: StoredWeight, size: int) -> int:
+    """How many of the `size` weights that stay aren't zero; looked for only if there are zeros."""
+    key = ("nonzero", weight.name)
+    if key not in model._cache:
+        model._cache[key] = weight.count_nonzero()
+    if model._cache[key] == weight.size:
+        return size
+    alive = units_alive(model, plan.groups)
+    cuts = {axis: u for (name, axis), u in find_channels(model).cuts.items() if name == weight.name}
+    array = weight.tensor.numpy()
+    for axis, units in cuts.items():
+        array = np.compress(alive[units], array, axis=axis)
+    return int(np.count_nonzero(array))
+
+
+def _peak_bytes(model: Model, plan: Plan, dims: dict[str, Shape]) -> int:
+    lifetimes, shapes = find_lifetimes(model), infer_shapes(model)
+    first, last = list(lifetimes.first), list(lifetimes.last)
+    sizes = [tensor_bytes(shapes, name, dims.get(name)) for name in lifetimes.names]
+    if plan.recipe.activation_bits == 8:
+        position = {name: index for index, name in enumerate(lifetimes.names)}
+        inputs = {value.name for value in model.graph_model.graph.inputs}
+        for name in activation_points(model):
+            index = position[name]
+            if name in inputs:  # the caller's wide copy is there until it has been rounded
+                first.append(first[index])
+                last.append(first[index])
+                sizes.append(sizes[index])
+            sizes[index] = element_count(dims[name]) if name in dims else 0  # one byte each
+    return peak_bytes(np.array(first), np.array(last), np.array(sizes, dtype=np.int64))

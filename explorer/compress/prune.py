@@ -1,0 +1,97 @@
+"""Taking channels out of a graph, and laying masks over its weights."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from explorer.compress.criteria import weight_array
+from explorer.compress.estimate import planned_dims
+from explorer.compress.patterns import keep_mask
+from explorer.compress.plan import units_alive
+from explorer.compress.resize import NewConstant, new_constants
+from explorer.graph.channels import find_channels
+from explorer.model import Model
+from explorer.report import Plan
+
+Array = npt.NDArray[Any]
+
+
+def cut_channels(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
+    """Take the removed slices out of every tensor of a clone; True where there were any."""
+    channels, alive = find_channels(model), units_alive(model, plan.groups)
+    if alive.all():
+        return False
+    initializers = graph_model.graph.initializers
+    for (name, axis), units in channels.cuts.items():
+        if not alive[units].all():
+            kept = np.compress(alive[units], array_of(initializers[name]), axis=axis)
+            replace_array(initializers[name], kept)
+    nodes = {node.name: node for node in graph_model.graph}
+    for name, units in channels.regrouped.items():
+        nodes[name].attributes["group"] = ir.AttrInt64("group", int(alive[units].sum()))
+    for constant in new_constants(model, plan, planned_dims(model, plan)):
+        _write_constant(graph_model.graph, nodes[constant.node], constant)
+    return True
+
+
+def lay_masks(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
+    """Zero the weights of a clone that the plan's pattern removes; True where there were any."""
+    planned = {layer.name: layer for layer in plan.layers}
+    recipe, masked = plan.recipe, set()
+    for index, layer in enumerate(model.layers):
+        sparsity = planned[layer.name].sparsity
+        if not sparsity or layer.weight in masked:
+            continue
+        masked.add(layer.weight)
+        rng = np.random.default_rng([recipe.seed, index])
+        weight = weight_array(model, layer.weight)
+        keep = keep_mask(weight, layer, recipe.pattern, sparsity, recipe.criterion, rng)
+        replace_array(graph_model.graph.initializers[layer.weight], weight * keep)
+    return bool(masked)
+
+
+def array_of(value: ir.Value) -> Array:
+    """The content of an initialiser."""
+    assert value.const_value is not None
+    array: Array = value.const_value.numpy()
+    return array
+
+
+def tensor_of(array: Array, name: str, dtype: ir.DataType | None = None) -> "ir.Tensor[Any]":
+    """A tensor for the file; `dtype` where numpy's own type doesn't tell."""
+    return ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), dtype=dtype, name=name)
+
+
+def replace_array(value: ir.Value, array: Array, dtype: ir.DataType | None = None) -> None:
+    """Give an initialiser another content."""
+    tensor = tensor_of(array, str(value.name), dtype)
+    value.const_value, value.shape = tensor, tensor.shape
+    value.type = ir.TensorType(tensor.dtype)
+
+
+def add_initializer(
+    graph: ir.Graph, name: str, array: Array, dtype: ir.DataType | None = None
+) -> ir.Value:
+    """Add a constant tensor to a graph."""
+    tensor = tensor_of(array, name, dtype)
+    kind = ir.TensorType(tensor.dtype)
+    value = ir.Value(name=name, const_value=tensor, shape=tensor.shape, type=kind)
+    graph.register_initializer(value)
+    return value
+
+
+def _write_constant(graph: ir.Graph, node: ir.Node, new: NewConstant) -> None:
+    """Give a node its new sizes or places."""
+    if new.position is None:
+        node.attributes[new.argument] = ir.AttrInt64s(new.argument, new.integers.tolist())
+        return
+    node.attributes.pop("num_outputs", None)  # Split takes this or its sizes
+    value = node.inputs[new.position] if len(node.inputs) > new.position else None
+    if new.in_place and value is not None:
+        replace_array(value, new.integers)
+        return
+    if len(node.inputs) <= new.position:
+        node.resize_inputs(new.position + 1)
+    node.replace_input_with(new.position, add_initializer(graph, new.name, new.integers))

@@ -1,0 +1,46 @@
+"""The errors that a person is meant to read.
+
+ExplorerError
+├── ModelError           the file is not a model that the explorer can open
+├── DataError            the samples don't fit the model
+├── RecipeError          the recipe asks for something that doesn't exist
+├── CompressionError     the graph can't be compressed as the plan says
+├── MeasurementError     the runtime can't run the model
+├── OutputError          the result can't be written
+└── JobError             the process that does the work has failed
+
+Each message is one sentence that names what is wrong and what would be right. The shells (pages
+and command line) catch this tree and nothing else.
+"""
+
+
+class ExplorerError(Exception):
+    """Root of every user-facing error."""
+
+
+class ModelError(ExplorerError):
+    """The bytes are not a model that the explorer can open."""
+
+
+class DataError(ExplorerError):
+    """The samples or labels don't fit the model."""
+
+
+class RecipeError(ExplorerError):
+    """The recipe names a layer, a value or a combination that doesn't exist."""
+
+
+class CompressionError(ExplorerError):
+    """The graph can't be compressed as the plan says."""
+
+
+class MeasurementError(ExplorerError):
+    """The runtime can't run the model."""
+
+
+class OutputError(ExplorerError):
+    """The result can't be written."""
+
+
+class JobError(ExplorerError):
+    """The process that does the work has failed."""

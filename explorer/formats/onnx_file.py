@@ -1,0 +1,184 @@
+"""ONNX files: the checks at the door, and the one normal form that the rest works on."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnx_ir.passes import common as passes
+
+from explorer.errors import ModelError
+from explorer.model import Model
+
+OPSETS = range(7, 27)
+PROTOBUF_LIMIT_BYTES = 2**31 - 1
+IR_VERSION_WITHOUT_INPUT_WEIGHTS = 4  # from here on weights need not be graph inputs
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+EXPORT_HINT = "export the network with torch.onnx.export(module, inputs, 'model.onnx')"
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
+
+
+def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Model:
+    """Read an ONNX model from a path or from its bytes.
+
+    Weights in a side file are taken in when `source` is a path.
+
+    Raises:
+        ModelError: the file is missing, damaged, not ONNX, of an unknown opset, fails the ONNX
+            checker, or has weights that aren't numbers.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        data, folder, title = bytes(source), None, name or "model"
+    else:
+        path = Path(source)
+        data, folder, title = _read(path), path.parent, name or path.stem
+    proto = _decode(data, title)
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    if _has_side_file(proto):
+        data = _take_in_side_file(proto, folder, title)
+    try:
+        _check(proto, data, title)
+        graph_model = _normalise(proto)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{title} is damaged: a name in it is no text.") from error
+    _check_weights(graph_model, title)
+    model = Model(title, data)
+    model.__dict__["graph_model"] = graph_model  # what the cached property would read again
+    return model
+
+
+def parse(data: bytes) -> ir.Model:
+    """The normal form of a file that `load` or `encode` has let through.
+
+    Functions are inlined, constants are initialisers, initialisers aren't inputs, and every node
+    has a name of its own.
+    """
+    return _normalise(onnx.load_model_from_string(data))
+
+
+def encode(graph_model: ir.Model, name: str) -> Model:
+    """Write a graph into a new model.
+
+    Raises:
+        ModelError: the file would pass protobuf's limit of 2 GiB.
+    """
+    proto = bare_proto(graph_model)
+    if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
+        raise ModelError(f"{name} would be larger than 2 GiB, which one ONNX file can't hold.")
+    return Model(name, proto.SerializeToString())
+
+
+def bare_proto(graph_model: ir.Model) -> onnx.ModelProto:
+    """The graph as protobuf, without what can be inferred about intermediate tensors."""
+    proto: onnx.ModelProto = ir.to_proto(graph_model)
+    del proto.graph.value_info[:]
+    return proto
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no file {path}.") from error
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "the system refused").lower()
+        raise ModelError(f"{path} can't be read: {reason}.") from error
+
+
+def _decode(data: bytes, title: str) -> onnx.ModelProto:
+    if not data:
+        raise ModelError(f"{title} is empty; choose an ONNX file.")
+    if data[:2] == b"PK" or data[:1] == b"\x80":
+        raise ModelError(f"{title} is a PyTorch file or an archive, not ONNX; {EXPORT_HINT}.")
+    try:
+        proto = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise ModelError(f"{title} is not an ONNX model, or it is cut short or damaged.") from error
+    if not proto.graph.node or not proto.opset_import:
+        raise ModelError(f"{title} is not an ONNX model: it holds no operators.")
+    return proto
+
+
+def _has_side_file(proto: onnx.ModelProto) -> bool:
+    external = onnx.TensorProto.EXTERNAL
+    return any(tensor.data_location == external for tensor in proto.graph.initializer)
+
+
+def _take_in_side_file(proto: onnx.ModelProto, folder: Path | None, title: str) -> bytes:
+    hint = "save it as one file with onnx.save(model, path, save_as_external_data=False)"
+    if folder is None:
+        raise ModelError(f"{title} keeps its weights in a second file; {hint}.")
+    try:
+        onnx.load_external_data_for_model(proto, str(folder))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            f"The second file with the weights of {title} can't be read; {hint}."
+        ) from error
+    if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
+        raise ModelError(f"{title} is larger than 2 GiB, which the explorer can't hold.")
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    opset = versions.get("", versions.get("ai.onnx"))
+    if opset is not None and opset not in OPSETS:
+        raise ModelError(
+            f"{title} uses opset {opset}; the explorer reads opsets {OPSETS[0]} to {OPSETS[-1]}, "
+            "so export it again with one of these."
+        )
+    try:
+        onnx.checker.check_model(data)  # the bytes, as it would serialise a copy
+    except onnx.checker.ValidationError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        first = lines[0].rstrip(".") if lines else "unknown cause"
+        raise ModelError(f"{title} fails the ONNX checker: {first}.") from error
+
+
+def _normalise(proto: onnx.ModelProto) -> ir.Model:
+    try:
+        model = ir.from_proto(proto)
+        if model.functions:
+            passes.InlinePass()(model)
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        passes.RemoveInitializersFromInputsPass()(model)
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ModelError("The graph refers to tensors or types that it doesn't define.") from error
+    model.ir_version = max(model.ir_version, IR_VERSION_WITHOUT_INPUT_WEIGHTS)
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{index}"
+        taken.add(node.name)
+    return model
+
+
+def _check_weights(model: ir.Model, title: str) -> None:
+    """Refuse weights that aren't numbers; infinities may stand in masks, but not in a product."""
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None or tensor.dtype not in FLOATS:
+            continue
+        try:
+            array = tensor.numpy()
+        except ValueError as error:
+            raise ModelError(
+                f"{title} is damaged: {name!r} is not as long as its shape says."
+            ) from error
+        # The sum is NaN or infinite if any weight is; only then is every weight looked at.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(array.sum(dtype=np.float64)):
+                continue
+        wide = array.astype(np.float32, copy=False)
+        multiplied = any(node.op_type in PRODUCTS for node in value.consumers())
+        if np.isnan(wide).any() or (multiplied and not np.isfinite(wide).all()):
+            raise ModelError(
+                f"{title} has weights that are not finite numbers (NaN or infinity) in {name!r}; "
+                "save it again from a training run that didn't diverge."
+            )

@@ -1,0 +1,1 @@
+"""What a graph means: layers, shapes, costs and channel groups."""

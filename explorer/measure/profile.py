@@ -1,0 +1,73 @@
+"""Counts of a model that need no clock and no data."""
+
+import gzip
+
+import numpy as np
+import onnx_ir as ir
+
+from explorer.graph.costs import node_macs
+from explorer.graph.memory import find_lifetimes
+from explorer.graph.shapes import Shapes, element_count, infer_shapes
+from explorer.graph.weights import find_weights, packed_bits, scale_values
+from explorer.model import Model, Shape
+from explorer.report import Profile
+
+GZIP_LEVEL = 6  # gzip's own default
+MOST_BYTES = 2**60  # of one tensor; more than that fits no machine, and no 64-bit sum
+
+
+def profile(model: Model, gzipped: bool = True) -> Profile:
+    """Count everything about a model; see `Profile` for what each number means.
+
+    `gzipped=False` leaves out `gzip_bytes`, which takes seconds for a large file.
+    """
+    shapes = infer_shapes(model)
+    macs, uncounted = count_macs(model, shapes.dims)
+    weights = find_weights(model)
+    nonzero = {weight.name: weight.count_nonzero() for weight in weights}
+    bits = 0
+    for weight in weights:
+        zeros = weight.masked
+        if zeros is None:
+            zeros = weight.size - nonzero[weight.name] if weight.bits >= 16 else 0
+        bits += packed_bits(weight.size, weight.bits, zeros)
+    scales = scale_values(model.graph_model.graph)
+    return Profile(
+        params=sum(weight.size for weight in weights),
+        nonzero_params=sum(nonzero.values()),
+        macs=macs,
+        file_bytes=len(model.data),
+        gzip_bytes=len(gzip.compress(model.data, GZIP_LEVEL, mtime=0)) if gzipped else None,
+        packed_bytes=(bits + 7) // 8 + sum(v.const_value.nbytes for v in scales if v.const_value),
+        peak_activation_bytes=_peak_bytes(model, shapes),
+        uncounted_ops=uncounted,
+    )
+
+
+def count_macs(model: Model, dims: dict[str, Shape]) -> tuple[int, tuple[str, ...]]:
+    """Multiply-accumulates of the whole graph, and the operators that couldn't be counted."""
+    total = 0
+    uncounted: dict[str, None] = {}
+    for node in model.graph_model.graph:
+        inputs = [dims.get(str(v.name)) if v is not None else None for v in node.inputs]
+        macs = node_macs(node, inputs, [dims.get(str(value.name)) for value in node.outputs])
+        if macs is None:
+            domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
+            uncounted[f"{domain}{node.op_type}"] = None
+        else:
+            total += macs
+    return total, tuple(uncounted)
+
+
+def _peak_bytes(model: Model, shapes: Shapes) -> int:
+    lifetimes = find_lifetimes(model)
+    sizes = [tensor_bytes(shapes, name, shapes.dims.get(name)) for name in lifetimes.names]
+    return lifetimes.peak_bytes(np.array(sizes, dtype=np.int64))
+
+
+def tensor_bytes(shapes: Shapes, name: str, dims: Shape | None) -> int:
+    """Bytes of one activation; 0 where its shape isn't known, or its elements have no size."""
+    dtype = shapes.dtypes.get(name)
+    if dims is None or dtype is None or dtype == ir.DataType.STRING:
+        return 0
+    return min(-(-element_count(dims) * dtype.bitwidth // 8), MOST_BYTES)

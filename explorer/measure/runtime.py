@@ -1,0 +1,130 @@
+"""ONNX Runtime as the explorer uses it: one session per model, no spinning, errors in words."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from explorer.errors import MeasurementError
+from explorer.formats.data import Array, Dataset
+from explorer.graph.memory import DEQUANTIZE, QUANTIZE
+from explorer.graph.shapes import infer_shapes
+from explorer.model import Model
+
+# What the runtime raises; its exceptions have no common root of their own.
+FAILURES = (
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NotImplemented,
+    native.RuntimeException,
+    native.EPFail,
+    native.NotFound,
+    RuntimeError,
+    ValueError,
+)
+
+RUNTIME = f"onnxruntime {ort.__version__}"
+BATCH = 250  # samples per call where the model takes any number
+SCORING_THREADS = 2
+QUIET = 4  # log only what is fatal; everything else arrives as an exception
+UNKNOWN_OP = re.compile(r"(\S+?)\(?-?\d*\)? is not a registered function/op")
+NO_KERNEL = re.compile(r"implementation for ([\w.:]+)\(")
+
+
+def open_session(model: Model, threads: int = 1) -> ort.InferenceSession:
+    """A session on the CPU; the same one each time for the same model and thread count.
+
+    Raises:
+        MeasurementError: the runtime can't run the model.
+    """
+    key = ("session", threads)
+    if key not in model._cache:
+        model._cache[key] = new_session(model, threads)
+    return model._cache[key]
+
+
+def new_session(model: Model, threads: int = 1) -> ort.InferenceSession:
+    """A session of its own, to be dropped after use."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if is_weight_only(model):
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    try:
+        return ort.InferenceSession(model.data, options, providers=["CPUExecutionProvider"])
+    except FAILURES as error:
+        raise MeasurementError(explain(error, model.name)) from error
+
+
+def is_weight_only(model: Model) -> bool:
+    """True where weights are quantized and activations aren't.
+
+    Such a file must be opened with `session.disable_quant_qdq=1`: the runtime then unpacks the
+    weights once, at load time, instead of at each run.
+    """
+    ops = {node.op_type for node in model.graph_model.graph}
+    return DEQUANTIZE in ops and QUANTIZE not in ops
+
+
+def run(model: Model, session: ort.InferenceSession, feed: dict[str, Array]) -> list[Array]:
+    """One call.
+
+    Raises:
+        MeasurementError: the runtime fails on these inputs.
+    """
+    try:
+        outputs: list[Array] = session.run(None, feed)
+    except FAILURES as error:
+        raise MeasurementError(explain(error, model.name)) from error
+    return outputs
+
+
+def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
+    """Outputs of all samples, batch by batch, without the padding of fixed batches."""
+    session, left = open_session(model, SCORING_THREADS), len(data)
+    for feed in data.batches(model, BATCH):
+        size = min(left, len(next(iter(feed.values()))))
+        outputs = run(model, session, feed)
+        if any(output.ndim == 0 or len(output) < size for output in outputs):
+            raise MeasurementError(
+                f"{model.name} gives outputs without one row a sample; they can't be compared."
+            )
+        yield [output[:size] for output in outputs]
+        left -= size
+
+
+def example_inputs(model: Model, seed: int = 0) -> dict[str, Array]:
+    """Random inputs of the model's own shapes for a batch of one; integers are 0 and 1."""
+    rng = np.random.default_rng(seed)
+    dims = infer_shapes(model).dims
+    feed: dict[str, Array] = {}
+    for spec in model.inputs:
+        shape = dims.get(spec.name, ())
+        values: npt.NDArray[np.generic]
+        if spec.dtype.startswith("float"):
+            values = rng.standard_normal(shape, dtype=np.float32)
+        else:
+            values = rng.integers(0, 2, shape)
+        feed[spec.name] = values.astype(spec.dtype)
+    return feed
+
+
+def explain(error: Exception, name: str) -> str:
+    """One sentence for a runtime's error, without its paths and internals."""
+    text = str(error)
+    for pattern in (UNKNOWN_OP, NO_KERNEL):
+        match = pattern.search(text)
+        if match:
+            return f"{RUNTIME} can't run {name}: it has no operator {match.group(1).lstrip(':')}."
+    if "INVALID_ARGUMENT" in text or "Got invalid dimensions" in text:
+        return f"{RUNTIME} can't run {name} on inputs of this shape."
+    if "bad_alloc" in text or "Failed to allocate" in text:
+        return f"{RUNTIME} ran out of memory on {name}."
+    return f"{RUNTIME} can't run {name}: it rejects the graph."

@@ -1,0 +1,165 @@
+"""A network as the explorer holds it: the bytes of an ONNX file, and the graph read from them.
+
+The bytes are what is measured and what is downloaded. The graph is read once, on first use, and is
+never changed; whoever wants another graph clones it.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import onnx_ir as ir
+
+from explorer.errors import OutputError
+
+Shape = tuple[int, ...]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: its name, element type (`float32`, `int64`...) and dimensions.
+
+    A dimension that the file leaves open is its symbol, or `?` where it has none.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with a weight: Conv, ConvTranspose, Gemm or MatMul.
+
+    `weight` names its initialiser of `weight_shape`; `channels` are its outputs on the weight axis
+    `out_axis`, its inputs lie on `in_axis`.
+    """
+
+    name: str
+    op: str
+    node: str
+    weight: str
+    bias: str | None
+    weight_shape: Shape
+    dtype: str
+    channels: int
+    out_axis: int
+    in_axis: int
+    depthwise: bool = False
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, without the bias."""
+        count = 1
+        for dim in self.weight_shape:
+            count *= dim
+        return count
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network: `data` is the ONNX file, `name` what to call it."""
+
+    name: str
+    data: bytes = field(repr=False)
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the file, in hex: equal files are equal models."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def graph_model(self) -> ir.Model:
+        """The graph, normalised (see `formats.onnx_file.parse`); treat it as read-only."""
+        from explorer.formats.onnx_file import parse  # noqa: PLC0415 - a model reads its own bytes
+
+        return parse(self.data)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that an inference needs."""
+        return tuple(_spec(value) for value in self.graph_model.graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that an inference gives."""
+        return tuple(_spec(value) for value in self.graph_model.graph.outputs)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers with weights, in the order in which they run."""
+        from explorer.graph.layers import find_layers  # noqa: PLC0415 - the model's own view
+
+        return find_layers(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; either all of it is there afterwards or nothing has changed.
+
+        Raises:
+            OutputError: the path can't be written.
+        """
+        write_atomically(Path(path), self.data)
+
+    @classmethod
+    def from_torch(cls, module: Any, example_inputs: Any, name: str = "model") -> "Model":
+        """Export a `torch.nn.Module` once, with its first dimension left open.
+
+        `example_inputs` is a tensor, or a tuple of all arguments.
+
+        Raises:
+            ModelError: torch can't export the module.
+        """
+        from explorer.formats.torch_module import export  # noqa: PLC0415 - imports torch
+
+        return export(module, example_inputs, name)
+
+
+def per_model(function: Callable[[Model], Result]) -> Callable[[Model], Result]:
+    """Compute once per model and keep the result as long as the model lives."""
+
+    @wraps(function)
+    def cached(model: Model) -> Result:
+        if function not in model._cache:
+            model._cache[function] = function(model)
+        result: Result = model._cache[function]
+        return result
+
+    return cached
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write bytes beside the target, then rename: no reader ever sees half a file.
+
+    Raises:
+        OutputError: the path can't be written.
+    """
+    temporary = None
+    try:
+        path = Path(os.path.realpath(path))  # a link stays one
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except (OSError, ValueError) as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = (getattr(error, "strerror", None) or "the system refused").lower()
+        raise OutputError(f"{path} can't be written: {reason}.") from error
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    dims = value.shape if value.shape is not None else ()
+    shape = tuple(dim if isinstance(dim, int) else str(dim.value or "?") for dim in dims)
+    dtype = value.dtype.name.lower() if value.dtype is not None else "unknown"
+    return TensorSpec(
+        value.name or "", {"float": "float32", "double": "float64"}.get(dtype, dtype), shape
+    )

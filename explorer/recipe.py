@@ -1,0 +1,158 @@
+"""What the user asks for: a `Recipe`, with its choices for single layers.
+
+A recipe is plain data. It never touches a model; `plan` decides what of it a graph allows.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from explorer.errors import RecipeError
+
+PATTERNS = ("none", "channel", "unstructured", "2:4", "4:8", "block")
+RATIO_PATTERNS = ("channel", "unstructured", "block")
+SCOPES = ("global", "layer")
+CRITERIA = ("l1", "l2", "random")
+WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
+ACTIVATION_BITS = (32, 8)
+GRANULARITIES = ("tensor", "channel", "group")
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """An override for one layer; `None` means "as the recipe says".
+
+    `ratio` is the fraction of this layer's channels or weights to remove, in [0, 1).
+    """
+
+    name: str
+    ratio: float | None = None
+    weight_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise RecipeError("Each layer choice needs the name of a layer.")
+        if self.ratio is not None:
+            _check_ratio(self.ratio, f"The ratio of layer {self.name!r}")
+        if self.weight_bits is not None:
+            _check_choice(self.weight_bits, WEIGHT_BITS, f"The weight bits of layer {self.name!r}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to do to a network.
+
+    `ratio`: fraction of prunable channels (pattern `channel`) or of weights (`unstructured`,
+    `block`) to remove; `2:4` and `4:8` fix it themselves. `round_to`: kept channels are a multiple
+    of this where the layer is wide enough. `weight_bits` 32 leaves weights as they are, 16 stores
+    float16, 8 to 2 store integers with one scale per tensor, output channel or group of
+    `group_size` inputs. `activation_bits` 8 needs calibration data. `seed` decides criterion
+    `random`.
+    """
+
+    pattern: str = "none"
+    ratio: float = 0.0
+    scope: str = "global"
+    criterion: str = "l2"
+    round_to: int = 8
+    weight_bits: int = 32
+    activation_bits: int = 32
+    granularity: str = "channel"
+    group_size: int = 32
+    compensate: bool = True
+    seed: int = 0
+    layers: tuple[LayerChoice, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_choice(self.pattern, PATTERNS, "The pattern")
+        _check_ratio(self.ratio, "The ratio")
+        _check_choice(self.scope, SCOPES, "The scope")
+        _check_choice(self.criterion, CRITERIA, "The criterion")
+        _check_choice(self.weight_bits, WEIGHT_BITS, "The number of weight bits")
+        _check_choice(self.activation_bits, ACTIVATION_BITS, "The number of activation bits")
+        _check_choice(self.granularity, GRANULARITIES, "The granularity")
+        _check_int(self.round_to, 1, "The multiple that channels are rounded to")
+        _check_int(self.group_size, 2, "The group size")
+        _check_int(self.seed, 0, "The seed")
+        if not isinstance(self.compensate, bool):
+            raise RecipeError(f"Compensate is {self.compensate!r}; it must be true or false.")
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "ratio", float(self.ratio))  # 0 and 0.0 are one recipe
+        names = [choice.name for choice in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise RecipeError(f"Layer {name!r} is chosen twice; give each layer one choice.")
+
+    def choice(self, layer: str) -> LayerChoice:
+        """The override for a layer, or an empty one."""
+        return next((c for c in self.layers if c.name == layer), LayerChoice(layer))
+
+    @property
+    def prunes_by_ratio(self) -> bool:
+        """True for patterns whose ratio the user chooses."""
+        return self.pattern in RATIO_PATTERNS
+
+    @property
+    def is_identity(self) -> bool:
+        """True when nothing is asked for, so the file stays as it is."""
+        overridden = any(c.ratio or c.weight_bits not in (None, 32) for c in self.layers)
+        masks = self.pattern not in ("none", *RATIO_PATTERNS)
+        prunes = masks or (self.pattern in RATIO_PATTERNS and self.ratio > 0)
+        return not (prunes or overridden or self.weight_bits < 32 or self.activation_bits < 32)
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal recipes give equal text, so it also serves as a cache key."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Recipe":
+        """Read a recipe back.
+
+        Raises:
+            RecipeError: the text is not JSON, or a key or value is not one a recipe has.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, UnicodeDecodeError, RecursionError) as error:
+            raise RecipeError("The recipe is not valid JSON.") from error
+        _check_keys(cls, values, "The recipe")
+        choices = values.get("layers", [])
+        if isinstance(choices, Mapping):  # as a person may write it: {"conv1": {"ratio": 0.5}}
+            choices = [
+                {"name": name, **choice} if isinstance(choice, Mapping) else choice
+                for name, choice in choices.items()
+            ]
+        if not isinstance(choices, list):
+            raise RecipeError("The recipe's layers must be a list of layer choices.")
+        for choice in choices:
+            _check_keys(LayerChoice, choice, "A layer choice")
+            if "name" not in choice:
+                raise RecipeError("Each layer choice needs the name of a layer.")
+        return cls(**{**values, "layers": tuple(LayerChoice(**choice) for choice in choices)})
+
+
+def _check_keys(cls: type, values: object, what: str) -> None:
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{what} must be a JSON object with named values.")
+    known = [field.name for field in fields(cls)]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{what} has no {key!r}; it can have {', '.join(known)}.")
+
+
+def _check_choice(value: Any, choices: tuple[Any, ...], what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value not in choices:
+        listed = ", ".join(str(choice) for choice in choices)
+        raise RecipeError(f"{what} is {value!r}; it must be one of {listed}.")
+
+
+def _check_ratio(value: Any, what: str) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:  # NaN fails the comparison too
+        raise RecipeError(f"{what} is {value!r}; it must be at least 0 and below 1.")
+
+
+def _check_int(value: Any, least: int, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RecipeError(f"{what} is {value!r}; it must be a whole number of at least {least}.")

@@ -1,0 +1,172 @@
+"""What came out: `Profile`, `Latency`, `Quality`, and the `Plan` and `Report` that hold them.
+
+All are frozen and flat, and turn into the JSON of the command line with `to_dict`. Every quantity
+carries its unit in its name; 1 MAC (multiply-accumulate) is 2 FLOPs.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from explorer.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Counts that need no clock and no data, for a batch of one.
+
+    `params`: trainable numbers; `nonzero_params`: those that aren't zero; `macs`: multiply-
+    accumulates of one inference; `file_bytes`: the ONNX file as written; `gzip_bytes`: the same
+    compressed with gzip; `packed_bytes`: weights at their bit width with their scales, sparse ones
+    as the cheaper of bitmask and index list; `peak_activation_bytes`: largest set of activations
+    alive at once; `uncounted_ops`: operators without a formula, never counted as zero.
+
+    `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
+    """
+
+    params: int
+    nonzero_params: int | None
+    macs: int
+    file_bytes: int
+    gzip_bytes: int | None
+    packed_bytes: int
+    peak_activation_bytes: int
+    uncounted_ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Measured time of one inference.
+
+    `ratio` is time(this) / time(reference) by interleaved minima, with an interval by
+    subsampling that the A/A control widens;
+    1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it.
+    """
+
+    median_s: float
+    iqr_s: float
+    min_s: float
+    runs: int
+    threads: int
+    runtime: str
+    reliable: bool
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    control_ratio: float
+    reference_median_s: float | None = None
+
+    @property
+    def changed(self) -> bool:
+        """True when the interval of the ratio excludes 1: the difference is measurable."""
+        return not self.ratio_low <= 1.0 <= self.ratio_high
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measured quality on real samples.
+
+    `metric` is `accuracy` (labels given, Wilson 95 % interval), `agreement` (share of samples with
+    the reference's top class) or `snr_db` (signal-to-noise ratio of the outputs against the
+    reference's, in dB). `reference_value` is the same metric of the reference model;
+    `p_value` is McNemar's exact test of the two accuracies, where both are known.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    samples: int
+    reference_value: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What will happen to one layer, and the reason where something asked for won't.
+
+    `channels` and `kept` count output channels; `sparsity` is the fraction of its remaining
+    weights set to zero; `weight_bits` is the width it gets, `storage` the type in the file.
+    `group` names the layers whose channels are cut together with this one's.
+    """
+
+    name: str
+    op: str
+    channels: int
+    kept: int
+    sparsity: float
+    weight_bits: int
+    storage: str
+    skipped: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """Channels that live and die together: the layers they belong to and those removed.
+
+    `removed` holds positions among the group's own channels, ascending.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    channels: int
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What this graph allows of a recipe; `apply` carries it out to the letter."""
+
+    model_id: str
+    recipe: Recipe
+    layers: tuple[LayerPlan, ...]
+    groups: tuple[GroupPlan, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `plan` object of the command line's JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
+        """The inverse of `to_dict`, also after a way through JSON."""
+        groups = [
+            {**group, "members": tuple(group["members"]), "removed": tuple(group["removed"])}
+            for group in values["groups"]
+        ]
+        return cls(
+            model_id=values["model_id"],
+            recipe=Recipe.from_json(json.dumps(values["recipe"])),
+            layers=tuple(LayerPlan(**layer) for layer in values["layers"]),
+            groups=tuple(GroupPlan(**group) for group in groups),
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything known about one model; what wasn't measured is None."""
+
+    model_id: str
+    name: str
+    profile: Profile
+    latency: Latency | None = None
+    quality: Quality | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The command line's JSON object for one model."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Report":
+        """The inverse of `to_dict`, for values that crossed a process boundary."""
+        profile = dict(values["profile"])
+        profile["uncounted_ops"] = tuple(profile["uncounted_ops"])
+        latency, quality = values.get("latency"), values.get("quality")
+        return cls(
+            model_id=values["model_id"],
+            name=values["name"],
+            profile=Profile(**profile),
+            latency=Latency(**latency) if latency else None,
+            quality=Quality(**quality) if quality else None,
+        )

@@ -1,0 +1,69 @@
+"""Small graphs and the samples, shared by all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import explorer
+from explorer.formats.data import Dataset, load_data
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_models"
+SAMPLE_NAMES = ("fashion_resnet", "fashion_mobilenet", "fashion_mlp")
+
+
+def onnx_bytes(text: str) -> bytes:
+    """A model written in ONNX's text form."""
+    model = onnx.parser.parse_model(text)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def with_weights(text: str, **shapes: tuple[int, ...]) -> explorer.Model:
+    """A model in text form whose named weights are random tensors of the given shapes."""
+    model = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(0)
+    for name, shape in shapes.items():
+        values = rng.standard_normal(shape).astype(np.float32) / np.sqrt(max(1, np.prod(shape[1:])))
+        model.graph.initializer.append(
+            onnx.numpy_helper.from_array(values.astype(np.float32), name)
+        )
+    onnx.checker.check_model(model, full_check=True)
+    return explorer.load(model.SerializeToString(), "toy")
+
+
+@pytest.fixture(scope="session", params=SAMPLE_NAMES)
+def sample(request: pytest.FixtureRequest) -> explorer.Model:
+    """Each of the sample models in turn."""
+    return explorer.load(SAMPLES / f"{request.param}.onnx")
+
+
+@pytest.fixture(scope="session")
+def resnet() -> explorer.Model:
+    """The residual sample."""
+    return explorer.load(SAMPLES / "fashion_resnet.onnx")
+
+
+@pytest.fixture(scope="session")
+def calibration(resnet: explorer.Model) -> explorer.Calibration:
+    """Calibration of the residual sample on a quarter of its split."""
+    data = load_data(SAMPLES / "fashion_calibration.npz", resnet)
+    return explorer.calibrate(resnet, data.head(128))
+
+
+@pytest.fixture(scope="session")
+def test_data(resnet: explorer.Model) -> Dataset:
+    """The first 1,000 labelled test images."""
+    return load_data(SAMPLES / "fashion_test.npz", resnet).head(1000)
+
+
+def run_onnx(data: bytes, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Outputs by ONNX Runtime, without any of the explorer's code."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return session.run(None, feed)

@@ -1,0 +1,179 @@
+"""The clock and the data, with times and answers that are known beforehand."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SAMPLES, with_weights
+
+import explorer
+from explorer.errors import DataError
+from explorer.formats.data import load_data
+from explorer.measure.latency import measure_latency, summarise
+from explorer.measure.quality import mcnemar_p_value, wilson_interval
+
+MS = 1e-3
+
+
+def test_a_clear_ratio_is_found() -> None:
+    rng = np.random.default_rng(0)
+    noise = 1 + 0.05 * rng.random((2, 60))
+    latency = summarise(2 * MS * noise[0], 4 * MS * noise[1], threads=1, busy=False)
+    assert latency.ratio == pytest.approx(0.5, rel=0.02)
+    assert latency.ratio_low < latency.ratio < latency.ratio_high < 0.55
+    assert latency.changed
+    assert latency.reliable
+
+
+def test_equal_times_are_no_change() -> None:
+    rng = np.random.default_rng(1)
+    noise = 1 + 0.2 * rng.random((2, 60))
+    latency = summarise(MS * noise[0], MS * noise[1], threads=1, busy=False)
+    assert not latency.changed
+
+
+def test_one_slow_half_is_unreliable() -> None:
+    own = np.full(60, 2 * MS)
+    own[0] = 1 * MS  # the minimum says twice as fast, the median says equal
+    latency = summarise(own, np.full(60, 2 * MS), threads=1, busy=False)
+    assert not latency.reliable
+    assert not summarise(np.full(60, MS), np.full(60, MS), threads=1, busy=True).reliable
+
+
+class Clock:
+    """Time passes only when it is looked at, a little more each time."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now, self.step_s = 0.0, step_s
+
+    def __call__(self) -> float:
+        self.now += self.step_s
+        return self.now
+
+
+def test_a_slow_clock_gives_few_pairs_and_a_fast_one_enough(resnet: explorer.Model) -> None:
+    assert measure_latency(resnet, clock=Clock(0.1)).runs < 15
+    assert measure_latency(resnet, clock=Clock(0.001)).runs >= 15
+
+
+def test_a_real_measurement_of_a_much_smaller_model(resnet: explorer.Model) -> None:
+    plan = explorer.plan(resnet, explorer.Recipe(pattern="channel", ratio=0.7))
+    latency = measure_latency(explorer.apply(resnet, plan), resnet)
+    assert latency.ratio < 0.9
+    assert latency.runtime.startswith("onnxruntime ")
+    assert latency.threads == 1
+
+
+def test_wilson_interval_by_hand() -> None:
+    low, high = wilson_interval(8, 10)  # the textbook's example
+    assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson_interval(0, 10)[0] == 0
+
+
+def test_mcnemar_by_hand() -> None:
+    assert mcnemar_p_value(0, 0) == 1
+    assert mcnemar_p_value(0, 5) == pytest.approx(2 / 2**5)
+    assert mcnemar_p_value(3, 1) == pytest.approx(2 * (1 + 4) / 2**4)
+
+
+CLASSIFIER = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[n,3] x) => (float[n,3] y) { y = MatMul (x, w) }"""
+
+
+@pytest.fixture
+def chooser() -> explorer.Model:
+    """Its class is the position of the largest input."""
+    from conftest import onnx_bytes
+
+    text = CLASSIFIER.replace("{ y", "<float[3,3] w = {1,0,0,0,1,0,0,0,1}> { y")
+    return explorer.load(onnx_bytes(text), "chooser")
+
+
+def test_accuracy_by_hand(chooser: explorer.Model) -> None:
+    data = {"x": np.eye(3, dtype=np.float32), "y": np.array([0, 1, 0])}
+    quality = explorer.evaluate(chooser, data)
+    assert (quality.metric, quality.value, quality.samples) == ("accuracy", 2 / 3, 3)
+    paired = explorer.evaluate(chooser, data, chooser)
+    assert (paired.reference_value, paired.p_value) == (2 / 3, 1.0)
+
+
+def test_without_labels_it_is_agreement(chooser: explorer.Model) -> None:
+    other = with_weights(CLASSIFIER, w=(3, 3))
+    data = {"x": np.eye(3, dtype=np.float32)}
+    assert explorer.evaluate(chooser, data, chooser).value == 1
+    quality = explorer.evaluate(other, data, chooser)
+    assert quality.metric == "agreement"
+    with pytest.raises(DataError, match="reference"):
+        explorer.evaluate(chooser, data)
+
+
+def test_signal_to_noise_by_hand() -> None:
+    from conftest import onnx_bytes
+
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n,1,2] x) => (float[n,1,2] y) <float c = {SCALE}> { y = Mul (x, c) }"""
+    one, other = (explorer.load(onnx_bytes(text.replace("SCALE", s))) for s in ("1.0", "0.9"))
+    quality = explorer.evaluate(other, {"x": np.ones((4, 1, 2), np.float32)}, one)
+    assert quality.metric == "snr_db"
+    assert quality.value == pytest.approx(20, abs=1e-4)  # noise a tenth of the signal
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+X = np.eye(3, dtype=np.float32)
+BAD_DATA = {
+    "not an archive": (b"nothing", "not an .npz"),
+    "truncated": (npz(x=X)[:100], "cut short"),
+    "wrong name": (npz(z=X), "'z'"),
+    "an array too many": (npz(x=X, w=X), "'w'"),
+    "wrong shape": (npz(x=np.ones((2, 4), np.float32)), "samples of 3"),
+    "wrong rank": (npz(x=np.ones((2, 3, 3), np.float32)), "samples of 3"),
+    "no samples": (npz(x=np.ones((0, 3), np.float32)), "at least one"),
+    "not finite": (npz(x=np.full((2, 3), np.nan)), "NaN"),
+    "text": (npz(x=np.array([["a", "b", "c"]])), "must hold numbers"),
+    "labels too many": (npz(x=X, y=np.zeros(4, int)), "3 samples"),
+    "labels of floats": (npz(x=X, y=np.zeros(3)), "whole numbers"),
+    "labels negative": (npz(x=X, y=np.array([0, -1, 1])), "start at 0"),
+    "labels out of range": (npz(x=X, y=np.array([0, 3, 1])), "0 to 2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_gets_one_sentence(chooser: explorer.Model, case: str) -> None:
+    data, part = BAD_DATA[case]
+    with pytest.raises(DataError) as caught:
+        explorer.evaluate(chooser, data)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_objects_in_an_archive_are_not_unpickled(chooser: explorer.Model) -> None:
+    with pytest.raises(DataError, match="can't be read"):
+        explorer.evaluate(chooser, npz(x=np.array([[object()] * 3], dtype=object)))
+
+
+def test_integers_become_the_models_type(resnet: explorer.Model) -> None:
+    data = load_data(SAMPLES / "fashion_test.npz", resnet)
+    assert data.inputs["image"].dtype == np.uint8
+    assert next(data.batches(resnet, 2))["image"].dtype == np.float32
+
+
+def test_a_fixed_batch_is_filled_up() -> None:
+    model = with_weights(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[4,3] x) => (float[4,3] y) { y = MatMul (x, w) }""",
+        w=(3, 3),
+    )
+    samples = np.random.default_rng(0).standard_normal((10, 3)).astype(np.float32)
+    quality = explorer.evaluate(model, {"x": samples}, model)
+    assert (quality.samples, quality.value) == (10, 1.0)
+
+
+def test_a_missing_data_file(resnet: explorer.Model, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no data file"):
+        explorer.evaluate(resnet, tmp_path / "none.npz")
