@@ -1,0 +1,209 @@
+"""The engine in a shell: `python -m explorer profile|compress|evaluate|latency`.
+
+With `--json` one JSON object goes to standard output, else a table; progress goes to standard
+error. Exit status 0, or 2 with one sentence on standard error.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from explorer.errors import ExplorerError, OutputError, RecipeError
+from explorer.recipe import CRITERIA, PATTERNS, Recipe
+from explorer.report import Plan, Report
+from explorer.text import FLAG_NAMES, plan_table, report_table
+
+EXIT_OK, EXIT_USER_ERROR = 0, 2
+MOST_THREADS = 256
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], dict[str, Any]] = options.command
+        result = command(options)
+        text = json.dumps(result) if options.json else result["table"]
+        return _print(text)
+    except ExplorerError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return EXIT_USER_ERROR
+    except MemoryError:
+        print("There isn't enough memory for this model on this machine.", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+def _print(text: str) -> int:
+    """Write the result; a reader that has gone away is no mistake."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"The result can't be printed: {error.strerror}.") from error
+    return EXIT_OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"{message[:1].upper()}{message[1:]}; {self.prog} --help tells more.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m explorer", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _add(commands, "profile", _profile, "count parameters, MACs, sizes and memory")
+    compress = _add(commands, "compress", _compress, "prune and quantize a model")
+    _add_compress_options(compress)
+    evaluate = _add(commands, "evaluate", _evaluate, "score a model on data")
+    evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
+    evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
+    latency = _add(commands, "latency", _latency, "time one inference")
+    latency.add_argument("--against", metavar="ORIGINAL", help="model to compare with")
+    latency.add_argument("--threads", type=int, default=1, metavar="N", help="default 1")
+    return parser
+
+
+def _add(
+    commands: Any, name: str, command: Callable[[argparse.Namespace], dict[str, Any]], about: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    parser.add_argument("model", metavar="MODEL", help="an ONNX file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_compress_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--out", required=True, metavar="OUT.onnx", help="where to write the result")
+    add("--recipe", metavar="R.json", help="a recipe; the options below override it")
+    add("--pattern", help=", ".join(PATTERNS))
+    add("--ratio", type=float, metavar="R", help="fraction of channels or weights, in [0, 1)")
+    add("--scope", help="global or layer")
+    add("--criterion", metavar="NAME", help=", ".join(CRITERIA))
+    add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
+    add("--weight-bits", type=int, metavar="BITS", help="32, 16, or 8 to 2")
+    add("--activation-bits", type=int, metavar="BITS", help="32 or 8")
+    add("--calibration", metavar="C.npz", help="unlabelled samples")
+    add("--no-compensate", action="store_true", help="leave the kept weights as they are")
+    add("--data", metavar="EVAL.npz", help="score original and result on this")
+    add("--latency", action="store_true", help="time original and result")
+    add("--seed", type=int, metavar="S", help="for whatever is random")
+
+
+def _profile(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import load, profile  # noqa: PLC0415 - loaded when needed
+
+    model = load(options.model)
+    report = Report(model.id, model.name, profile(model))
+    return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _compress(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import apply, calibrate, evaluate, load, measure_latency, plan, profile  # noqa: PLC0415
+    from explorer.compress.compensation import why_not_compensated  # noqa: PLC0415
+    from explorer.formats.data import load_data  # noqa: PLC0415
+
+    _check_output(Path(options.out))
+    recipe = _recipe(options)
+    model = load(options.model)
+    planned = plan(model, recipe)
+    data = load_data(options.data, model) if options.data else None
+    calibration = None
+    if options.calibration:
+        _progress("calibrating")
+        calibration = calibrate(model, options.calibration)
+    if recipe.ratio and not recipe.prunes_by_ratio:
+        _progress(f"the ratio has no effect with pattern {recipe.pattern!r}")
+    _progress("compressing")
+    reason = why_not_compensated(model, planned, calibration)
+    if reason is not None and recipe.compensate and not recipe.is_identity:
+        _progress(f"weights are not refitted: {reason}")
+    small = apply(model, planned, calibration)
+    reports = [Report(m.id, m.name, profile(m)) for m in (model, small)]
+    if data is not None:
+        _progress("evaluating")
+        qualities = [evaluate(model, data, model), evaluate(small, data, model)]
+        reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
+    if options.latency:
+        _progress("measuring latency")
+        times = [measure_latency(model, model), measure_latency(small, model)]
+        reports = [replace(r, latency=t) for r, t in zip(reports, times, strict=True)]
+    small.save(options.out)
+    if options.json:
+        return _compressed_json(reports, planned)
+    return {"table": f"{report_table(reports)}\n\n{plan_table(planned)}"}
+
+
+def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
+    return {
+        "original": reports[0].to_dict(),
+        "compressed": reports[1].to_dict(),
+        "plan": planned.to_dict(),
+    }
+
+
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import evaluate, load, profile  # noqa: PLC0415
+
+    model = load(options.model)
+    reference = load(options.reference) if options.reference else None
+    quality = evaluate(model, options.data, reference)
+    report = Report(model.id, model.name, profile(model), quality=quality)
+    return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _latency(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import load, measure_latency, profile  # noqa: PLC0415
+
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise RecipeError(
+            f"The number of threads is {options.threads}; it must be at least 1 and at most "
+            f"{MOST_THREADS}."
+        )
+    model = load(options.model)
+    reference = load(options.against) if options.against else None
+    latency = measure_latency(model, reference, options.threads)
+    report = Report(model.id, model.name, profile(model), latency=latency)
+    return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    recipe = Recipe()
+    if options.recipe:
+        try:
+            recipe = Recipe.from_json(Path(options.recipe).read_bytes())
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or "the system refused").lower()
+            raise RecipeError(f"The recipe {options.recipe} can't be read: {reason}.") from error
+    given = {name: value for name in FLAG_NAMES if (value := getattr(options, name)) is not None}
+    if options.no_compensate:
+        given["compensate"] = False
+    return replace(recipe, **given)
+
+
+def _check_output(path: Path) -> None:
+    """Fail before the work, not after it."""
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            "The name of the output file is not one that the system takes."
+        ) from error
+    if is_folder:
+        raise OutputError(f"{path} is a folder; name a file for the result.")
+    if not has_folder:
+        raise OutputError(f"{path} can't be written: there is no folder {path.parent}.")
+
+
+def _progress(step: str) -> None:
+    print(f"{step} ...", file=sys.stderr, flush=True)

@@ -1,0 +1,179 @@
+"""Numbers and reports as plain text, the same in the shell and on the page."""
+
+import shlex
+from collections.abc import Sequence
+
+from explorer.recipe import Recipe
+from explorer.report import Latency, Plan, Profile, Quality, Report
+
+METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
+# Fields of a recipe with a flag of their own in the shell.
+FLAG_NAMES = (
+    "pattern",
+    "ratio",
+    "scope",
+    "criterion",
+    "round_to",
+    "weight_bits",
+    "activation_bits",
+    "seed",
+)
+
+
+def format_bytes(size: float) -> str:
+    """Decimal units, three significant digits: 356 kB, 1.42 MB."""
+    return _scaled(size, ("B", "kB", "MB", "GB"))
+
+
+def format_count(count: float) -> str:
+    """Three significant digits: 77.8 k, 9.11 M."""
+    return _scaled(count, ("", "k", "M", "G"))
+
+
+def format_seconds(seconds: float) -> str:
+    """Three significant digits: 152 µs, 1.30 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{_digits(seconds / scale)} {unit}"
+    return f"{_digits(seconds / 1e-6)} µs"
+
+
+def format_quality(quality: Quality, value: float | None = None) -> str:
+    """A percentage, or decibels; of the measured value, or of another in its unit."""
+    value = quality.value if value is None else value
+    return f"{value:.1f} dB" if quality.metric == "snr_db" else f"{100 * value:.2f} %"
+
+
+def format_ratio(latency: Latency) -> str:
+    """The ratio of two latencies with its interval, or that there is no difference."""
+    interval = f"{latency.ratio_low:.2f} to {latency.ratio_high:.2f}"
+    if not latency.changed:
+        return f"no measurable change ({interval})"
+    return f"x {latency.ratio:.2f} ({interval})"
+
+
+def _scaled(value: float, units: Sequence[str]) -> str:
+    for power, unit in reversed(list(enumerate(units))):
+        if value >= 1000**power or power == 0:
+            digits = f"{value:.0f}" if power == 0 else _digits(value / 1000**power)
+            return f"{digits} {unit}".strip()
+    raise AssertionError("the smallest unit fits every value")
+
+
+def _digits(value: float) -> str:
+    return (
+        f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    )
+
+
+def report_table(reports: Sequence[Report]) -> str:
+    """Reports side by side, one quantity a line."""
+    rows = [["", *[report.name for report in reports]]]
+    rows += [
+        [label, *[text(report.profile) for report in reports]] for label, text in _PROFILE_ROWS
+    ]
+    if any(report.profile.uncounted_ops for report in reports):
+        texts = [", ".join(report.profile.uncounted_ops) or "none" for report in reports]
+        rows.append(["operators without a formula", *texts])
+    if any(report.latency for report in reports):
+        rows.append(
+            ["latency, measured median", *[_latency_cell(report.latency) for report in reports]]
+        )
+    for report in reports:
+        if report.quality is not None:
+            name = METRIC_NAMES[report.quality.metric]
+            rows.append([f"{name}, measured", *[_quality_cell(r.quality) for r in reports]])
+            break
+    return _aligned(rows)
+
+
+def plan_table(plan: Plan) -> str:
+    """What happens to each layer, one a line."""
+    rows = [
+        ["layer", "op", "channels", "kept", "zeros", "bits", "stored as", "not as asked because"]
+    ]
+    rows += [
+        [
+            layer.name,
+            layer.op,
+            str(layer.channels),
+            str(layer.kept),
+            f"{100 * layer.sparsity:.0f} %",
+            str(layer.weight_bits),
+            layer.storage,
+            layer.skipped or "",
+        ]
+        for layer in plan.layers
+    ]
+    return _aligned(rows)
+
+
+def _optional(value: int | None, text: str) -> str:
+    return "not known" if value is None else text
+
+
+def _nonzero(profile: Profile) -> str:
+    return _optional(profile.nonzero_params, format_count(profile.nonzero_params or 0))
+
+
+def _gzip(profile: Profile) -> str:
+    return _optional(profile.gzip_bytes, format_bytes(profile.gzip_bytes or 0))
+
+
+_PROFILE_ROWS = (
+    ("parameters", lambda p: format_count(p.params)),
+    ("  of them not zero", _nonzero),
+    ("MACs (FLOPs = 2 x MACs)", lambda p: format_count(p.macs)),
+    ("file", lambda p: format_bytes(p.file_bytes)),
+    ("  with gzip", _gzip),
+    ("weights packed", lambda p: format_bytes(p.packed_bytes)),
+    ("peak activations", lambda p: format_bytes(p.peak_activation_bytes)),
+)
+
+
+def _latency_cell(latency: Latency | None) -> str:
+    if latency is None:
+        return ""
+    doubt = "" if latency.reliable else ", machine busy"
+    return f"{format_seconds(latency.median_s)}, {format_ratio(latency)}{doubt}"
+
+
+def _quality_cell(quality: Quality | None) -> str:
+    if quality is None:
+        return ""
+    low, high = (format_quality(quality, value) for value in (quality.low, quality.high))
+    return f"{format_quality(quality)} ({low} to {high}, {quality.samples} samples)"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def command_line(
+    recipe: Recipe, model: str, data: str | None = None, calibration: str | None = None
+) -> str:
+    """The shell command that gives the same result as a recipe on a page, from the named files.
+
+    What flags can't say (choices for single layers, where scales lie) goes through `recipe.json`.
+    """
+    words = ["python", "-m", "explorer", "compress", model, "--out", "compressed.onnx"]
+    default = Recipe()
+    beyond_flags = ("layers", "granularity", "group_size")
+    if any(getattr(recipe, name) != getattr(default, name) for name in beyond_flags):
+        words += ["--recipe", "recipe.json"]
+    else:
+        for name in FLAG_NAMES:
+            if getattr(recipe, name) != getattr(default, name):
+                words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+        if not recipe.compensate:
+            words.append("--no-compensate")
+    if calibration:
+        words += ["--calibration", calibration]
+    if data:
+        words += ["--data", data]
+    return shlex.join([*words, "--latency"])

@@ -1,0 +1,151 @@
+"""The command line, as another program calls it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SAMPLES, run_onnx
+
+MODEL = str(SAMPLES / "fashion_resnet.onnx")
+TEST = str(SAMPLES / "fashion_test.npz")
+CALIBRATION = str(SAMPLES / "fashion_calibration.npz")
+PROFILE_KEYS = {
+    "params", "nonzero_params", "macs", "file_bytes", "gzip_bytes", "packed_bytes",
+    "peak_activation_bytes", "uncounted_ops",
+}  # fmt: skip
+LATENCY_KEYS = {
+    "median_s", "iqr_s", "runs", "threads", "runtime", "reliable",
+    "ratio", "ratio_low", "ratio_high",
+}  # fmt: skip
+QUALITY_KEYS = {"metric", "value", "low", "high", "samples", "reference_value"}
+LAYER_KEYS = {"name", "op", "channels", "kept", "sparsity", "weight_bits", "skipped"}
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "explorer", *[str(a) for a in arguments]]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def answer(*arguments: object) -> dict:
+    done = call(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict)
+    return result
+
+
+def complaint(*arguments: object) -> str:
+    done = call(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if not line.endswith("...")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_profile() -> None:
+    report = answer("profile", MODEL)
+    assert {"model_id", "name", "profile"} <= report.keys()
+    assert report["profile"].keys() >= PROFILE_KEYS
+    assert 60_000 <= report["profile"]["params"] <= 100_000
+
+
+def test_compress_everything_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    result = answer(
+        "compress", MODEL, "--out", out, "--pattern", "channel", "--ratio", 0.4,
+        "--weight-bits", 8, "--activation-bits", 8, "--calibration", CALIBRATION,
+        "--data", TEST, "--latency", "--seed", 3,
+    )  # fmt: skip
+    assert result.keys() == {"original", "compressed", "plan"}
+    for report in (result["original"], result["compressed"]):
+        assert report["profile"].keys() >= PROFILE_KEYS
+        assert report["latency"].keys() >= LATENCY_KEYS
+        assert report["quality"].keys() >= QUALITY_KEYS
+        assert report["quality"]["samples"] == 10_000
+    assert all(layer.keys() >= LAYER_KEYS for layer in result["plan"]["layers"])
+    assert result["compressed"]["profile"]["file_bytes"] == out.stat().st_size
+    assert result["compressed"]["profile"]["macs"] < result["original"]["profile"]["macs"]
+    assert answer("profile", out)["profile"] == result["compressed"]["profile"]
+    assert answer("evaluate", out, "--data", TEST)["quality"]["value"] == pytest.approx(
+        result["compressed"]["quality"]["value"], abs=3e-4
+    )
+
+
+def test_accuracy_of_the_file_by_the_runtime_alone(tmp_path: Path) -> None:
+    import numpy as np
+
+    out = tmp_path / "out.onnx"
+    result = answer("compress", MODEL, "--out", out, "--weight-bits", 4, "--data", TEST)
+    test = np.load(TEST)
+    logits = run_onnx(out.read_bytes(), {"image": test["x"].astype(np.float32)})[0]
+    accuracy = float((logits.argmax(axis=1) == test["y"]).mean())
+    assert result["compressed"]["quality"]["value"] == pytest.approx(accuracy, abs=3e-4)
+
+
+def test_evaluate_and_latency_against_the_original(tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    answer("compress", MODEL, "--out", out, "--pattern", "channel", "--ratio", 0.6)
+    quality = answer("evaluate", out, "--data", TEST, "--reference", MODEL)["quality"]
+    assert quality["reference_value"] > quality["value"]
+    latency = answer("latency", out, "--against", MODEL)["latency"]
+    assert latency["ratio_low"] <= latency["ratio"] <= latency["ratio_high"] < 1
+    assert answer("latency", MODEL, "--threads", 2)["latency"]["threads"] == 2
+
+
+def test_tables_are_for_people() -> None:
+    text = call("profile", MODEL).stdout
+    assert "MACs (FLOPs = 2 x MACs)" in text
+    assert "fashion_resnet" in text
+
+
+def test_a_recipe_and_flags_that_override_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.json"
+    recipe.write_text('{"pattern": "channel", "ratio": 0.3, "weight_bits": 4}')
+    out = tmp_path / "o.onnx"
+    result = answer("compress", MODEL, "--out", out, "--recipe", recipe, "--ratio", 0.6)
+    assert result["plan"]["recipe"]["ratio"] == 0.6
+    assert result["plan"]["recipe"]["weight_bits"] == 4
+
+
+def test_no_compensate_is_worse(tmp_path: Path) -> None:
+    arguments = [
+        "compress", MODEL, "--out", tmp_path / "o.onnx", "--pattern", "channel", "--ratio", 0.2,
+        "--calibration", CALIBRATION, "--data", TEST,
+    ]  # fmt: skip
+    compensated = answer(*arguments)["compressed"]["quality"]["value"]
+    naive = answer(*arguments, "--no-compensate")["compressed"]["quality"]["value"]
+    assert compensated > naive + 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["profile", "nothing.onnx"], "There is no file"),
+        (["profile", TEST], "PyTorch file or an archive"),
+        (["profile"], "required"),
+        (["frobnicate", MODEL], "frobnicate"),
+        (["profile", MODEL, "--colour"], "--colour"),
+        (["compress", MODEL, "--out", "/nowhere/o.onnx"], "no folder"),
+        (["compress", MODEL, "--out", "/"], "folder"),
+        (["compress", MODEL], "--out"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--ratio", "1"], "below 1"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--ratio", "much"], "much"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--weight-bits", "9"], "9"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--pattern", "x"], "'x'"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--activation-bits", "8"], "calibration"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--recipe", "none.json"], "none.json"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--recipe", "{tmp}/bad.json"], "'nosuch'"),
+        (["compress", MODEL, "--out", "{tmp}/o.onnx", "--data", MODEL], ".npz"),
+        (["evaluate", MODEL, "--data", "none.npz"], "no data file"),
+        (["evaluate", MODEL, "--data", CALIBRATION], "labels"),
+        (["latency", MODEL, "--threads", "0"], "at least 1"),
+    ],
+)
+def test_complaints(arguments: list[str], part: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"layers": [{"name": "nosuch", "ratio": 0.5}]}')
+    filled = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    assert part in complaint(*filled)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
