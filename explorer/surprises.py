@@ -1,0 +1,238 @@
+"""One plain sentence for every result that a newcomer would not expect.
+
+Each rule looks at what was asked, what the graph allowed and what was measured, and either has
+something to say or not.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.recipe import Recipe
+from explorer.text import format_bytes
+
+Facts = Mapping[str, Any]
+
+NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sentence
+STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
+
+
+@dataclass(frozen=True)
+class _Case:
+    recipe: Recipe
+    layers: list[Facts]
+    original: Facts
+    compressed: Facts
+    host: Facts
+
+    def both(self, part: str) -> tuple[Facts, Facts] | None:
+        before, after = self.original.get(part), self.compressed.get(part)
+        return (before, after) if before and after else None
+
+
+Rule = Callable[[_Case], Iterator[str]]
+RULES: list[Rule] = []
+
+
+def rule(function: Rule) -> Rule:
+    """Add a rule; they speak in the order in which they stand here."""
+    RULES.append(function)
+    return function
+
+
+def surprises(
+    recipe: Recipe, plan: Facts, original: Facts, compressed: Facts, host: Facts
+) -> list[str]:
+    """Sentences about one result.
+
+    `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
+    objects of the reports; what isn't known yet is missing or None.
+    """
+    case = _Case(recipe, list(plan.get("layers", [])), original, compressed, host)
+    return [sentence for function in RULES for sentence in function(case)]
+
+
+@rule
+def asked_and_reached(case: _Case) -> Iterator[str]:
+    if case.recipe.pattern != "channel":
+        return
+    free = [layer for layer in case.layers if layer["group"]]
+    channels = sum(layer["channels"] for layer in free)
+    if case.recipe.ratio and not channels:
+        yield "No layer of this network can lose channels; the table below says why."
+        return
+    if not channels or case.recipe.layers:
+        return
+    reached = 1 - sum(layer["kept"] for layer in free) / channels
+    if abs(reached - case.recipe.ratio) >= NOTICEABLE:
+        yield (
+            f"You asked for {_percent(case.recipe.ratio)} of the channels; whole channels, kept in "
+            f"multiples of {case.recipe.round_to} where a layer is wide enough, gave "
+            f"{_percent(reached)}."
+        )
+
+
+@rule
+def own_choices_and_reached(case: _Case) -> Iterator[str]:
+    if case.recipe.pattern != "channel":
+        return
+    by_name = {layer["name"]: layer for layer in case.layers}
+    for choice in case.recipe.layers:
+        layer = by_name.get(choice.name)
+        if layer is None or choice.ratio is None or layer["skipped"]:
+            continue
+        reached = 1 - layer["kept"] / layer["channels"]
+        if abs(reached - choice.ratio) >= NOTICEABLE:
+            yield (
+                f"For {choice.name!r} you asked for {_percent(choice.ratio)}; with the layers that "
+                f"it is coupled with, in whole channels, it came to {_percent(reached)}."
+            )
+
+
+@rule
+def zeros_stay(case: _Case) -> Iterator[str]:
+    if case.recipe.pattern in ("none", "channel") or not _sparsity(case.layers):
+        return
+    narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
+    what = "change neither file nor time" if narrow else "leave the file and the time as they were"
+    yield (
+        f"The zeros stay in dense tensors: they {what}, but pay off in the gzip and packed sizes, "
+        "and on runtimes with sparse kernels."
+    )
+
+
+@rule
+def zeros_unsuited(case: _Case) -> Iterator[str]:
+    if case.recipe.pattern in ("none", "channel"):
+        return
+    left = [layer["name"] for layer in case.layers if layer["skipped"] and not layer["sparsity"]]
+    if left:
+        yield f"Pattern {case.recipe.pattern} does not fit {_counted(left)}; the table says why."
+
+
+@rule
+def weights_unpacked(case: _Case) -> Iterator[str]:
+    if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8:
+        return
+    yield (
+        "Only the weights are narrow: the runtime turns them back into floats when it loads the "
+        "file, so they make the file smaller but not the time shorter (open it with "
+        "session.disable_quant_qdq=1, or convolutions unpack their weights at every run)."
+    )
+
+
+@rule
+def simulated_widths(case: _Case) -> Iterator[str]:
+    widths = {(layer["weight_bits"], layer["storage"]) for layer in case.layers}
+    for bits, storage in sorted(widths):
+        stored = STORED_BITS.get(storage, bits)
+        if bits < stored:
+            yield (
+                f"The levels of {bits}-bit weights are those of {bits} bits, but the file stores "
+                f"them in {stored}, the next type that the runtime takes; the packed size counts "
+                "the true width."
+            )
+
+
+@rule
+def activations_without_integer_weights(case: _Case) -> Iterator[str]:
+    if case.recipe.activation_bits == 8 and not 5 <= case.recipe.weight_bits <= 8:
+        yield (
+            "Integer arithmetic needs weights of 5 to 8 bits too: with these the activations are "
+            "rounded, but the products still run in floats, which takes longer."
+        )
+
+
+@rule
+def slow_integers(case: _Case) -> Iterator[str]:
+    latencies = case.both("latency")
+    if case.recipe.activation_bits == 32 or latencies is None or latencies[1]["ratio_low"] <= 1:
+        return
+    if not 5 <= case.recipe.weight_bits <= 8:
+        return
+    if case.host.get("has_vnni") is False:
+        yield "This CPU has no VNNI (8-bit dot products), so INT8 is slower here than floats."
+    elif case.host.get("has_vnni"):
+        yield (
+            "INT8 is slower here although this CPU has 8-bit dot products: the network is so small "
+            "that rounding the activations costs more than the products save."
+        )
+    else:
+        yield "INT8 is slower than floats on this machine and network."
+
+
+@rule
+def pruned_but_not_faster(case: _Case) -> Iterator[str]:
+    profiles, latencies = case.both("profile"), case.both("latency")
+    if case.recipe.pattern != "channel" or profiles is None or latencies is None:
+        return
+    removed = 1 - profiles[1]["macs"] / max(profiles[0]["macs"], 1)
+    saved = 1 - latencies[1]["ratio"]
+    if removed >= 0.1 and saved < removed / 2:
+        why = "the rest goes into calling each operator and moving its data"
+        if case.recipe.round_to < 8:
+            why = "widths that are no multiple of 8 use the vector units badly"
+        if case.recipe.activation_bits == 8:
+            why = "rounding the activations takes time of its own"
+        saving = _percent(max(saved, 0.0))
+        yield f"{_percent(removed)} fewer MACs save only {saving} of the time: {why}."
+
+
+@rule
+def noisy_machine(case: _Case) -> Iterator[str]:
+    latency = case.compressed.get("latency")
+    if latency and not latency["reliable"]:
+        yield "The machine was busy while this was timed; take the latency with a grain of salt."
+
+
+@rule
+def accuracy_collapsed(case: _Case) -> Iterator[str]:
+    qualities = case.both("quality")
+    if qualities is None or qualities[1]["metric"] != "accuracy":
+        return
+    before, after = qualities[0]["value"], qualities[1]["value"]
+    if after < before / 2:
+        pruned = any(x["kept"] < x["channels"] or x["sparsity"] for x in case.layers)
+        why = "what was taken out is" if pruned else "the levels that were rounded away are"
+        yield (
+            f"Accuracy fell from {_percent(before)} to {_percent(after)}: {why} what the next "
+            "layers rely on."
+        )
+
+
+@rule
+def no_quality_difference(case: _Case) -> Iterator[str]:
+    quality = case.compressed.get("quality")
+    if not quality or quality["metric"] != "accuracy" or quality.get("p_value") is None:
+        return
+    if quality["value"] != quality["reference_value"] and quality["p_value"] > 0.05:
+        yield (
+            f"The difference in accuracy is within what {quality['samples']} samples can tell "
+            f"(McNemar p = {quality['p_value']:.2f})."
+        )
+
+
+@rule
+def bigger_file(case: _Case) -> Iterator[str]:
+    profiles = case.both("profile")
+    narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
+    if narrow and profiles and profiles[1]["file_bytes"] > profiles[0]["file_bytes"]:
+        extra = profiles[1]["file_bytes"] - profiles[0]["file_bytes"]
+        yield (
+            f"The file grew by {format_bytes(extra)}: scales and the nodes that apply them weigh "
+            "more than the narrower weights save."
+        )
+
+
+def _sparsity(layers: list[Facts]) -> bool:
+    return any(layer["sparsity"] > 0 for layer in layers)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _counted(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"layer {names[0]!r}"
+    return f"{len(names)} layers, among them {names[0]!r}"

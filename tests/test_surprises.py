@@ -1,0 +1,78 @@
+"""Sentences: each appears where it should, and only there."""
+
+from typing import Any
+
+import pytest
+
+from explorer import Recipe
+from explorer.surprises import surprises
+
+PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
+QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value": 0.9}
+LATENCY = {"ratio": 1.0, "ratio_low": 0.98, "ratio_high": 1.02, "reliable": True}
+LAYER = {
+    "name": "conv", "channels": 16, "kept": 16, "sparsity": 0.0, "group": "conv", "skipped": None,
+    "weight_bits": 32, "storage": "float32",
+}  # fmt: skip
+
+
+def told(
+    recipe: Recipe,
+    layer: dict[str, Any] | None = None,
+    host: dict[str, Any] | None = None,
+    **compressed: dict[str, Any],
+) -> str:
+    original = {"profile": PROFILE, "latency": LATENCY, "quality": {**QUALITY, "p_value": 1.0}}
+    after = {
+        "profile": {**PROFILE, **compressed.get("profile", {})},
+        "latency": {**LATENCY, **compressed.get("latency", {})},
+        "quality": {**QUALITY, "p_value": 1.0, **compressed.get("quality", {})},
+    }
+    plan = {"layers": [{**LAYER, **(layer or {})}]}
+    return " ".join(surprises(recipe, plan, original, after, host or {"has_vnni": True}))
+
+
+def test_nothing_surprising_is_not_mentioned() -> None:
+    assert told(Recipe()) == ""
+    assert told(Recipe(pattern="channel", ratio=0.5), {"kept": 8}) == ""
+
+
+CHANNEL = Recipe(pattern="channel", ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "part"),
+    [
+        (told(CHANNEL, {"kept": 12}), "You asked for 50 % of the channels"),
+        (told(CHANNEL, {"group": None}), "No layer of this network can lose channels"),
+        (told(Recipe(pattern="2:4"), {"sparsity": 0.5}), "zeros stay in dense tensors"),
+        (told(Recipe(pattern="2:4"), {"skipped": "1 channel"}), "does not fit layer 'conv'"),
+        (told(Recipe(weight_bits=8)), "turns them back into floats"),
+        (told(Recipe(weight_bits=3), {"weight_bits": 3, "storage": "int4"}), "in 4"),
+        (told(Recipe(activation_bits=8)), "Integer arithmetic needs weights"),
+        (
+            told(
+                Recipe(weight_bits=8, activation_bits=8),
+                host={"has_vnni": False},
+                latency={"ratio": 1.3, "ratio_low": 1.2},
+            ),
+            "This CPU has no VNNI",
+        ),
+        (
+            told(Recipe(weight_bits=8, activation_bits=8), latency={"ratio_low": 1.2}),
+            "although this CPU has 8-bit dot products",
+        ),
+        (told(CHANNEL, {"kept": 8}, profile={"macs": 500}), "50 % fewer MACs save only 0 %"),
+        (told(CHANNEL, {"kept": 8}, latency={"reliable": False}), "machine was busy"),
+        (told(CHANNEL, {"kept": 8}, quality={"value": 0.1, "p_value": 0.0}), "Accuracy fell"),
+        (told(CHANNEL, {"kept": 8}, quality={"value": 0.89, "p_value": 0.3}), "McNemar p = 0.30"),
+        (told(Recipe(weight_bits=8), profile={"file_bytes": 1100}), "The file grew by 100 B"),
+    ],
+)
+def test_what_is_surprising_is_explained(sentence: str, part: str) -> None:
+    assert part in sentence
+
+
+def test_results_that_are_not_there_yet_are_no_surprise() -> None:
+    plan = {"layers": [LAYER | {"kept": 8}]}
+    assert surprises(CHANNEL, plan, {}, {"profile": None}, {}) == []
