@@ -1,0 +1,36 @@
+"""What a running task can say and ask: results, progress, and whether to stop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class Cancelled(Exception):  # noqa: N818 - a request that was heard, not an error
+    """The job isn't wanted any more."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The link from a task to the page that waits for it."""
+
+    emit: Callable[..., None]
+    is_cancelled: Callable[[], bool]
+
+    def part(self, name: str, value: Any) -> None:
+        """Send one part of the result, and stop here if the job isn't wanted any more."""
+        self.emit("part", name=name, value=value)
+        self.check()
+
+    def progress(self, fraction: float, text: str) -> None:
+        """Say how far the work is, and stop here if the job isn't wanted any more."""
+        self.emit("progress", fraction=fraction, text=text)
+        self.check()
+
+    def check(self) -> None:
+        """Stop here if the job isn't wanted any more.
+
+        Raises:
+            Cancelled: it isn't.
+        """
+        if self.is_cancelled():
+            raise Cancelled

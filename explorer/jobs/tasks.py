@@ -1,0 +1,149 @@
+"""What the child process can do. Every task takes plain values and answers in parts.
+
+A model is named by a *source*: {"model": path, "name": title, "data": path or null,
+"calibration": path or null}. The few models used last stay open.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from explorer.compress.apply import apply
+from explorer.compress.calibration import Calibration, calibrate
+from explorer.compress.compensation import why_not_compensated
+from explorer.compress.estimate import estimate
+from explorer.compress.plan import plan
+from explorer.formats.data import Dataset, load_data
+from explorer.formats.onnx_file import load
+from explorer.graph.layers import find_layers
+from explorer.jobs.context import Context
+from explorer.measure.host import describe_host
+from explorer.measure.latency import measure_latency
+from explorer.measure.profile import profile
+from explorer.measure.quality import check_labels, evaluate
+from explorer.model import Model
+from explorer.recipe import Recipe
+
+OPEN_MODELS = 4
+DATA_TITLE = "The data file"
+FIRST_SAMPLES = 500  # scored first, so that a number is there at once
+
+Task = Callable[..., None]
+Source = dict[str, Any]
+
+TASKS: dict[str, Task] = {}
+
+
+def task(function: Task) -> Task:
+    """Make a function a task of its own name."""
+    TASKS[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    model: Model
+    data: Dataset | None
+    calibration_path: str | None
+
+
+_opened: "OrderedDict[tuple[Any, ...], _Opened]" = OrderedDict()
+
+
+@task
+def open_model(context: Context, source: Source) -> None:
+    """Parts `host`, `profile`, `model` (inputs, layers, which data), `latency`, `quality`."""
+    context.progress(0.0, "reading the model")
+    opened = _open(source)
+    model = opened.model
+    context.part("host", describe_host())
+    context.part("profile", asdict(profile(model)))
+    context.part("model", _describe(opened))
+    context.progress(0.3, "measuring latency")
+    context.part("latency", asdict(measure_latency(model, check=context.check)))
+    _score(context, opened, model)
+
+
+@task
+def compress(context: Context, source: Source, recipe: str, out: str) -> None:
+    """Parts `plan`, `estimate`, and of the file at `out` its `profile`, `latency`, `quality`.
+
+    Part `file` also says why the weights weren't refitted, where they weren't; `first_quality`,
+    on the first samples, comes before `quality` where there are many.
+    """
+    opened = _open(source)
+    model = opened.model
+    planned = plan(model, Recipe.from_json(recipe))
+    context.part("plan", planned.to_dict())
+    context.part("estimate", asdict(estimate(model, planned)))
+    context.progress(0.1, "compressing")
+    calibration = _calibration(context, opened)
+    small = apply(model, planned, calibration, context.check)
+    small.save(out)
+    reason = why_not_compensated(model, planned, calibration)
+    names = {"path": out, "model_id": small.id, "name": small.name}
+    context.part("file", {**names, "not_compensated": reason})
+    context.part("profile", asdict(profile(small)))
+    context.progress(0.4, "measuring latency")
+    context.part("latency", asdict(measure_latency(small, model, check=context.check)))
+    _score(context, opened, small)
+
+
+def _open(source: Source) -> _Opened:
+    path = Path(source["model"])
+    stamp = path.stat().st_mtime_ns if path.exists() else 0
+    key = (str(path), stamp, source.get("data"), source.get("calibration"))
+    if key in _opened:
+        _opened.move_to_end(key)
+        return _opened[key]
+    model = load(path, source.get("name"))
+    data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
+    if data is not None:
+        check_labels(model, data)
+    _opened[key] = _Opened(model, data, source.get("calibration"))
+    while len(_opened) > OPEN_MODELS:
+        _opened.popitem(last=False)
+    return _opened[key]
+
+
+def _describe(opened: _Opened) -> dict[str, Any]:
+    model, data = opened.model, opened.data
+    return {
+        "id": model.id,
+        "name": model.name,
+        "inputs": [asdict(spec) for spec in model.inputs],
+        "outputs": [asdict(spec) for spec in model.outputs],
+        "layers": [asdict(layer) for layer in find_layers(model)],
+        "samples": len(data) if data is not None else 0,
+        "labelled": data is not None and data.labels is not None,
+        "calibrated": opened.calibration_path is not None or data is not None,
+    }
+
+
+def _calibration(context: Context, opened: _Opened) -> Calibration | None:
+    """From the calibration samples; where there are none, from the inputs of the data."""
+    source = opened.calibration_path or opened.data
+    if source is None:
+        return None
+    return calibrate(
+        opened.model,
+        source,
+        lambda done, total: context.progress(0.1 + 0.2 * done / total, "calibrating"),
+    )
+
+
+def _score(context: Context, opened: _Opened, model: Model) -> None:
+    """Parts `first_quality`, where there are many samples, and `quality`."""
+    data, original = opened.data, opened.model
+    if data is None:
+        return
+    if len(data) > FIRST_SAMPLES:
+        context.progress(0.7, f"scoring the first {FIRST_SAMPLES} samples")
+        first = evaluate(model, data.head(FIRST_SAMPLES), original, context.check)
+        context.part("first_quality", asdict(first))
+    context.progress(0.8, f"scoring all {len(data)} samples")
+    quality = evaluate(model, data, original, context.check)
+    if model is not original or quality.metric != "snr_db":  # there is no noise against itself
+        context.part("quality", asdict(quality))

@@ -1,0 +1,123 @@
+"""The child process: parts that arrive in order, newest wins, and a dead child is replaced."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SAMPLES
+
+from explorer import Recipe
+from explorer.jobs import Job, Pool, State
+
+LIMIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+def source(model: Path = SAMPLES / "fashion_resnet.onnx") -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "name": "sample",
+        "data": str(SAMPLES / "fashion_test.npz"),
+        "calibration": str(SAMPLES / "fashion_calibration.npz"),
+    }
+
+
+def compress(pool: Pool, out: Path, ratio: float = 0.3, session: str = "one") -> Job:
+    recipe = Recipe(pattern="channel", ratio=ratio).to_json()
+    return pool.submit(session, "compress", {"source": source(), "recipe": recipe, "out": str(out)})
+
+
+def test_opening_a_model(pool: Pool) -> None:
+    job = pool.submit("one", "open_model", {"source": source()})
+    assert job.wait(LIMIT_S)
+    assert (job.state, job.error) == (State.DONE, None)
+    assert set(job.parts) == {"host", "profile", "model", "latency", "first_quality", "quality"}
+    assert job.parts["quality"]["samples"] == 10_000
+    assert job.parts["model"]["labelled"]
+
+
+def test_compressing(pool: Pool, tmp_path: Path) -> None:
+    job = compress(pool, tmp_path / "o.onnx")
+    assert job.wait(LIMIT_S)
+    assert list(job.parts)[:2] == ["plan", "estimate"]
+    assert job.parts["estimate"]["macs"] == job.parts["profile"]["macs"]
+    assert (tmp_path / "o.onnx").stat().st_size == job.parts["profile"]["file_bytes"]
+
+
+def test_the_newest_setting_wins(pool: Pool, tmp_path: Path) -> None:
+    jobs = [compress(pool, tmp_path / f"{i}.onnx", ratio=i / 10) for i in range(6)]
+    assert jobs[-1].wait(LIMIT_S)
+    assert all(job.wait(LIMIT_S) for job in jobs)
+    assert jobs[-1].state is State.DONE
+    assert [job.state for job in jobs[1:-1]] == [State.CANCELLED] * 4
+
+
+def test_another_session_is_not_dropped(pool: Pool, tmp_path: Path) -> None:
+    mine = compress(pool, tmp_path / "a.onnx", session="a")
+    theirs = compress(pool, tmp_path / "b.onnx", session="b")
+    assert mine.wait(LIMIT_S)
+    assert theirs.wait(LIMIT_S)
+    assert (mine.state, theirs.state) == (State.DONE, State.DONE)
+
+
+def test_a_mistake_is_a_sentence(pool: Pool, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model at all")
+    job = pool.submit("one", "open_model", {"source": source(broken)})
+    assert job.wait(LIMIT_S)
+    assert job.state is State.FAILED
+    assert "not an ONNX model" in str(job.error)
+
+
+def test_a_cancelled_job_stops_at_once_and_the_child_lives(pool: Pool, tmp_path: Path) -> None:
+    assert compress(pool, tmp_path / "0.onnx").wait(LIMIT_S)
+    pid = pool.child_pid
+    job = compress(pool, tmp_path / "1.onnx", ratio=0.4)
+    while "estimate" not in job.parts and not job.ended:
+        job.wait(0.01)
+    pool.cancel(job)
+    assert job.wait(LIMIT_S)
+    assert job.state is State.CANCELLED
+    assert "quality" not in job.parts
+    assert pool.child_pid == pid
+
+
+def test_a_mistake_of_our_own_is_told_and_the_child_lives(pool: Pool) -> None:
+    pid = pool.child_pid
+    job = pool.submit("one", "compress", {"source": source()})  # two arguments are missing
+    assert job.wait(LIMIT_S)
+    assert job.state is State.FAILED
+    assert "made a mistake" in str(job.error)
+    assert pool.child_pid == pid
+
+
+def test_a_killed_child_is_told_and_replaced(pool: Pool, tmp_path: Path) -> None:
+    assert compress(pool, tmp_path / "0.onnx").wait(LIMIT_S)
+    job = compress(pool, tmp_path / "1.onnx", ratio=0.5)
+    pid = pool.child_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSEGV)
+    assert job.wait(LIMIT_S)
+    assert job.state is State.FAILED
+    assert "restarted" in str(job.error)
+    after = compress(pool, tmp_path / "2.onnx", ratio=0.5)
+    assert after.wait(LIMIT_S)
+    assert after.state is State.DONE
+    assert pool.child_pid != pid
+
+
+def test_closing_settles_what_waits(tmp_path: Path) -> None:
+    pool = Pool()
+    jobs = [compress(pool, tmp_path / "x.onnx", session=name) for name in "ab"]
+    pool.close()
+    assert [job.state for job in jobs] == [State.CANCELLED] * 2
+    assert pool.child_pid is None
