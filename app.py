@@ -1,0 +1,18 @@
+"""The compression explorer: page config and navigation.
+
+`streamlit run app.py` imports this file for `app` (Streamlit and Netron on one port), and then runs
+it as a script for every visitor.
+"""
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+if get_script_run_ctx(suppress_warning=True) is None:
+    from explorer.ui.server import ROUTES, lifespan
+
+    app = st.App(__file__, routes=ROUTES, lifespan=lifespan)
+else:
+    st.set_page_config(page_title="Compression explorer", page_icon="🗜️", layout="wide")
+    st.navigation(
+        [st.Page("pages/explore.py", title="Explore", default=True)], position="top"
+    ).run()

@@ -1,0 +1,188 @@
+"""The sidebar: which model, and what to do to it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.recipe import (
+    ACTIVATION_BITS,
+    CRITERIA,
+    GRANULARITIES,
+    PATTERNS,
+    RATIO_PATTERNS,
+    SCOPES,
+    WEIGHT_BITS,
+    Recipe,
+)
+from explorer.ui import words
+from explorer.ui.session import Session
+from explorer.ui.sources import uploaded
+
+Files = list[tuple[str, bytes]]
+
+ROUND_TO = (1, 2, 4, 8, 16, 32)
+GROUP_SIZES = (16, 32, 64, 128)
+LARGEST_RATIO = 95  # percent
+
+
+def draw(session: Session) -> None:
+    """All controls, in the sidebar."""
+    with st.sidebar:
+        st.html(WORDMARK)
+        _model(session)
+        _main_choices(session)
+        with st.expander("More choices", key="more"):
+            _more_choices(session)
+
+
+WORDMARK = (
+    '<div class="ce-mark"><span class="ce-bars"><i></i><i></i><i></i></span>'
+    "<span>compression<b>explorer</b></span></div>"
+)
+
+
+def _model(session: Session) -> None:
+    st.session_state["w_model"] = session.selected.key if session.selected else None
+    st.selectbox(
+        "Model",
+        list(session.sources),
+        key="w_model",
+        format_func=lambda key: session.sources[key].title,
+        on_change=lambda: session.open(session.sources[st.session_state["w_model"]]),
+    )
+    label, icon = "Open your own model", ":material/upload_file:"
+    with st.popover(label, width="stretch", icon=icon, key="own_model", on_change="rerun"):
+        label = "An .onnx model and, if you have samples, an .npz file"
+        _drop_box(session, label, ["onnx", "npz"], _take_files)
+        st.caption(
+            "The .npz holds arrays named after the model's inputs (or `x`), preprocessed, and "
+            "labels in `y` if there are any. Files stay on this machine and go with the session."
+        )
+
+
+def _take_files(session: Session, files: Files) -> None:
+    st.session_state["own_model"] = False  # what comes of it shows on the page
+    session.open(uploaded(session.folder, files, session.source))
+
+
+def _take_recipe(session: Session, files: Files) -> None:
+    session.set_recipe(Recipe.from_json(files[-1][1]))
+
+
+def _drop_box(
+    session: Session, label: str, types: list[str], take: Callable[[Session, Files], None]
+) -> None:
+    """An upload box that is empty again once its files, (name, bytes) each, are taken."""
+    epoch = st.session_state.setdefault("drops", 0)
+    key = f"w_{take.__name__}_{epoch}"
+
+    def changed() -> None:
+        files = [(file.name, file.getvalue()) for file in st.session_state[key] or ()]
+        if not files:
+            return
+        st.session_state["drops"] = epoch + 1
+        try:
+            take(session, files)
+        except ExplorerError as error:
+            session.notice = str(error)
+
+    st.file_uploader(label, type=types, accept_multiple_files=True, key=key, on_change=changed)
+
+
+def _main_choices(session: Session) -> None:
+    recipe = session.recipe
+    _select(session, "Take out", "pattern", PATTERNS, words.PATTERNS)
+    fixed = recipe.pattern not in RATIO_PATTERNS
+    st.session_state["w_ratio"] = min(words.percent(recipe.ratio), LARGEST_RATIO)
+    st.slider(
+        "Ratio",
+        0,
+        LARGEST_RATIO,
+        key="w_ratio",
+        format="%d %%",
+        disabled=fixed,
+        help=words.HELP["fixed_ratio" if fixed and recipe.pattern != "none" else "ratio"],
+        on_change=_writer(session, "ratio", lambda percent: percent / 100),
+    )
+    st.session_state["w_weight_bits"] = recipe.weight_bits
+    st.select_slider(
+        "Weight bits",
+        WEIGHT_BITS,
+        key="w_weight_bits",
+        format_func=lambda bits: words.WEIGHT_BITS.get(bits, str(bits)),
+        help=words.HELP["weight_bits"],
+        on_change=_writer(session, "weight_bits"),
+    )
+    st.session_state["w_activation_bits"] = recipe.activation_bits
+    st.segmented_control(
+        "Activation bits",
+        ACTIVATION_BITS,
+        key="w_activation_bits",
+        format_func=lambda bits: words.ACTIVATION_BITS[bits],
+        help=words.HELP["activation_bits"],
+        required=True,
+        width="stretch",
+        on_change=_writer(session, "activation_bits"),
+    )
+
+
+def _more_choices(session: Session) -> None:
+    recipe = session.recipe
+    _select(session, "Spread", "scope", SCOPES, words.SCOPES)
+    _select(session, "Importance", "criterion", CRITERIA, words.CRITERIA)
+    _select(session, "Keep multiples of", "round_to", sorted({*ROUND_TO, recipe.round_to}))
+    _select(session, "One scale for each", "granularity", GRANULARITIES, words.GRANULARITIES)
+    if recipe.granularity == "group":
+        sizes = sorted({*GROUP_SIZES, recipe.group_size})
+        _select(session, "Group size", "group_size", sizes)
+    st.session_state["w_compensate"] = recipe.compensate
+    st.toggle(
+        "Compensate",
+        key="w_compensate",
+        help=words.HELP["compensate"],
+        on_change=_writer(session, "compensate"),
+    )
+    if recipe.criterion == "random":
+        st.session_state["w_seed"] = recipe.seed
+        st.number_input(
+            "Seed",
+            min_value=0,
+            step=1,
+            key="w_seed",
+            help=words.HELP["seed"],
+            on_change=_writer(session, "seed"),
+        )
+    _drop_box(session, "Load a recipe (.json)", ["json"], _take_recipe)
+
+
+def _select(
+    session: Session,
+    label: str,
+    name: str,
+    options: Sequence[Any],
+    names: dict[Any, str] | None = None,
+) -> None:
+    st.session_state[f"w_{name}"] = getattr(session.recipe, name)
+    st.selectbox(
+        label,
+        options,
+        key=f"w_{name}",
+        format_func=lambda option: names.get(option, str(option)) if names else str(option),
+        help=words.HELP[name],
+        on_change=_writer(session, name),
+    )
+
+
+def _writer(
+    session: Session, name: str, convert: Callable[[Any], Any] = lambda value: value
+) -> Callable[[], None]:
+    """A callback that writes a widget's value back into the recipe."""
+
+    def write() -> None:
+        value = convert(st.session_state[f"w_{name}"])
+        session.set_recipe(replace(session.recipe, **{name: value}))
+
+    return write

@@ -1,0 +1,50 @@
+"""The graphs of both models, drawn by Netron when asked for."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.ui import netron
+from explorer.ui.session import Session
+from explorer.ui.sources import Source
+
+HEIGHT = 560
+CHOICES = ("Both", "Original", "Compressed")
+
+
+def draw(session: Session) -> None:
+    """Original and compressed, side by side or one of them."""
+    if session.source is None:
+        return
+    chosen = st.segmented_control(
+        "Show", CHOICES, default="Both", required=True, key="graphs", label_visibility="collapsed"
+    )
+    trial = session.view.trial
+    files = {"Original": session.source.model, "Compressed": trial.file if trial else None}
+    shown = {name: path for name, path in files.items() if chosen in ("Both", name)}
+    for column, (name, path) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        with column:
+            _graph(name, path, session.source)
+
+
+def _graph(name: str, path: Path | None, source: Source) -> None:
+    st.caption(name)
+    if path is None:
+        st.caption("The file is being written.")
+        return
+    label = f"{name} graph of {source.title}"
+    st.iframe(
+        netron.viewer_url(_token(name, path), f"{source.stem}.onnx"), height=HEIGHT, alt=label
+    )
+
+
+def _token(name: str, path: Path) -> str:
+    """The token of a file in this session; a new file gets a new one."""
+    key = f"netron_{name}"
+    known = st.session_state.get(key)
+    if known is None or known[0] != path:
+        if known is not None:
+            netron.withdraw(known[1])
+        known = st.session_state[key] = (path, netron.publish(path))
+    token: str = known[1]
+    return token

@@ -1,0 +1,133 @@
+"""The table of layers: what the plan does to each, and a ratio and a width for single ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
+from explorer.ui.session import Session
+from explorer.ui.words import percent
+
+COLUMNS = {
+    "layer": st.column_config.TextColumn("Layer", pinned=True, width=135),
+    "op": st.column_config.TextColumn("Op", width=55),
+    "channels": st.column_config.NumberColumn("Channels", width=70),
+    "kept": st.column_config.NumberColumn("Kept", width=50),
+    "zeros": st.column_config.NumberColumn("Zeros", format="%d %%", width=55),
+    "bits": st.column_config.NumberColumn("Bits", width=45),
+    "storage": st.column_config.TextColumn("Stored as", width=75),
+    "own_ratio": st.column_config.NumberColumn(
+        "Own ratio",
+        help="Percent to take out of this layer; empty: as the recipe says.",
+        min_value=0,
+        max_value=95,
+        step=1,
+        format="%d %%",
+        width=95,
+    ),
+    "own_bits": st.column_config.SelectboxColumn(
+        "Own bits",
+        help="Weight bits of this layer; empty: as the recipe says.",
+        options=list(WEIGHT_BITS),
+        width=90,
+    ),
+    "coupled": st.column_config.TextColumn(
+        "Coupled with",
+        help="Layers whose channels go together with this one's. With different own ratios, the "
+        "gentlest counts.",
+        width=115,
+    ),
+    "skipped": st.column_config.TextColumn("Not as asked because", width=150),
+}
+ROWS_IN_FULL = 24
+EDITABLE = ("own_ratio", "own_bits")
+
+
+def draw(session: Session) -> None:
+    """The table, or a word while there is no plan."""
+    trial = session.view.trial
+    if trial is None or "plan" not in trial.parts:
+        st.caption("The table comes with the first plan.")
+        return
+    planned = trial.parts["plan"]["layers"]
+    key = f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
+    st.data_editor(
+        pd.DataFrame(rows(planned, session.recipe)),
+        key=key,
+        column_config=COLUMNS,
+        disabled=[name for name in COLUMNS if name not in EDITABLE],
+        hide_index=True,
+        height="content" if len(planned) <= ROWS_IN_FULL else "auto",
+        placeholder="–",
+        on_change=lambda: _take_edits(session, key, [layer["name"] for layer in planned]),
+        alt="What the plan does to each layer.",
+    )
+    if session.recipe.layers:
+        without = replace(session.recipe, layers=())
+        st.button("Clear own choices", on_click=lambda: session.set_recipe(without))
+    st.html(reasons_html(planned))
+
+
+def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """The plan's layers and the recipe's choices as columns."""
+    choices = [recipe.choice(layer["name"]) for layer in planned]
+    ratios = [None if c.ratio is None else percent(c.ratio) for c in choices]
+    return {
+        "layer": [layer["name"] for layer in planned],
+        "op": [layer["op"] for layer in planned],
+        "channels": [layer["channels"] for layer in planned],
+        "kept": [layer["kept"] for layer in planned],
+        "zeros": [percent(layer["sparsity"]) for layer in planned],
+        "bits": [layer["weight_bits"] for layer in planned],
+        "storage": [layer["storage"] for layer in planned],
+        "own_ratio": pd.array(ratios, dtype="Int64"),
+        "own_bits": pd.array([c.weight_bits for c in choices], dtype="Int64"),
+        "coupled": [_coupled(layer) for layer in planned],
+        "skipped": [layer["skipped"] or "" for layer in planned],
+    }
+
+
+def reasons_html(planned: Sequence[Mapping[str, Any]]) -> str:
+    """Every reason in full, with the layers left alone for it."""
+    reasons: dict[str, list[str]] = {}
+    for layer in planned:
+        if layer["skipped"]:
+            reasons.setdefault(layer["skipped"], []).append(layer["name"])
+    items = "".join(
+        f"<li><b>{escape(', '.join(names))}</b> {escape(reason)}</li>"
+        for reason, names in reasons.items()
+    )
+    return (
+        f'<div class="ce-reasons">Not as asked:<ul>{items}</ul></div>' if items else "<div></div>"
+    )
+
+
+def with_edits(
+    recipe: Recipe, names: Sequence[str], edits: Mapping[int, Mapping[str, Any]]
+) -> Recipe:
+    """The recipe with the edited cells, by row, as layer choices; empty cells take them away."""
+    choices = {choice.name: choice for choice in recipe.layers}
+    for row, cells in edits.items():
+        choice = choices.get(names[row], LayerChoice(names[row]))
+        if "own_ratio" in cells:
+            ratio = cells["own_ratio"]
+            choice = replace(choice, ratio=None if ratio is None else ratio / 100)
+        if "own_bits" in cells:
+            choice = replace(choice, weight_bits=cells["own_bits"])
+        choices[choice.name] = choice
+    kept = (c for c in choices.values() if c.ratio is not None or c.weight_bits is not None)
+    return replace(recipe, layers=tuple(kept))
+
+
+def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:
+    edits = st.session_state[key]["edited_rows"]
+    session.edit_recipe(with_edits(session.recipe, names, edits))
+
+
+def _coupled(layer: Mapping[str, Any]) -> str:
+    members = (layer["group"] or "").split(", ")
+    return ", ".join(name for name in members if name and name != layer["name"])

@@ -1,0 +1,81 @@
+"""The live part of the page: status, cards, chart and what is surprising about them.
+
+It is a fragment that looks at the job a few times a second while one runs, and then stops.
+"""
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.surprises import surprises
+from explorer.ui import tradeoff
+from explorer.ui.cards import cards, cards_html
+from explorer.ui.session import Session
+from explorer.ui.words import describe
+
+POLL_S = 0.4
+STYLE = Path(__file__).with_name("style.css")
+
+
+def draw(session: Session) -> None:
+    """The live part; polls only while there is work."""
+    st.html(STYLE)
+    st.fragment(_draw, run_every=POLL_S if session.busy else None)(session, session.stage)
+
+
+def _draw(session: Session, drawn: tuple[object, ...]) -> None:
+    """`drawn` is the stage that the whole page was drawn for."""
+    session.advance()
+    if session.stage != drawn:
+        st.rerun()
+    _status(session)
+    if session.notice:
+        st.error(_plain(session.notice), icon=":material/error:")
+    st.html(cards_html(cards(session.view, session.busy)))
+    chart, notes = st.columns([5, 3], gap="medium")
+    with chart:
+        tradeoff.draw(session)
+    with notes:
+        st.html(_notes_html(session))
+
+
+def _status(session: Session) -> None:
+    view, progress = session.view, session.progress
+    title = escape(session.source.title) if session.source else "Opening the model"
+    setting = escape(describe(view.trial.recipe)) if view.trial else "…"
+    fraction, text = progress or (1.0, _machine(session))
+    state = "ce-busy" if progress else "ce-idle"
+    st.html(
+        f'<div class="ce-status {state}"><h1>{title}</h1><span class="ce-setting">'
+        f'{setting}</span><span class="ce-work" role="status">{escape(text)}</span></div>'
+        f'<div class="ce-bar {state}"><i style="width:{100 * fraction:.0f}%"></i></div>'
+    )
+
+
+def _machine(session: Session) -> str:
+    host = session.original.get("host")
+    return f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
+
+
+def _notes_html(session: Session) -> str:
+    sentences = _surprises(session)
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    quiet = "The numbers are on their way." if session.busy else "No surprises with this setting."
+    body = f"<ul>{items}</ul>" if items else f"<p>{quiet}</p>"
+    return f'<aside class="ce-notes"><h2 class="ce-h2">What to know</h2>{body}</aside>'
+
+
+def _surprises(session: Session) -> list[str]:
+    """About the numbers of this setting; those of the setting before say nothing about it."""
+    view = session.view
+    if view.trial is None or "plan" not in view.trial.parts:
+        return []
+    known = {name: view.compressed[name] for name in view.compressed if name not in view.stale}
+    plan, host = view.trial.parts["plan"], view.original.get("host", {})
+    return surprises(view.trial.recipe, plan, view.original, known, host)
+
+
+def _plain(text: str) -> str:
+    """Text with Markdown's signs escaped: file and layer names are anybody's."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+!|~$:" else c for c in text)

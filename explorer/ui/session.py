@@ -1,0 +1,309 @@
+"""One visitor's work: the model that is open, the one recipe, and every setting tried.
+
+No Streamlit here. `advance` looks at the jobs, takes in what has come, and starts what is due; the
+page calls it on every run. Nothing that a job does wrong takes results away.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import ExplorerError
+from explorer.jobs import Job, Pool, State
+from explorer.recipe import Recipe
+from explorer.ui.sources import Folder, Source, samples
+
+Parts = Mapping[str, Any]
+MEASURED = ("profile", "latency", "quality")
+FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
+SETTLE_S = 0.2
+KEPT_FILES = 4  # compressed files of a session that stay on disk
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting on one model, with the parts that have come of it (`explorer.jobs.tasks`)."""
+
+    recipe: Recipe
+    parts: Parts = field(default_factory=dict)
+    complete: bool = False
+
+    @property
+    def file(self) -> Path | None:
+        """The compressed model, while it is still there."""
+        path = Path(self.parts["file"]["path"]) if "file" in self.parts else None
+        return path if path and path.exists() else None
+
+
+@dataclass(frozen=True)
+class View:
+    """What the screen shows: the newest number of each kind, and which are not this setting's.
+
+    `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
+    the profile is an estimate, `first_samples` that the quality is that of the first samples
+    only; `stale` names the parts that belong to the setting before.
+    """
+
+    original: Parts
+    compressed: Parts
+    trial: Trial | None
+    estimated: bool = False
+    first_samples: bool = False
+    stale: frozenset[str] = frozenset()
+
+
+def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View:
+    """Fill what the newest trial doesn't know yet with numbers of the trial before."""
+    if newest is None:
+        return View(original, {}, None)
+    parts = dict(newest.parts)
+    estimated = "profile" not in parts and "estimate" in parts
+    if estimated:
+        parts["profile"] = parts["estimate"]
+    first_samples = "quality" not in parts and "first_quality" in parts
+    if first_samples:
+        parts["quality"] = parts["first_quality"]
+    old = before.parts if before else {}
+    stale = frozenset() if newest.complete else frozenset(set(MEASURED) & set(old) - set(parts))
+    compressed = {name: {**old, **parts}[name] for name in (*stale, *parts) if name in MEASURED}
+    return View(original, compressed, newest, estimated, first_samples, stale)
+
+
+# What is known of the samples serves every visitor; other models stay with theirs.
+_sample_originals: dict[Source, Parts] = {}
+
+
+class Session:
+    """See the module; `notice` is the one sentence to show where something went wrong."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.id = secrets.token_urlsafe(12)
+        self.folder = Folder()
+        self.sources: dict[str, Source] = {}
+        self.source: Source | None = None
+        self.original: Parts = {}
+        self.recipe = FIRST_RECIPE
+        self.notice: str | None = None
+        self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
+        self._pool = pool
+        self._candidate: Source | None = None
+        self._opening: Job | None = None
+        self._compressing: tuple[Recipe, Job] | None = None
+        self._running: Trial | None = None
+        self._shown: Trial | None = None
+        self._due = False
+        self._original_due = False
+        self._tried: dict[str, dict[str, Trial]] = {}
+
+    @property
+    def selected(self) -> Source | None:
+        """The model that the picker shows: the one being opened, or else the open one."""
+        return self._candidate or self.source
+
+    @property
+    def busy(self) -> bool:
+        """True while a job is waiting or running."""
+        return self._opening is not None or self._compressing is not None
+
+    @property
+    def progress(self) -> tuple[float, str] | None:
+        """How far the work is, or None when there is none."""
+        job = self._compressing[1] if self._compressing else self._opening
+        if job is None:
+            return None
+        if job.state is State.WAITING:
+            return 0.0, f"waiting, {job.position} ahead" if job.position else "waiting"
+        return job.progress
+
+    @property
+    def stage(self) -> tuple[object, ...]:
+        """Changes whenever more than numbers has to be drawn anew."""
+        trial = self.view.trial
+        return (
+            self.selected,
+            self.source,
+            self.busy,
+            self.notice,
+            trial and (trial.recipe, "plan" in trial.parts, "file" in trial.parts),
+            "model" in self.original,
+        )
+
+    @property
+    def view(self) -> View:
+        """What to draw now."""
+        return view_of(self.original, self._running or self._shown, self._shown)
+
+    @property
+    def tried(self) -> tuple[Trial, ...]:
+        """Every setting tried on this model that has numbers, oldest first."""
+        trials = dict(self._tried.get(self.source.key, {})) if self.source else {}
+        if self._running is not None and "quality" in self._running.parts:
+            trials[self._running.recipe.to_json()] = self._running
+        return tuple(trials.values())
+
+    def close(self) -> None:
+        """Stop the work and remove the files, at the end of the visit."""
+        for job in (self._opening, self._compressing and self._compressing[1]):
+            if job is not None:
+                self._pool.cancel(job)
+        self.folder.remove()
+
+    def open(self, source: Source) -> None:
+        """Open another model; the one on the screen stays until that has worked."""
+        self.notice = None
+        self.sources.setdefault(source.key, source)
+        if source == self.source and self._candidate is None:
+            return
+        self._drop_compressing()
+        self._candidate = source
+        self._opening = self._submit("open_model", {"source": source.arguments()})
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        """Ask for another setting; what ran for the one before is dropped."""
+        self.notice = None
+        if recipe == self.recipe:
+            return
+        if recipe.layers != self.recipe.layers:
+            self.overrides_epoch += 1
+        self.edit_recipe(recipe)
+
+    def edit_recipe(self, recipe: Recipe) -> None:
+        """The same for a change made in the table of layers, which shows it already."""
+        self.notice = None
+        self.recipe = recipe
+        self._due = True
+        if self._candidate is None and self.source is not None:
+            self._start()
+
+    def advance(self) -> None:
+        """Take in what the jobs have sent, and start what is due."""
+        self._follow_opening()
+        self._follow_compressing()
+        if self.busy or self.source is None:
+            return
+        if self._due:
+            self._start()
+        elif self._original_due:
+            self._original_due = False
+            self._opening = self._submit("open_model", {"source": self.source.arguments()})
+
+    def settle(self) -> None:
+        """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
+        deadline = time.monotonic() + SETTLE_S
+        while self._compressing and self._running is None and time.monotonic() < deadline:
+            self._compressing[1].wait(SETTLE_S / 10)
+            self.advance()
+
+    def _start(self) -> None:
+        """Show a setting from memory, or compress."""
+        assert self.source is not None
+        self._drop_compressing()
+        self._due = False
+        known = self._tried.get(self.source.key, {}).get(self.recipe.to_json())
+        if known is not None and known.complete and known.file is not None:
+            self._shown = known
+            return
+        self._make_room()
+        out = self.folder.path / f"compressed-{secrets.token_hex(8)}.onnx"
+        arguments = {
+            "source": self.source.arguments(),
+            "recipe": self.recipe.to_json(),
+            "out": str(out),
+        }
+        self._opening, self._original_due = None, self._original_incomplete()
+        job = self._submit("compress", arguments)
+        if job is not None:
+            self._compressing, self._running = (self.recipe, job), None
+
+    def _submit(self, task: str, arguments: dict[str, Any]) -> Job | None:
+        try:
+            return self._pool.submit(self.id, task, arguments)
+        except ExplorerError as error:
+            self.notice = str(error)
+            return None
+
+    def _follow_opening(self) -> None:
+        job = self._opening
+        if job is None:
+            return
+        ended, parts = job.ended, job.parts  # in this order: no part comes after the end
+        if self._candidate is not None and "model" in parts:
+            self._change_model(self._candidate, parts)
+        if self._candidate is None:
+            self.original = {**self.original, **parts}
+            if ended and job.state is State.DONE and self.source in samples():
+                _sample_originals[self.source] = self.original
+        if self._candidate is None and self._due:
+            self._start()
+        elif ended:
+            self._opening = None
+            self._end_opening(job)
+
+    def _end_opening(self, job: Job) -> None:
+        if job.state is State.FAILED:
+            self.notice = job.error
+        refused, self._candidate = self._candidate, None
+        if refused is not None and refused != self.source:
+            self.sources.pop(refused.key, None)
+
+    def _change_model(self, source: Source, parts: Parts) -> None:
+        self.source, self._candidate = source, None
+        self.original = {**_sample_originals.get(source, {}), **parts}
+        self._shown = self._running = None
+        self._due = True
+        if self.recipe.layers:
+            self.recipe = replace(self.recipe, layers=())
+            self.overrides_epoch += 1
+
+    def _follow_compressing(self) -> None:
+        if self._compressing is None:
+            return
+        recipe, job = self._compressing
+        ended, parts = job.ended, job.parts
+        if "estimate" in parts:
+            self._running = Trial(recipe, parts, complete=job.state is State.DONE)
+        if ended:
+            self._end_compressing(recipe, job)
+
+    def _end_compressing(self, recipe: Recipe, job: Job) -> None:
+        trial, self._compressing, self._running = self._running, None, None
+        if job.state is State.FAILED:
+            self.notice = job.error
+        if trial is not None and "file" in trial.parts and job.state is not State.CANCELLED:
+            trial = replace(trial, complete=True)
+            self._remember(trial)
+            self._shown = trial
+        elif self.recipe == recipe and self._shown is not None:
+            self.recipe = self._shown.recipe  # the setting that the screen shows
+            self.overrides_epoch += 1
+
+    def _drop_compressing(self) -> None:
+        """Forget the running job, but keep what it has measured."""
+        if self._compressing is None:
+            return
+        trial, (_, job) = self._running, self._compressing
+        self._pool.cancel(job)
+        self._compressing = self._running = None
+        if trial is not None and "quality" in trial.parts:
+            self._remember(trial)
+            self._shown = trial
+
+    def _remember(self, trial: Trial) -> None:
+        assert self.source is not None
+        trials = self._tried.setdefault(self.source.key, {})
+        trials[trial.recipe.to_json()] = trial
+
+    def _original_incomplete(self) -> bool:
+        described = self.original.get("model", {})
+        wanted = ("latency", "quality") if described.get("samples") else ("latency",)
+        return self.notice is None and any(name not in self.original for name in wanted)
+
+    def _make_room(self) -> None:
+        files = sorted(self.folder.path.glob("compressed-*.onnx"), key=lambda p: p.stat().st_mtime)
+        shown = self._shown.file if self._shown else None
+        for path in files[: -KEPT_FILES or None]:
+            if path != shown:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""What things are called on the screen, and what they mean."""
+
+from explorer.recipe import LayerChoice, Recipe
+
+PATTERNS = {
+    "none": "Nothing",
+    "channel": "Whole channels",
+    "unstructured": "Single weights",
+    "2:4": "2 of every 4 weights",
+    "4:8": "4 of every 8 weights",
+    "block": "Blocks of weights",
+}
+SHORT_PATTERNS = {
+    "channel": "channels",
+    "unstructured": "weights",
+    "block": "blocks",
+    "2:4": "2:4 zeros",
+    "4:8": "4:8 zeros",
+}
+WEIGHT_BITS = {32: "32 (float)", 16: "16 (float)"}
+ACTIVATION_BITS = {32: "32 (float)", 8: "8 (integer)"}
+SCOPES = {"global": "over the network", "layer": "in each layer"}
+CRITERIA = {"l1": "L1 norm", "l2": "L2 norm", "random": "random"}
+GRANULARITIES = {"tensor": "tensor", "channel": "output channel", "group": "group of inputs"}
+METRICS = {"accuracy": "Accuracy", "agreement": "Agreement", "snr_db": "Signal-to-noise"}
+
+HELP = {
+    "pattern": (
+        "What is taken out. Whole channels make the tensors smaller, and so file, memory and time. "
+        "The other patterns set weights to zero inside tensors that keep their shape."
+    ),
+    "ratio": "The share to take out. What the graph allowed stands in the cards and the table.",
+    "fixed_ratio": "This pattern takes out half of the weights.",
+    "weight_bits": "Width of a stored weight. Below 16 bits, weights are integers with scales.",
+    "activation_bits": (
+        "8 rounds activations; with weights of 5 to 8 bits the products then run in integers."
+    ),
+    "scope": "Spread the ratio by need over the whole network, or take the same share everywhere.",
+    "criterion": "How the importance of a channel or weight is judged.",
+    "round_to": "Kept channels are a multiple of this in wide layers; odd widths run slowly.",
+    "granularity": "How many weights share one scale.",
+    "group_size": "Inputs that share a scale.",
+    "compensate": "Refit what stays, on calibration samples, so that it makes up for what went.",
+    "seed": "Decides the criterion “random”.",
+}
+
+DEFINITIONS = {
+    "file_bytes": "The ONNX file as written: what you download.",
+    "params": "Trainable numbers in the model, zeros included.",
+    "macs": "Multiply-accumulates of one inference. FLOPs = 2 × MACs.",
+    "latency": (
+        "Time of one inference: the fastest of many runs with one thread, original and compressed "
+        "taking turns. The interval is that of the ratio. Medians are under “All sizes”."
+    ),
+    "accuracy": (
+        "Share of the samples with the right class. The interval is Wilson's 95 % interval: what "
+        "this number of samples can tell."
+    ),
+    "agreement": (
+        "Without labels: share of the samples where the compressed model chooses the same class as "
+        "the original, with Wilson's 95 % interval."
+    ),
+    "snr_db": "Power of the original's outputs over the power of the difference, in decibels.",
+    "nonzero_params": "Parameters that aren't zero.",
+    "gzip_bytes": "The file compressed with gzip: what an over-the-air update costs.",
+    "packed_bytes": (
+        "Weights at their bit width with their scales, sparse ones as the cheaper of bitmask and "
+        "index list."
+    ),
+    "peak_activation_bytes": "The largest set of activations alive at once in one inference.",
+}
+
+
+def describe(recipe: Recipe) -> str:
+    """A setting in a few words: `channels −30 %, 8-bit weights`."""
+    words = []
+    if recipe.pattern in ("2:4", "4:8"):
+        words.append(SHORT_PATTERNS[recipe.pattern])
+    elif recipe.pattern != "none" and recipe.ratio:
+        words.append(f"{SHORT_PATTERNS[recipe.pattern]} −{percent(recipe.ratio)} %")
+    if recipe.weight_bits < 32:
+        words.append(f"{recipe.weight_bits}-bit weights")
+        if recipe.weight_bits < 16 and recipe.granularity == "group":
+            words.append(f"a scale per {recipe.group_size} inputs")
+        elif recipe.weight_bits < 16 and recipe.granularity == "tensor":
+            words.append("one scale a tensor")
+    if recipe.activation_bits < 32:
+        words.append(f"{recipe.activation_bits}-bit activations")
+    words += [choice_in_words(choice) for choice in recipe.layers]
+    if not words:
+        return "nothing removed"
+    return ", ".join([*words, *_unusual(recipe)])
+
+
+def choice_in_words(choice: LayerChoice) -> str:
+    """A choice for one layer: `conv1 −50 % 4-bit`."""
+    ratio = "" if choice.ratio is None else f" −{percent(choice.ratio)} %"
+    return f"{choice.name}{ratio}{f' {choice.weight_bits}-bit' if choice.weight_bits else ''}"
+
+
+def _unusual(recipe: Recipe) -> list[str]:
+    """What differs from the usual way of choosing what goes."""
+    usual, words = Recipe(), []
+    if recipe.pattern in ("channel", "unstructured", "block"):
+        if recipe.scope != usual.scope:
+            words.append(SCOPES[recipe.scope])
+        if recipe.criterion != usual.criterion:
+            words.append(CRITERIA.get(recipe.criterion, recipe.criterion))
+        if recipe.criterion == "random" and recipe.seed != usual.seed:
+            words.append(f"seed {recipe.seed}")
+    if recipe.pattern == "channel" and recipe.round_to != usual.round_to:
+        words.append(f"multiples of {recipe.round_to}")
+    return words + ([] if recipe.compensate else ["not refitted"])
+
+
+def percent(share: float) -> int:
+    """A share as whole percent."""
+    return round(100 * share)

@@ -1,0 +1,355 @@
+"""The page without a browser: what it shows, what it forgives, and what it never imports."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from starlette.requests import Request
+from streamlit.testing.v1 import AppTest
+
+from explorer.charts import PALETTE, Axis, Point, pareto_front, trade_off
+from explorer.errors import DataError, ModelError
+from explorer.recipe import LayerChoice, Recipe
+from explorer.ui import layers, netron
+from explorer.ui.cards import cards, cards_html, relative
+from explorer.ui.session import Trial, View, view_of
+from explorer.ui.sources import Folder, clean_title, samples, uploaded
+from explorer.ui.words import describe
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 120
+PROFILE = {
+    "params": 1000,
+    "nonzero_params": 1000,
+    "macs": 5000,
+    "file_bytes": 4000,
+    "gzip_bytes": 3000,
+    "packed_bytes": 4000,
+    "peak_activation_bytes": 100,
+    "uncounted_ops": [],
+}
+QUALITY = {
+    "metric": "accuracy",
+    "value": 0.91,
+    "low": 0.90,
+    "high": 0.92,
+    "samples": 1000,
+    "reference_value": 0.93,
+    "p_value": 0.001,
+}
+LATENCY = {
+    "median_s": 1e-4,
+    "iqr_s": 1e-6,
+    "min_s": 9e-5,
+    "runs": 50,
+    "threads": 1,
+    "runtime": "onnxruntime",
+    "reliable": True,
+    "ratio": 0.5,
+    "ratio_low": 0.45,
+    "ratio_high": 0.55,
+    "control_ratio": 1.0,
+    "reference_median_s": 2e-4,
+}
+
+
+@pytest.fixture(scope="module")
+def app():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
+    return settled(page)
+
+
+def settled(page: AppTest) -> AppTest:
+    """Run the page, as its polling fragment would, until no work is left."""
+    deadline = time.monotonic() + PATIENCE_S
+    while page.session_state["explorer"].busy and time.monotonic() < deadline:
+        time.sleep(0.05)
+        page.run()
+    assert not page.exception
+    assert not page.session_state["explorer"].busy
+    return page
+
+
+def drop(page: AppTest, box: str, *files: tuple[str, bytes]) -> None:
+    """Drop files, (name, bytes) each, into the box for a model or a recipe."""
+    (uploader,) = [found for found in page.file_uploader if box in found.label]
+    uploader.set_value([(name, content, "application/octet-stream") for name, content in files])
+    settled(page.run())
+
+
+def html_of(page: AppTest) -> str:
+    return "".join(element.proto.body for element in page.get("html"))
+
+
+def chart_of(page: AppTest) -> dict[str, list[float]]:
+    spec = json.loads(page.get("plotly_chart")[0].proto.spec)
+    return {trace["name"]: trace["x"] for trace in spec["data"]}
+
+
+def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
+    assert app.selectbox(key="w_model").value == samples()[0].key
+    page = html_of(app)
+    for title in ("File size", "Parameters", "MACs", "Latency", "Accuracy"):
+        assert title in page
+    assert page.count("ce-card ce-measured") + page.count("ce-card ce-noisy") == 5
+    assert not app.error
+
+
+def test_every_card_and_the_chart_follow_a_changed_setting(app):
+    session = app.session_state["explorer"]
+    before, tried = cards(session.view, busy=False), len(session.tried)
+    app.selectbox(key="w_pattern").set_value("channel")
+    app.slider(key="w_ratio").set_value(60).run()
+    settled(app)
+    after = cards(session.view, busy=False)
+    assert [card.title for card in before] == [card.title for card in after]
+    assert all(old.value != new.value for old, new in zip(before, after, strict=True))
+    assert len(session.tried) == tried + 1
+    traces = chart_of(app)
+    assert len(traces["Tried"]) + len(traces["This setting"]) == tried + 1
+
+
+def test_a_setting_tried_before_comes_from_memory(app):
+    session = app.session_state["explorer"]
+    recipe = session.recipe
+    app.slider(key="w_ratio").set_value(10).run()
+    settled(app)
+    app.slider(key="w_ratio").set_value(round(100 * recipe.ratio)).run()
+    assert not session.busy
+    assert session.view.trial.recipe == recipe
+    assert session.view.trial.complete
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("broken.onnx", b"not a model"), ("empty.onnx", b""), ("data.npz", b"PK\x03\x04cut")],
+    ids=["not a model", "empty", "truncated data"],
+)
+def test_a_bad_upload_is_one_sentence_and_the_results_stay(app, name, content):
+    session = app.session_state["explorer"]
+    shown = session.view
+    drop(app, "model", (name, content))
+    assert len(app.error) == 1
+    assert app.error[0].value.rstrip().endswith(".")
+    assert "Traceback" not in app.error[0].value
+    assert session.view == shown
+    assert app.selectbox(key="w_model").value == samples()[0].key
+
+
+def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app):
+    session = app.session_state["explorer"]
+    before = session.recipe
+    recipe = Recipe(pattern="channel", ratio=0.5, layers=(LayerChoice("nowhere", 0.1),))
+    drop(app, "recipe", ("recipe.json", recipe.to_json().encode()))
+    assert "nowhere" in app.error[0].value
+    assert session.recipe == before
+    drop(app, "recipe", ("recipe.json", b'{"ratio": 2}'))
+    assert "below 1" in app.error[0].value
+
+
+def test_a_choice_for_one_layer_reaches_the_plan(app):
+    session = app.session_state["explorer"]
+    name = session.original["model"]["layers"][-1]["name"]
+    session.set_recipe(Recipe(pattern="channel", ratio=0.6, layers=(LayerChoice(name, None, 8),)))
+    settled(app.run())
+    planned = {layer["name"]: layer for layer in session.view.trial.parts["plan"]["layers"]}
+    assert planned[name]["weight_bits"] == 8
+    assert {layer["weight_bits"] for layer in planned.values()} == {8, 32}
+
+
+def test_without_labels_it_is_agreement(app, tmp_path):
+    model, data = own_model(tmp_path)
+    unlabelled = tmp_path / "unlabelled.npz"
+    np.savez(unlabelled, x=np.load(data)["x"])
+    drop(app, "model", *[(file.name, file.read_bytes()) for file in (model, unlabelled)])
+    assert not app.error
+    assert "Agreement" in html_of(app)
+
+
+def test_without_samples_there_is_no_accuracy(app, tmp_path):
+    model, _ = own_model(tmp_path)
+    drop(app, "model", (model.name, model.read_bytes()))
+    assert not app.error
+    assert "no samples" in html_of(app)
+    assert not app.get("plotly_chart")
+
+
+def test_a_model_that_the_runtime_cannot_run_is_still_counted(app, tmp_path):
+    model, _ = own_model(tmp_path, last="Mystery", domain="com.example")
+    drop(app, "model", (model.name, model.read_bytes()))
+    assert len(app.error) == 1
+    shown = {card.title: card for card in cards(app.session_state["explorer"].view, busy=False)}
+    assert shown["Parameters"].original != "–"
+    assert shown["Latency"].kind == "unknown"
+
+
+def test_the_server_imports_no_runtime():
+    script = """
+import runpy, sys
+from streamlit.testing.v1 import AppTest
+import explorer.ui.netron
+page = AppTest.from_file("app.py", default_timeout=120).run()
+assert not page.exception, page.exception
+print(sorted({"torch", "onnxruntime", "onnx", "onnx_ir"} & {m.split(".")[0] for m in sys.modules}))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_charts_use_the_colours_of_the_theme():
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    assert theme["light"]["chartCategoricalColors"] == list(PALETTE)
+    assert theme["dark"]["chartCategoricalColors"] == list(PALETTE)
+    assert len(PALETTE) == 10
+
+
+def test_the_front_holds_what_nothing_beats():
+    points = [_point(3, 0.9), _point(1, 0.5), _point(2, 0.4), _point(2, 0.8), _point(4, 0.9)]
+    assert [(p.x, p.y) for p in pareto_front(points)] == [(1, 0.5), (2, 0.8), (3, 0.9)]
+
+
+def test_the_chart_shows_original_tried_and_current():
+    axis = Axis("x")
+    figure = trade_off(_point(4, 0.9), [_point(2, 0.8)], _point(1, 0.5), axis, axis)
+    traces = {trace.name: trace for trace in figure.data}
+    assert traces["Original"].marker.symbol == "star"
+    assert list(traces["Pareto front"].x) == [1, 2, 4]
+    assert list(traces["This setting"].x) == [1]
+    assert list(traces["This setting"].error_y.array) == pytest.approx([0.01])
+
+
+def test_an_estimate_shows_at_once_and_old_measurements_stay():
+    before = Trial(Recipe(), {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}, True)
+    estimate = {**PROFILE, "params": 500, "nonzero_params": None, "gzip_bytes": None}
+    view = view_of({"profile": PROFILE}, Trial(Recipe(ratio=0.5), {"estimate": estimate}), before)
+    assert view.estimated
+    assert view.stale == {"latency", "quality"}
+    shown = {card.title: card for card in cards(view, busy=True)}
+    assert (shown["Parameters"].kind, shown["Parameters"].difference) == ("estimated", "−50 %")
+    assert (shown["Latency"].kind, shown["Latency"].value) == ("previous", "90.0 µs")
+
+
+def test_cards_say_what_is_measured_and_how_sure_it_is():
+    parts = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
+    shown = {c.title: c for c in cards(View(parts, parts, None), busy=False)}
+    assert shown["File size"].difference == "no change"
+    assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "0.45–0.55 ×")
+    assert shown["Accuracy"].difference == "−2.00 points"
+    assert shown["Accuracy"].original == "93.00 %"
+    assert "FLOPs = 2 × MACs" in cards_html([shown["MACs"]])
+
+
+def test_a_difference_that_the_clock_cannot_see_is_not_a_number():
+    same = {**LATENCY, "ratio": 0.99, "ratio_low": 0.97, "ratio_high": 1.02}
+    view = View({}, {"latency": same}, None)
+    card = next(card for card in cards(view, busy=False) if card.title == "Latency")
+    assert (card.difference, card.tone) == ("not measurable", "even")
+
+
+def test_relative_keeps_a_decimal_where_it_matters():
+    assert relative(1000, 500) == "−50 %"
+    assert relative(1000, 988) == "−1.2 %"
+    assert relative(1000, 1200) == "+20 %"
+
+
+def test_edits_in_the_table_become_layer_choices_and_back():
+    recipe = layers.with_edits(Recipe(), ["a", "b"], {1: {"own_ratio": 40, "own_bits": 4}})
+    assert recipe.layers == (LayerChoice("b", 0.4, 4),)
+    assert layers.with_edits(recipe, ["a", "b"], {1: {"own_ratio": None, "own_bits": None}}) == (
+        Recipe()
+    )
+
+
+def test_settings_are_described_in_a_few_words():
+    assert describe(Recipe()) == "nothing removed"
+    recipe = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
+    assert describe(recipe) == "channels −30 %, 8-bit weights"
+
+
+def test_uploads_never_name_a_file_on_disk():
+    folder = Folder()
+    source = uploaded(folder, [("../../<b>evil*.onnx", b"model")], None)
+    assert source.model.parent == folder.path
+    assert "evil" not in source.model.name
+    assert source.stem == "b_evil"
+    assert clean_title("\x00\n.onnx") == "model"
+    with pytest.raises(ModelError, match=r"one \.onnx"):
+        uploaded(folder, [("a.onnx", b"1"), ("b.onnx", b"2")], None)
+    with pytest.raises(DataError, match=r"one \.npz"):
+        uploaded(folder, [("a.npz", b"1"), ("b.npz", b"2"), ("a.onnx", b"")], None)
+
+
+def test_a_sessions_files_go_with_it():
+    folder = Folder()
+    path = folder.store(b"model", ".onnx")
+    assert path.exists()
+    del folder
+    assert not path.parent.exists()
+
+
+def test_netron_serves_a_model_only_for_its_token(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"bytes")
+    token = netron.publish(file)
+    assert _ask(netron.model, token=token).path == file
+    netron.withdraw(token)
+    assert _ask(netron.model, token=token).status_code == 404
+    page = _ask(netron.asset, name="index.html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert b'name="date"' not in page.body
+    for name in ("server.py", "../six.py", "nothing.js"):
+        assert _ask(netron.asset, name=name).status_code == 404
+
+
+def _ask(handler, **parameters):
+    return asyncio.run(handler(Request({"type": "http", "path_params": parameters})))
+
+
+def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path, Path]:
+    """A convolutional network with random weights, and labelled samples for it.
+
+    `last` and `domain` name its last activation.
+    """
+    random = np.random.default_rng(0)
+
+    def weights(name, *shape):
+        values = random.normal(0, 0.2, shape).astype(np.float32)
+        return numpy_helper.from_array(values, name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "a.weight"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "c.weight"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node(last, ["c"], ["d"], domain=domain),
+        helper.make_node("GlobalAveragePool", ["d"], ["e"]),
+        helper.make_node("Flatten", ["e"], ["f"]),
+        helper.make_node("Gemm", ["f", "g.weight"], ["scores"], transB=1),
+    ]
+    constants = [
+        weights("a.weight", 32, 3, 3, 3),
+        weights("c.weight", 48, 32, 3, 3),
+        weights("g.weight", 4, 48),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 4])
+    graph = helper.make_graph(nodes, "graph", [image], [scores], constants)
+    opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    proto = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model, data = folder / "my model.onnx", folder / "samples.npz"
+    onnx.save(proto, model)
+    x = random.normal(size=(200, 3, 8, 8)).astype(np.float32)
+    np.savez(data, x=x, y=random.integers(0, 4, 200))
+    return model, data
+
+
+def _point(x: float, y: float) -> Point:
+    return Point(x, y, y - 0.01, y + 0.01, "label")

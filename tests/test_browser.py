@@ -1,0 +1,180 @@
+"""The real app in a real browser: what a person does in the first minutes."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from test_app import own_model
+
+from explorer.ui.sources import samples
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_MS = 120_000
+CARDS = ("File size", "Parameters", "MACs", "Latency", "Accuracy")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The app on a free port, in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1"]
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    with log.open("w") as output:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", app, log)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            app.terminate()
+            app.wait(20)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        options = {"executable_path": CHROMIUM} if CHROMIUM else {}
+        launched = playwright.chromium.launch(args=["--no-sandbox"], **options)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The opened app; afterwards nothing may have left this machine or have failed."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    strangers, errors = [], []
+    context.on("request", lambda request: strangers.append(request.url))
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(address)
+    idle(opened)
+    yield opened
+    context.close()
+    local = (address, address.replace("http", "ws"), "data:", f"blob:{address}")
+    assert [url for url in strangers if not url.startswith(local)] == []
+    assert errors == []
+
+
+def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
+    before, points = card_values(page), chart_points(page)
+    slider = page.get_by_role("slider", name="Ratio")
+    slider.focus()
+    for _ in range(3):
+        slider.press("PageUp")
+    expect(slider).not_to_have_attribute("aria-valuenow", "30")
+    page.wait_for_function(
+        f"""before => {CARD_VALUES_JS}.every((value, i) => value !== before[i])""", arg=before
+    )
+    idle(page)
+    after = card_values(page)
+    assert len(after) == len(CARDS)
+    assert all(old != new for old, new in zip(before, after, strict=True)), (before, after)
+    page.wait_for_function(f"least => {CHART_POINTS_JS} > least", arg=points)
+    assert page.locator(".ce-measured, .ce-noisy").count() == len(CARDS)
+
+
+def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
+    model, data = own_model(tmp_path)
+    page.get_by_role("button", name="Open your own model").click()
+    page.get_by_test_id("stPopoverBody").locator("input").set_input_files([model, data])
+    expect(page.locator(".ce-status h1")).to_have_text("my model with samples")
+    idle(page)
+    expect(page.locator(".ce-card").last).to_contain_text("Accuracy")
+    page.get_by_role("tab", name="Take away").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Compressed model (.onnx)").click()
+    file = tmp_path / "downloaded.onnx"
+    waiting.value.save_as(file)
+    assert waiting.value.suggested_filename == "my_model_compressed.onnx"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(None, {"image": np.load(data)["x"][:3]})
+    assert outputs.shape == (3, 4)
+    assert file.stat().st_size < model.stat().st_size
+
+
+def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
+    before = card_values(page)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"this is not a model")
+    page.get_by_role("button", name="Open your own model").click()
+    page.get_by_test_id("stPopoverBody").locator("input").set_input_files(broken)
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_be_visible()
+    assert alert.inner_text().strip().endswith(".")
+    assert page.locator(".ce-status h1").inner_text() == samples()[0].title
+    assert card_values(page) == before
+
+
+def test_netron_draws_the_compressed_model(page):
+    page.get_by_role("tab", name="Graph").click()
+    viewer = page.frame_locator('iframe[title^="Compressed"]')
+    expect(viewer.locator("#nodes .node, .node").first).to_be_attached(timeout=PATIENCE_MS)
+    assert viewer.locator(".node").count() > 5
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_nothing_is_wider_than_the_screen(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function(f"innerWidth === {width}")
+    expect(page.locator(".ce-card").first).to_be_in_viewport()
+    # The page scrolls in an element of its own, so both count.
+    overflow = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
+        .map(element => element.scrollWidth - element.clientWidth)"""
+    page.wait_for_function(f"({overflow})().every(pixels => pixels <= 0)")
+    for card in page.locator(".ce-card").all():
+        assert card.evaluate("card => card.scrollWidth <= card.clientWidth + 1")
+    if width == 1280:
+        expect(page.locator(".ce-card").last).to_be_in_viewport(ratio=1)
+        expect(page.locator(".js-plotly-plot").first).to_be_in_viewport(ratio=1)
+
+
+CARD_VALUES_JS = "[...document.querySelectorAll('.ce-value')].map(value => value.innerText)"
+CHART_POINTS_JS = """document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length"""
+
+
+def idle(page: Page) -> None:
+    """Wait until cards and chart show a finished result."""
+    page.wait_for_selector(".ce-bar.ce-idle", state="attached")
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .point", state="attached")
+
+
+def card_values(page: Page) -> list[str]:
+    return page.evaluate(CARD_VALUES_JS)
+
+
+def chart_points(page: Page) -> int:
+    return page.evaluate(CHART_POINTS_JS)
+
+
+def _wait_for(url: str, app: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline:
+        assert app.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(re.sub(r"\s+", " ", log.read_text()))
