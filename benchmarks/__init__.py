@@ -1,0 +1,1 @@
+"""Printed figures; nothing here is asserted."""
