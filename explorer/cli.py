@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from explorer.errors import ExplorerError, OutputError, RecipeError
+from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
 from explorer.recipe import CRITERIA, PATTERNS, Recipe
 from explorer.report import Plan, Report
 from explorer.text import FLAG_NAMES, plan_table, report_table
@@ -183,7 +183,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         try:
             recipe = Recipe.from_json(Path(options.recipe).read_bytes())
         except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or "the system refused").lower()
+            reason = reason_of(error)
             raise RecipeError(f"The recipe {options.recipe} can't be read: {reason}.") from error
     given = {name: value for name in FLAG_NAMES if (value := getattr(options, name)) is not None}
     if options.no_compensate:

@@ -14,6 +14,11 @@ and command line) catch this tree and nothing else.
 """
 
 
+def reason_of(error: Exception) -> str:
+    """What the system says about a file that it won't open or write, as part of a sentence."""
+    return (getattr(error, "strerror", None) or "the system refused").lower()
+
+
 class ExplorerError(Exception):
     """Root of every user-facing error."""
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import onnx_ir as ir
 
-from explorer.errors import OutputError
+from explorer.errors import OutputError, reason_of
 
 Shape = tuple[int, ...]
 Result = TypeVar("Result")
@@ -152,7 +152,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except (OSError, ValueError) as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        reason = (getattr(error, "strerror", None) or "the system refused").lower()
+        reason = reason_of(error)
         raise OutputError(f"{path} can't be written: {reason}.") from error
 
 

@@ -14,6 +14,7 @@ from explorer.compress.plan import needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import new_constants
 from explorer.compress.storage import (
+    ActivationForm,
     StoredForm,
     TensorForm,
     activation_form,
@@ -199,11 +200,8 @@ def _file_bytes(
         size += new.file_bytes - TensorForm(name, dtype, old_dims[name]).file_bytes
         if form is not None and form.node is not None:
             size += form.extra_bytes + _renaming_bytes(model, name, form.node.output)
-    if plan.recipe.activation_bits == 8:
-        dtypes = infer_shapes(model).dtypes
-        for name in activation_points(model):
-            pair = activation_form(name, dtypes[name], name_mark(model))
-            size += pair.file_bytes + _renaming_bytes(model, name, pair.dequantize.output)
+    for name, pair in _activation_forms(model, plan).items():
+        size += pair.file_bytes + _renaming_bytes(model, name, pair.dequantize.output)
     for constant in new_constants(model, plan, dims):
         if not constant.in_place:
             size += TensorForm(constant.name, ir.DataType.INT64, constant.integers.shape).file_bytes
@@ -225,6 +223,14 @@ def _reader_counts(model: Model) -> dict[str, int]:
 def _renaming_bytes(model: Model, old: str, new: str) -> int:
     """What it costs that all readers of one tensor name another."""
     return _reader_counts(model)[old] * (len(new.encode()) - len(old.encode()))
+
+
+def _activation_forms(model: Model, plan: Plan) -> dict[str, ActivationForm]:
+    """The 8-bit pairs behind activations, by name; none where these stay as they are."""
+    if plan.recipe.activation_bits == 32:
+        return {}
+    dtypes, mark = infer_shapes(model).dtypes, name_mark(model)
+    return {name: activation_form(name, dtypes[name], mark) for name in activation_points(model)}
 
 
 def _packed_bytes(
@@ -254,13 +260,8 @@ def _packed_bytes(
         for form in (*forms.values(), *biases.values())
         for part in (form.scale, form.zero_point)
     ]
-    if plan.recipe.activation_bits == 8:
-        dtypes = infer_shapes(model).dtypes
-        pairs = [
-            activation_form(name, dtypes[name], name_mark(model))
-            for name in activation_points(model)
-        ]
-        scales += [part for pair in pairs for part in (pair.scale, pair.zero_point)]
+    pairs = _activation_forms(model, plan).values()
+    scales += [part for pair in pairs for part in (pair.scale, pair.zero_point)]
     there = [v.const_value for v in scale_values(model.graph_model.graph) if v.const_value]
     scale_bytes = sum(part.data_bytes for part in scales if part is not None)
     return (bits + 7) // 8 + scale_bytes + sum(tensor.nbytes for tensor in there)

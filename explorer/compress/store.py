@@ -37,13 +37,15 @@ def store(model: Model, plan: Plan, graph_model: ir.Model, ranges: Ranges) -> No
     `ranges` are those of the activations that are rounded; none where they stay as they are.
     """
     graph = graph_model.graph
-    forms = stored_forms(model, plan, planned_dims(model, plan))
+    dims = planned_dims(model, plan)
+    forms = stored_forms(model, plan, dims)
+    biases = integer_biases(model, plan, dims, forms)
     steps = _activation_steps(model, ranges) if plan.recipe.activation_bits == 8 else {}
-    scales = _store_weights(model, plan, graph, forms, steps)
-    if steps:
-        _store_biases(model, plan, graph, forms, scales, steps)
-        for step in steps.values():
-            _round_activation(graph, step, name_mark(model))
+    scales = _store_weights(model, plan, graph, forms, biases, steps)
+    _store_biases(model, graph, biases, scales, steps)
+    activations = {str(value.name): value for value in _activations(graph)}
+    for step in steps.values():
+        _round_activation(graph, activations[step.name], step, name_mark(model))
     graph_model.metadata_props.pop(RECORD_KEY, None)
     record = record_of(model, plan, forms)
     if record:
@@ -76,10 +78,10 @@ def _store_weights(
     plan: Plan,
     graph: ir.Graph,
     forms: dict[str, StoredForm],
+    biases: dict[str, StoredForm],
     steps: dict[str, _Step],
 ) -> dict[str, Array]:
     """Write every weight; the scales by weight name."""
-    biases = integer_biases(model, plan, planned_dims(model, plan), forms)
     planned = {layer.name: layer for layer in plan.layers}
     scales: dict[str, Array] = {}
     for layer in model.layers:
@@ -117,14 +119,12 @@ def _to_float16(weight: Array) -> Array:
 
 def _store_biases(
     model: Model,
-    plan: Plan,
     graph: ir.Graph,
-    forms: dict[str, StoredForm],
+    biases: dict[str, StoredForm],
     scales: dict[str, Array],
     steps: dict[str, _Step],
 ) -> None:
     """Round the biases of integer kernels to int32 at the scale of input times weight."""
-    biases = integer_biases(model, plan, planned_dims(model, plan), forms)
     limits = np.iinfo(np.int32)
     for layer in model.layers:
         if layer.bias not in biases:
@@ -159,10 +159,9 @@ def _write(
         reader.replace_input_with(position, node.outputs[0])
 
 
-def _round_activation(graph: ir.Graph, step: _Step, mark: str) -> None:
+def _round_activation(graph: ir.Graph, value: ir.Value, step: _Step, mark: str) -> None:
     """Put a QuantizeLinear and a DequantizeLinear between an activation and its readers."""
     form = activation_form(step.name, step.dtype, mark)
-    value = next(v for v in _activations(graph) if v.name == step.name)
     readers, producer = list(value.uses()), value.producer()
     scale = np.array(step.scale, dtype=step.dtype.numpy())
     point = np.array(step.zero_point, dtype=np.uint8)

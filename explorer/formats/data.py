@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors import DataError
+from explorer.errors import DataError, reason_of
 from explorer.model import Model, TensorSpec
 
 Array = npt.NDArray[np.generic]
@@ -138,7 +138,7 @@ def _read(
         except FileNotFoundError as error:
             raise DataError(f"There is no data file {path}.") from error
         except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or "the system refused").lower()
+            reason = reason_of(error)
             raise DataError(f"{path} can't be read: {reason}.") from error
     return _unpack(data, title), hashlib.sha256(data).hexdigest()
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 
-from explorer.errors import ModelError
+from explorer.errors import ModelError, reason_of
 from explorer.model import Model
 
 OPSETS = range(7, 27)
@@ -84,7 +84,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise ModelError(f"There is no file {path}.") from error
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "the system refused").lower()
+        reason = reason_of(error)
         raise ModelError(f"{path} can't be read: {reason}.") from error
 
 

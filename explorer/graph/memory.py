@@ -20,19 +20,11 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Stored tensors, with the first and the last step at which each is alive.
-
-    `stored_as` maps every activation to the tensor whose memory it shares.
-    """
+    """Stored tensors, with the first and the last step at which each is alive."""
 
     names: tuple[str, ...]
     first: npt.NDArray[np.int64]
     last: npt.NDArray[np.int64]
-    stored_as: dict[str, str]
-
-    def peak_bytes(self, sizes: npt.NDArray[np.int64]) -> int:
-        """Largest sum of `sizes` (bytes, in the order of `names`) at any step."""
-        return peak_bytes(self.first, self.last, sizes)
 
 
 def peak_bytes(
@@ -72,7 +64,6 @@ def find_lifetimes(model: Model) -> Lifetimes:
         names,
         np.array([first[name] for name in names], dtype=np.int64),
         np.array([last[name] for name in names], dtype=np.int64),
-        stored_as,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.costs import node_macs
-from explorer.graph.memory import find_lifetimes
+from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.shapes import Shapes, element_count, infer_shapes
 from explorer.graph.weights import find_weights, packed_bits, scale_values
 from explorer.model import Model, Shape
@@ -62,7 +62,7 @@ def count_macs(model: Model, dims: dict[str, Shape]) -> tuple[int, tuple[str, ..
 def _peak_bytes(model: Model, shapes: Shapes) -> int:
     lifetimes = find_lifetimes(model)
     sizes = [tensor_bytes(shapes, name, shapes.dims.get(name)) for name in lifetimes.names]
-    return lifetimes.peak_bytes(np.array(sizes, dtype=np.int64))
+    return peak_bytes(lifetimes.first, lifetimes.last, np.array(sizes, dtype=np.int64))
 
 
 def tensor_bytes(shapes: Shapes, name: str, dims: Shape | None) -> int:
