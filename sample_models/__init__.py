@@ -1,1 +1,1 @@
-"""The sample models and images that ship with the explorer, and the scripts that made them."""
+"""The sample models and data that ship with the explorer, and the scripts that made them."""

@@ -20,24 +20,16 @@ import onnxruntime
 import torch
 from torch import nn
 
-from sample_models.architectures import MLP, MobileNet, ResNet
-from sample_models.export import INPUT, OUTPUT, export
-from sample_models.fashion import CLASSES, Images, Split, load_split
-from sample_models.training import Training, train
+from sample_models.architectures import MLP, LanguageTransformer, MobileNet, ResNet, VowelsCNN
+from sample_models.dataset import FOLDER, Dataset
+from sample_models.export import OUTPUT, export
+from sample_models.fashion import FASHION
+from sample_models.training import Training, adamw, train
+from sample_models.udhr import DECLARATIONS
+from sample_models.vowels import VOWELS
 
-FOLDER = Path(__file__).parent
-TEST_FILE = "fashion_test.npz"
-CALIBRATION_FILE = "fashion_calibration.npz"
 CATALOG_FILE = "catalog.toml"
-
 MODEL_LICENCE = "Apache-2.0"
-DATA_LICENCE = "MIT"
-DATA_SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
-DATA_DESCRIPTIONS = {
-    TEST_FILE: "The 10,000 test images (x) and their class numbers (y).",
-    CALIBRATION_FILE: "512 of the training images, without labels, that no model was trained on.",
-}
-
 SCORING_BATCH = 500
 
 TomlValue = str | int | float | tuple[str, ...]
@@ -51,6 +43,7 @@ class Sample:
     title: str
     description: str
     architecture: str
+    data: Dataset
     network: Callable[[], nn.Module]
     training: Training
 
@@ -70,6 +63,7 @@ SAMPLES = (
             "one of 24 and one of 48 with 1x1 projection shortcuts, one of 48 with an identity "
             "shortcut, mean over the pixels, linear classifier."
         ),
+        data=FASHION,
         network=ResNet,
         training=Training(60, peak_learning_rate=0.2, weight_decay=2e-4, bfloat16=True),
     ),
@@ -82,6 +76,7 @@ SAMPLES = (
             "1x1 expansion, 3x3 depthwise and 1x1 projection with ReLU6; four with a residual "
             "sum; 1x1 head of 128 channels, mean over the pixels, linear classifier."
         ),
+        data=FASHION,
         network=MobileNet,
         training=Training(25, peak_learning_rate=0.15, weight_decay=1e-4),
     ),
@@ -90,10 +85,53 @@ SAMPLES = (
         title="Fashion MLP",
         description="A plain network of linear layers, the one with most parameters.",
         architecture="Multilayer perceptron 784-512-512-512-10 with ReLU.",
+        data=FASHION,
         network=MLP,
         training=Training(60, peak_learning_rate=0.05, weight_decay=2e-4),
     ),
+    Sample(
+        name="vowels_cnn",
+        title="Vowels CNN",
+        description="A small residual network along the time that tells nine speakers apart.",
+        architecture=(
+            "Residual 1-D CNN: stem of 32 channels, one block of 32 and one of 64 with an identity "
+            "shortcut, between them one of 64 with a projection shortcut, all with kernel 3; mean "
+            "over the steps, linear classifier."
+        ),
+        data=VOWELS,
+        network=VowelsCNN,
+        training=Training(
+            60,
+            peak_learning_rate=3e-3,
+            weight_decay=0.05,
+            batch_size=27,
+            average_decay=0.99,
+            optimizer=adamw,
+        ),
+    ),
+    Sample(
+        name="language_transformer",
+        title="Language transformer",
+        description="A small encoder of 64 characters that names the language, one of 54.",
+        architecture=(
+            "Transformer encoder: embedding of width 96, a convolution over three characters with "
+            "an identity shortcut, learned positions, three blocks with normalisation first, 6 "
+            "heads of 16 and a hidden layer of 192 with GELU; mean over the characters, linear "
+            "classifier."
+        ),
+        data=DECLARATIONS,
+        network=LanguageTransformer,
+        training=Training(
+            20,
+            peak_learning_rate=2e-3,
+            weight_decay=0.05,
+            bfloat16=True,
+            batch_size=32,
+            optimizer=adamw,
+        ),
+    ),
 )
+DATASETS = tuple(dict.fromkeys(sample.data for sample in SAMPLES))
 
 
 def main() -> None:
@@ -104,81 +142,96 @@ def main() -> None:
     names = parser.parse_args().names or list(samples)
     if unknown := sorted(set(names) - set(samples)):
         parser.error(f"no sample model {unknown[0]!r}: choose from {', '.join(samples)}")
-    split = load_split()
-    write_data(split)
+    for data in dict.fromkeys(samples[name].data for name in names):
+        write_data(data)
     for name in names:
-        build(samples[name], split)
-    write_catalog(split.test)
+        build(samples[name])
+    write_catalog()
 
 
-def build(sample: Sample, split: Split) -> None:
+def build(sample: Sample) -> None:
     """Train one sample model from its seed and export it."""
     print(sample.title)
     torch.manual_seed(sample.training.seed)
-    network = train(sample.network(), sample.training, split.train, split.validation)
-    export(network, sample.path)
+    network = train(sample.network(), sample.training, sample.data)
+    export(network, sample.data, sample.path)
 
 
-def write_data(split: Split) -> None:
-    """Write the test images with labels and the calibration images without."""
-    np.savez_compressed(FOLDER / TEST_FILE, x=split.test.x, y=split.test.y)
-    np.savez_compressed(FOLDER / CALIBRATION_FILE, x=split.calibration.x)
+def write_data(data: Dataset) -> None:
+    """Write the test samples with labels and the calibration samples without."""
+    test, calibration = data.split.test, data.split.calibration
+    np.savez_compressed(data.test_file, x=test.x, y=test.y)
+    np.savez_compressed(data.calibration_file, x=calibration.x)
 
 
-def write_catalog(test: Images) -> None:
+def write_catalog() -> None:
     """Describe every sample model and every data file, with what is measured on the files."""
     tables = [
-        "# Written by `python -m sample_models.build`; `accuracy` is a fraction of all\n"
-        "# test images, `params` counts the weights and biases of Conv and Gemm.\n"
+        "# Written by `python -m sample_models.build`; `accuracy` is a fraction of all test\n"
+        "# samples, `params` counts the weights and biases of convolutions (Conv), linear layers\n"
+        "# (Gemm, MatMul with an Add) and embeddings (Gather).\n"
     ]
-    tables += [_toml_table("model", _model_entry(sample, test)) for sample in SAMPLES]
-    tables += [_toml_table("data", _data_entry(file)) for file in DATA_DESCRIPTIONS]
+    tables += [_toml_table("model", _model_entry(sample)) for sample in SAMPLES]
+    tables += [_toml_table("data", entry) for data in DATASETS for entry in _data_entries(data)]
     (FOLDER / CATALOG_FILE).write_text("\n".join(tables), encoding="utf-8")
 
 
-def measure_accuracy(path: Path, test: Images) -> float:
-    """Measure which fraction of `test` ONNX Runtime classifies right with the model at `path`."""
+def measure_accuracy(path: Path, data: Dataset) -> float:
+    """Measure which fraction of the test samples ONNX Runtime classifies right with a model."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    dtype = torch.empty(0, dtype=data.dtype).numpy().dtype
+    with np.load(data.test_file, allow_pickle=False) as test:
+        x, y = test["x"], test["y"]
     correct = 0
-    for start in range(0, len(test), SCORING_BATCH):
-        x = test.x[start : start + SCORING_BATCH].astype(np.float32)
-        (logits,) = session.run([OUTPUT], {INPUT: x})
-        correct += int((logits.argmax(1) == test.y[start : start + SCORING_BATCH]).sum())
-    return correct / len(test)
+    for start in range(0, len(y), SCORING_BATCH):
+        feed = {data.input: x[start : start + SCORING_BATCH].astype(dtype)}
+        (logits,) = session.run([OUTPUT], feed)
+        correct += int((logits.argmax(1) == y[start : start + SCORING_BATCH]).sum())
+    return correct / len(y)
 
 
 def count_params(path: Path) -> int:
-    """Count the weights and biases of the Conv and Gemm nodes of the model at `path`."""
+    """Count the weights and biases of a model's convolutions, linear layers and embeddings."""
     graph = onnx.load(path).graph
-    used = {name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input}
-    return sum(int(np.prod(value.dims)) for value in graph.initializer if value.name in used)
+    sizes = {value.name: int(np.prod(value.dims)) for value in graph.initializer}
+    names = {
+        name
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm", "MatMul", "Gather", "Add")
+        for name in node.input
+        if name.endswith((".weight", ".bias"))
+    }
+    return sum(sizes[name] for name in names)
 
 
-def _model_entry(sample: Sample, test: Images) -> dict[str, TomlValue]:
+def _model_entry(sample: Sample) -> dict[str, TomlValue]:
     return {
         "name": sample.name,
         "title": sample.title,
         "description": sample.description,
         "file": sample.path.name,
         "sha256": _sha256(sample.path),
-        "test_data": TEST_FILE,
-        "calibration_data": CALIBRATION_FILE,
+        "test_data": sample.data.test_file.name,
+        "calibration_data": sample.data.calibration_file.name,
         "licence": MODEL_LICENCE,
         "params": count_params(sample.path),
-        "accuracy": measure_accuracy(sample.path, test),
-        "classes": CLASSES,
+        "accuracy": measure_accuracy(sample.path, sample.data),
+        "classes": sample.data.classes,
         "architecture": sample.architecture,
     }
 
 
-def _data_entry(file: str) -> dict[str, TomlValue]:
-    return {
-        "file": file,
-        "sha256": _sha256(FOLDER / file),
-        "licence": DATA_LICENCE,
-        "source": DATA_SOURCE,
-        "description": DATA_DESCRIPTIONS[file],
-    }
+def _data_entries(data: Dataset) -> list[dict[str, TomlValue]]:
+    return [
+        {
+            "file": path.name,
+            "sha256": _sha256(path),
+            "licence": data.licence,
+            "source": data.source,
+            "description": description,
+        }
+        for path, description in data.files.items()
+    ]
 
 
 def _toml_table(kind: str, entry: dict[str, TomlValue]) -> str:

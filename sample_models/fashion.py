@@ -5,12 +5,13 @@ pixels each (Xiao, Rasul and Vollgraf, https://arxiv.org/abs/1708.07747).
 """
 
 import gzip
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from sample_models.dataset import Dataset, Samples, Split
 
 DATASET_DIR = Path("/usr/share/datasets/fashion-mnist")  # of Debian's dataset-fashion-mnist
 CLASSES = (
@@ -36,34 +37,6 @@ CROP_PADDING = 2
 _IDX_UBYTE = 0x08
 
 UInt8Array = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images and their class numbers.
-
-    `x`: uint8 (images, 1, 28, 28); `y`: uint8 (images,), an index into `CLASSES`.
-    """
-
-    x: UInt8Array
-    y: UInt8Array
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, index: npt.NDArray[np.intp]) -> "Images":
-        """Pick the images at `index`, in that order."""
-        return Images(self.x[index], self.y[index])
-
-
-@dataclass(frozen=True)
-class Split:
-    """The data set in four parts; no image of one part is in another."""
-
-    train: Images
-    validation: Images
-    calibration: Images
-    test: Images
 
 
 def load_split(directory: Path = DATASET_DIR) -> Split:
@@ -97,10 +70,10 @@ def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return padded[image, 0, rows[:, :, None], columns[:, None, :]][:, None]
 
 
-def _read_images(directory: Path, prefix: str) -> Images:
+def _read_images(directory: Path, prefix: str) -> Samples:
     x = _read_idx(directory / f"{prefix}-images-idx3-ubyte.gz")
     y = _read_idx(directory / f"{prefix}-labels-idx1-ubyte.gz")
-    return Images(x[:, None], y)
+    return Samples(x[:, None], y)
 
 
 def _read_idx(path: Path) -> UInt8Array:
@@ -115,3 +88,18 @@ def _read_idx(path: Path) -> UInt8Array:
     rank = content[3]
     shape = np.frombuffer(content, dtype=">u4", count=rank, offset=4)
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+FASHION = Dataset(
+    name="fashion",
+    classes=CLASSES,
+    licence="MIT",
+    source="https://github.com/zalandoresearch/fashion-mnist",
+    test="The 10,000 test images (x) and their class numbers (y).",
+    calibration=("512 of the training images, without labels, that no model was trained on."),
+    input="image",
+    shape=(1, 28, 28),
+    dtype=torch.float32,
+    load=load_split,
+    augment=augment,
+)
