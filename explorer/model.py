@@ -35,10 +35,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Layer:
-    """A node with a weight: Conv, ConvTranspose, Gemm or MatMul.
+    """A node with a weight: a convolution, a matrix product, an embedding, or a recurrent cell.
 
     `weight` names its initialiser of `weight_shape`; `channels` are its outputs on the weight axis
-    `out_axis`, its inputs lie on `in_axis`.
+    `out_axis`, its inputs lie on `in_axis`. A recurrent cell is two layers, of its input weights
+    and of its recurrent weights, whose channels are its hidden units. `closed` says why compressing
+    leaves the layer alone (it is quantized already, or stands inside a subgraph).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Layer:
     out_axis: int
     in_axis: int
     depthwise: bool = False
+    closed: str | None = None
 
     @property
     def weights(self) -> int:
@@ -95,9 +98,9 @@ class Model:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers with weights, in the order in which they run."""
-        from explorer.graph.layers import find_layers  # noqa: PLC0415 - the model's own view
+        from explorer.graph.layers import find_all_layers  # noqa: PLC0415 - the model's own view
 
-        return find_layers(self)
+        return find_all_layers(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file; either all of it is there afterwards or nothing has changed.

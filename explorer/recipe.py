@@ -47,8 +47,10 @@ class Recipe:
     `block`) to remove; `2:4` and `4:8` fix it themselves. `round_to`: kept channels are a multiple
     of this where the layer is wide enough. `weight_bits` 32 leaves weights as they are, 16 stores
     float16, 8 to 2 store integers with one scale per tensor, output channel or group of
-    `group_size` inputs. `activation_bits` 8 needs calibration data. `seed` decides criterion
-    `random`.
+    `group_size` inputs. `widths` also removes channels that a normalisation or a mean runs over,
+    such as the residual width and the embeddings of a transformer; what is left is then averaged
+    over fewer channels, which is not the same as setting the others to zero. `activation_bits` 8
+    needs calibration data. `seed` decides criterion `random`.
     """
 
     pattern: str = "none"
@@ -60,6 +62,7 @@ class Recipe:
     activation_bits: int = 32
     granularity: str = "channel"
     group_size: int = 32
+    widths: bool = False
     compensate: bool = True
     seed: int = 0
     layers: tuple[LayerChoice, ...] = ()
@@ -75,8 +78,12 @@ class Recipe:
         _check_int(self.round_to, 1, "The multiple that channels are rounded to")
         _check_int(self.group_size, 2, "The group size")
         _check_int(self.seed, 0, "The seed")
-        if not isinstance(self.compensate, bool):
-            raise RecipeError(f"Compensate is {self.compensate!r}; it must be true or false.")
+        for switch in ("widths", "compensate"):
+            if not isinstance(getattr(self, switch), bool):
+                value = getattr(self, switch)
+                raise RecipeError(f"{switch.title()} is {value!r}; it must be true or false.")
+        if not all(isinstance(choice, LayerChoice) for choice in self.layers):
+            raise RecipeError("The recipe's layers must be a list of layer choices.")
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "ratio", float(self.ratio))  # 0 and 0.0 are one recipe
         names = [choice.name for choice in self.layers]

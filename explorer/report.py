@@ -88,7 +88,11 @@ class LayerPlan:
 
     `channels` and `kept` count output channels; `sparsity` is the fraction of its remaining
     weights set to zero; `weight_bits` is the width it gets, `storage` the type in the file.
-    `group` names the layers whose channels are cut together with this one's.
+
+    `removable` is how many of its channels can go at most, whatever the recipe asks; `unprunable`
+    the reason where none can. `group` names the channel group it belongs to (several where a tensor
+    is split), `shrinks_with` the other layers of it, and `joined_by` the nodes that tie them.
+    `closed` layers are quantized already or stand inside a subgraph, and are left as they are.
     """
 
     name: str
@@ -100,19 +104,28 @@ class LayerPlan:
     storage: str
     skipped: str | None = None
     group: str | None = None
+    shrinks_with: tuple[str, ...] = ()
+    joined_by: tuple[str, ...] = ()
+    removable: int = 0
+    unprunable: str | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True)
 class GroupPlan:
     """Channels that live and die together: the layers they belong to and those removed.
 
-    `removed` holds positions among the group's own channels, ascending.
+    `removed` holds positions among the group's own channels, ascending. `joined_by` are the nodes
+    that tie the layers together; `guard` says why the channels go only if the recipe asks for
+    widths, and is None where they may go anyway.
     """
 
     name: str
     members: tuple[str, ...]
     channels: int
     removed: tuple[int, ...]
+    joined_by: tuple[str, ...] = ()
+    guard: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,15 +145,20 @@ class Plan:
     def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
         """The inverse of `to_dict`, also after a way through JSON."""
         groups = [
-            {**group, "members": tuple(group["members"]), "removed": tuple(group["removed"])}
+            {**group, **{key: tuple(group[key]) for key in ("members", "removed", "joined_by")}}
             for group in values["groups"]
         ]
         return cls(
             model_id=values["model_id"],
             recipe=Recipe.from_json(json.dumps(values["recipe"])),
-            layers=tuple(LayerPlan(**layer) for layer in values["layers"]),
+            layers=tuple(_layer_plan(layer) for layer in values["layers"]),
             groups=tuple(GroupPlan(**group) for group in groups),
         )
+
+
+def _layer_plan(values: Mapping[str, Any]) -> LayerPlan:
+    rows = {key: tuple(values[key]) for key in ("shrinks_with", "joined_by")}
+    return LayerPlan(**{**values, **rows})
 
 
 @dataclass(frozen=True)

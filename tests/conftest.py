@@ -11,7 +11,13 @@ from explorer.formats.data import Dataset, load_data
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_models"
-SAMPLE_NAMES = ("fashion_resnet", "fashion_mobilenet", "fashion_mlp")
+SAMPLE_NAMES = (
+    "fashion_resnet",
+    "fashion_mobilenet",
+    "fashion_mlp",
+    "vowels_cnn",
+    "language_transformer",
+)
 
 
 def onnx_bytes(text: str) -> bytes:

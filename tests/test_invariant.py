@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import explorer
 from explorer import LayerChoice, Recipe
-from explorer.formats.data import load_data
+from explorer.formats.data import Dataset, load_data
 from explorer.recipe import ACTIVATION_BITS, CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
 
 RATIOS = st.floats(0, 0.99)
@@ -58,9 +58,14 @@ def assert_estimate_is_true(
 
 
 @pytest.fixture(scope="module")
-def sample_calibration(sample: explorer.Model) -> explorer.Calibration:
-    data = load_data(SAMPLES / "fashion_calibration.npz", sample)
-    return explorer.calibrate(sample, data.head(8))
+def sample_data(sample: explorer.Model) -> Dataset:
+    kind, _, _ = sample.name.partition("_")
+    return load_data(SAMPLES / f"{kind}_calibration.npz", sample).head(8)
+
+
+@pytest.fixture(scope="module")
+def sample_calibration(sample: explorer.Model, sample_data: Dataset) -> explorer.Calibration:
+    return explorer.calibrate(sample, sample_data)
 
 
 @settings(
@@ -70,13 +75,16 @@ def sample_calibration(sample: explorer.Model) -> explorer.Calibration:
 )
 @given(data=st.data())
 def test_on_every_sample(
-    sample: explorer.Model, sample_calibration: explorer.Calibration, data: st.DataObject
+    sample: explorer.Model,
+    sample_data: Dataset,
+    sample_calibration: explorer.Calibration,
+    data: st.DataObject,
 ) -> None:
     recipe = data.draw(recipes([layer.name for layer in sample.layers]))
     small = assert_estimate_is_true(sample, recipe, sample_calibration)
-    image = np.full((1, 1, 28, 28), 100, dtype=np.float32)
-    outputs = run_onnx(small.data, {"image": image})
-    assert outputs[0].shape == (1, 10)
+    (feed,) = sample_data.batches(sample, len(sample_data))
+    outputs = run_onnx(small.data, feed)
+    assert outputs[0].shape == run_onnx(sample.data, feed)[0].shape
     assert np.isfinite(outputs[0]).all()
 
 

@@ -96,3 +96,8 @@ def test_plans_and_reports_there_and_back(resnet: explorer.Model) -> None:
     latency = explorer.measure_latency(resnet)
     report = Report(resnet.id, resnet.name, explorer.profile(resnet), latency)
     assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+def test_layers_are_layer_choices() -> None:
+    with pytest.raises(RecipeError, match="list of layer choices"):
+        Recipe(layers={"conv": {"ratio": 0.5}})  # type: ignore[arg-type]

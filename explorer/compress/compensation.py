@@ -39,6 +39,7 @@ from explorer.compress.rows import (
 from explorer.compress.walk import Walk
 from explorer.formats.data import Dataset, fixed_batch
 from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
 from explorer.graph.memory import captured
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Layer, Model
@@ -59,7 +60,7 @@ def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | Non
         return "it is switched off"
     if calibration is None:
         return "there are no calibration samples"
-    if not _needs_refit(plan):
+    if not _needs_refit(model, plan):
         return "nothing was removed, and rounding to 8 bits or more needs none"
     if fixed_batch(model) is not None:
         return "the model takes a fixed number of samples at a time"
@@ -81,7 +82,7 @@ def compensate(
     """
     samples = samples.head(_sample_count(model))
     wanted = _original_outputs(model, samples, check)
-    layers = {layer.node: layer for layer in model.layers}
+    layers = {layer.node: layer for layer in find_layers(model)}
     plans = {layer.name: layer for layer in plan.layers}
     last = max(index for index, node in enumerate(graph_model.graph) if node.name in layers)
     changed: set[str] = set()
@@ -104,8 +105,9 @@ def compensate(
         walk.leave(node)
 
 
-def _needs_refit(plan: Plan) -> bool:
-    narrow = any(layer.weight_bits < WIDE_ENOUGH_BITS for layer in plan.layers)
+def _needs_refit(model: Model, plan: Plan) -> bool:
+    open_ = {layer.name for layer in find_layers(model)}
+    narrow = any(x.weight_bits < WIDE_ENOUGH_BITS for x in plan.layers if x.name in open_)
     cut = any(group.removed for group in plan.groups)
     return narrow or cut or any(layer.sparsity for layer in plan.layers)
 
@@ -133,7 +135,7 @@ def _original_outputs(
 def _run_original(
     model: Model, samples: Dataset, check: Callable[[], None]
 ) -> dict[str, tuple[Positions, Floats]]:
-    layers = {layer.node: layer for layer in model.layers}
+    layers = {layer.node: layer for layer in find_layers(model)}
     walk = Walk(model.graph_model, samples, model)
     rng = np.random.default_rng(0)
     outputs = {}

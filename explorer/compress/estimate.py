@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from explorer.compress.plan import needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
-from explorer.compress.resize import new_constants
+from explorer.compress.resize import NewConstant, new_constants
 from explorer.compress.storage import (
     ActivationForm,
     StoredForm,
@@ -26,12 +26,14 @@ from explorer.compress.storage import (
 )
 from explorer.formats.onnx_file import bare_proto
 from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
 from explorer.graph.weights import (
     RECORD_KEY,
     StoredWeight,
+    all_graphs,
     find_weights,
     packed_bits,
     read_record,
@@ -49,7 +51,7 @@ def estimate(model: Model, plan: Plan) -> Profile:
     forms = stored_forms(model, plan, dims)
     biases = integer_biases(model, plan, dims, forms)
     return Profile(
-        params=sum(element_count(dims[weight.name]) for weight in find_weights(model)),
+        params=sum(_size(weight, dims) for weight in find_weights(model)),
         nonzero_params=None,
         macs=macs,
         file_bytes=_file_bytes(model, plan, dims, {**forms, **biases}),
@@ -62,10 +64,11 @@ def estimate(model: Model, plan: Plan) -> Profile:
 
 def changes_nothing(model: Model, plan: Plan) -> bool:
     """True where the plan leaves the file as it is."""
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {layer.name: layer for layer in find_layers(model)}
     untouched = all(
         x.kept == x.channels and x.sparsity == 0 and x.storage == layers[x.name].dtype
         for x in plan.layers
+        if x.name in layers
     )
     return untouched and (plan.recipe.activation_bits == 32 or not activation_points(model))
 
@@ -76,13 +79,14 @@ def planned_dims(model: Model, plan: Plan) -> dict[str, Shape]:
     dims = dict(infer_shapes(model).dims)
     if alive.all():
         return dims
-    places = [(name, axis, units) for (name, axis), units in channels.cuts.items()]
-    places += [(name, axis, units) for name, (axis, units) in channels.activations.items()]
-    for name, axis, units in places:
+    places = [(name, axis, units, 1) for (name, axis), units in channels.cuts.items()]
+    places += [(n, at.axis, at.units, at.repeat) for n, at in channels.activations.items()]
+    for name, axis, units, repeat in places:
         shape = dims.get(name)
         if shape is None:
             continue  # inference couldn't find it, here as in the compressed file
-        dims[name] = (*shape[:axis], int(np.count_nonzero(alive[units])), *shape[axis + 1 :])
+        size = repeat * int(np.count_nonzero(alive[units]))
+        dims[name] = (*shape[:axis], size, *shape[axis + 1 :])
     return dims
 
 
@@ -90,7 +94,7 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
     """Storage of every layer's weight, by the weight's name."""
     planned = {layer.name: layer for layer in plan.layers}
     forms: dict[str, StoredForm] = {}
-    for layer in model.layers:
+    for layer in find_layers(model):
         if layer.weight not in forms:
             shape = dims[layer.weight]
             grid = planned_grid(model, layer, shape, plan)
@@ -106,10 +110,21 @@ def planned_grid(model: Model, layer: Layer, shape: Shape, plan: Plan) -> Grid:
 
     A weight that two layers read along different axes has one scale for all.
     """
-    users = [other for other in model.layers if other.weight == layer.weight]
-    if len({other.out_axis for other in users}) > 1:
+    if layer.weight in _read_both_ways(model):
         return Grid(None)
     return grid_for(layer, shape, plan.recipe.granularity, plan.recipe.group_size)
+
+
+@per_model
+def _read_both_ways(model: Model) -> frozenset[str]:
+    """Weights whose outputs lie on different axes for different layers."""
+    axes: dict[str, int] = {}
+    layers = find_layers(model)
+    return frozenset(
+        layer.weight
+        for layer in layers
+        if axes.setdefault(layer.weight, layer.out_axis) != layer.out_axis
+    )
 
 
 def integer_biases(
@@ -120,7 +135,7 @@ def integer_biases(
         return {}
     points = set(activation_points(model))
     biases: dict[str, StoredForm] = {}
-    for layer in model.layers:
+    for layer in find_layers(model):
         form = forms[layer.weight]
         rounded = form.zero_point is not None and data_of(model)[layer.name] in points
         if layer.bias is None or not rounded:
@@ -140,17 +155,17 @@ def integer_biases(
 def data_of(model: Model) -> dict[str, str]:
     """The tensor that enters each layer, by layer name."""
     nodes = {str(node.name): node for node in model.graph_model.graph}
-    entering = {layer.name: nodes[layer.node].inputs[0] for layer in model.layers}
+    entering = {layer.name: nodes[layer.node].inputs[0] for layer in find_layers(model)}
     return {name: str(value.name) for name, value in entering.items() if value is not None}
 
 
 def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
     """What the file says about itself: true widths and masks that its types don't show."""
     planned = {layer.name: layer for layer in plan.layers}
-    of_layers = {layer.weight for layer in model.layers}
+    of_layers = {layer.weight for layer in find_layers(model)}
     earlier = read_record(model.graph_model)
     record = {name: entry for name, entry in earlier.items() if name not in of_layers}
-    for layer in model.layers:
+    for layer in find_layers(model):
         choice, form = planned[layer.name], forms[layer.weight].weight
         entry = {}
         if choice.weight_bits != form.dtype.bitwidth:
@@ -203,13 +218,29 @@ def _file_bytes(
     for name, pair in _activation_forms(model, plan).items():
         size += pair.file_bytes + _renaming_bytes(model, name, pair.dequantize.output)
     for constant in new_constants(model, plan, dims):
-        if not constant.in_place:
-            size += TensorForm(constant.name, ir.DataType.INT64, constant.integers.shape).file_bytes
+        size += _constant_bytes(model, constant)
     record = record_of(model, plan, forms)
     if record:
         entry = onnx.StringStringEntryProto(key=RECORD_KEY, value=record)
         size += field_bytes(int(entry.ByteSize()))
     return size
+
+
+def _constant_bytes(model: Model, new: NewConstant) -> int:
+    """What new integers of a node add; those that stand in an attribute take what they took."""
+    if new.position is None:
+        return 0
+    nodes = {node.name: node for node in model.graph_model.graph}
+    inputs = nodes[new.node].inputs
+    value = inputs[new.position] if len(inputs) > new.position else None
+    dtype = ir.DataType.from_numpy(new.integers.dtype)
+    if value is not None and value.const_value is not None and new.in_place:
+        old = field_bytes(int(ir.to_proto(value.const_value).ByteSize()))
+        return TensorForm(str(value.name), dtype, new.integers.shape).file_bytes - old
+    naming = field_bytes(len(new.name.encode()))
+    if value is not None:
+        naming -= field_bytes(len(str(value.name).encode()))
+    return TensorForm(new.name, dtype, new.integers.shape).file_bytes + naming
 
 
 @per_model
@@ -242,11 +273,13 @@ def _packed_bytes(
 ) -> int:
     owners: dict[str, LayerPlan] = {}
     planned = {layer.name: layer for layer in plan.layers}
-    for layer in model.layers:
+    for layer in find_layers(model):
         owners.setdefault(layer.weight, planned[layer.name])
     bits = 0
     for weight in find_weights(model):
-        size, choice = element_count(dims[weight.name]), owners.get(weight.name)
+        size, choice = _size(weight, dims), owners.get(weight.name)
+        if weight.fixed:
+            choice = None
         width = choice.weight_bits if choice is not None else weight.bits
         if choice is not None and choice.sparsity:
             zeros = round(choice.sparsity * size)
@@ -262,9 +295,14 @@ def _packed_bytes(
     ]
     pairs = _activation_forms(model, plan).values()
     scales += [part for pair in pairs for part in (pair.scale, pair.zero_point)]
-    there = [v.const_value for v in scale_values(model.graph_model.graph) if v.const_value]
+    graphs = all_graphs(model.graph_model)
+    there = [v.const_value for graph in graphs for v in scale_values(graph) if v.const_value]
     scale_bytes = sum(part.data_bytes for part in scales if part is not None)
     return (bits + 7) // 8 + scale_bytes + sum(tensor.nbytes for tensor in there)
+
+
+def _size(weight: StoredWeight, dims: dict[str, Shape]) -> int:
+    return weight.size if weight.fixed else element_count(dims[weight.name])
 
 
 def _count_kept_nonzero(model: Model, plan: Plan, weight: StoredWeight, size: int) -> int:
@@ -272,8 +310,8 @@ def _count_kept_nonzero(model: Model, plan: Plan, weight: StoredWeight, size: in
     key = ("nonzero", weight.name)
     if key not in model._cache:
         model._cache[key] = weight.count_nonzero()
-    if model._cache[key] == weight.size:
-        return size
+    if model._cache[key] == weight.size or weight.fixed:
+        return size - (weight.size - int(model._cache[key]))
     alive = units_alive(model, plan.groups)
     cuts = {axis: u for (name, axis), u in find_channels(model).cuts.items() if name == weight.name}
     array = weight.tensor.numpy()

@@ -4,15 +4,18 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from explorer.compress.coupling import find_couplings
 from explorer.compress.criteria import unit_scores
 from explorer.compress.patterns import N_OF_M, allocate, fixed_sparsity, unsuited
 from explorer.compress.quantizers import grid_for, storage_for
 from explorer.compress.storage import activation_points
 from explorer.errors import RecipeError
 from explorer.graph.channels import ChannelGroup, find_channels
+from explorer.graph.layers import find_layers
 from explorer.graph.memory import QUANTIZE
 from explorer.graph.opset import can_upgrade, opset_of
 from explorer.graph.shapes import infer_shapes
+from explorer.graph.weights import find_weights
 from explorer.model import Layer, Model, per_model
 from explorer.recipe import Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
@@ -30,20 +33,24 @@ def plan(model: Model, recipe: Recipe) -> Plan:
     Raises:
         RecipeError: the recipe names a layer that the model doesn't have.
     """
-    layers = model.layers
-    _check_names(layers, recipe)
+    layers = find_layers(model)
+    _check_names(model.layers, recipe)
     channels = find_channels(model)
     groups = _choose_channels(model, channels.groups, recipe)
     alive = units_alive(model, groups)
     sparsity, mask_reasons = _choose_masks(model, layers, recipe)
-    names = {member: ", ".join(group.members) for group in groups for member in group.members}
+    couplings = find_couplings(model, recipe.widths)
     planned = []
-    for layer in layers:
+    for layer in model.layers:
+        if layer.closed is not None:
+            planned.append(_leave(model, layer, layer.closed, recipe))
+            continue
         units = channels.outputs.get(layer.name)
         bits, storage, storage_reason = _choose_storage(model, layer, recipe)
         pruning_reason = mask_reasons.get(layer.name)
+        coupling = couplings[layer.name]
         if recipe.pattern == "channel":
-            pruning_reason = channels.reasons.get(layer.name) or _ungrouped(layer, names)
+            pruning_reason = coupling.unprunable
         reasons = [reason for reason in (pruning_reason, storage_reason) if reason]
         planned.append(
             LayerPlan(
@@ -55,10 +62,27 @@ def plan(model: Model, recipe: Recipe) -> Plan:
                 weight_bits=bits,
                 storage=storage,
                 skipped="; ".join(reasons) or None,
-                group=names.get(layer.name),
+                **vars(coupling),
             )
         )
     return Plan(model.id, recipe, tuple(planned), groups)
+
+
+def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan:
+    """A layer that stays as it is, with its true width."""
+    bits = {weight.name: weight.bits for weight in find_weights(model)}
+    return LayerPlan(
+        name=layer.name,
+        op=layer.op,
+        channels=layer.channels,
+        kept=layer.channels,
+        sparsity=0.0,
+        weight_bits=bits[layer.weight],
+        storage=layer.dtype,
+        skipped=None if recipe.is_identity else reason,
+        unprunable=reason,
+        closed=True,
+    )
 
 
 def units_alive(model: Model, groups: tuple[GroupPlan, ...]) -> npt.NDArray[np.bool_]:
@@ -104,24 +128,27 @@ def _check_names(layers: tuple[Layer, ...], recipe: Recipe) -> None:
             )
 
 
-def _ungrouped(layer: Layer, names: dict[str, str]) -> str | None:
-    return None if layer.name in names else "none of its channels can go without another layer's"
-
-
 def _choose_channels(
     model: Model, groups: tuple[ChannelGroup, ...], recipe: Recipe
 ) -> tuple[GroupPlan, ...]:
     if recipe.pattern != "channel":
         return tuple(_group_plan(group, np.zeros(0, dtype=np.int64)) for group in groups)
     scores = unit_scores(model, recipe.criterion, recipe.seed)
-    chunks = [_Chunks(group, scores[group.units], recipe.round_to) for group in groups]
+    closed = [group.guard is not None and not recipe.widths for group in groups]
+    counts = _channels_of_units(model)
+    chunks = [
+        _Chunks(scores[group.units], float(counts[group.units].mean()), recipe.round_to)
+        for group in groups
+    ]
     asked = [_group_ratio(group, recipe) for group in groups]
     shared = [
-        index for index, ratio in enumerate(asked) if ratio is None and recipe.scope == "global"
+        index
+        for index, ratio in enumerate(asked)
+        if ratio is None and recipe.scope == "global" and not closed[index]
     ]
     taken = [
-        chunk.closest((recipe.ratio if ratio is None else ratio) * len(chunk.order))
-        for chunk, ratio in zip(chunks, asked, strict=True)
+        0 if shut else chunk.closest((recipe.ratio if ratio is None else ratio) * len(chunk.order))
+        for chunk, ratio, shut in zip(chunks, asked, closed, strict=True)
     ]
     for index, count in zip(
         shared, _spread([chunks[i] for i in shared], recipe.ratio), strict=True
@@ -133,9 +160,19 @@ def _choose_channels(
     )
 
 
+@per_model
+def _channels_of_units(model: Model) -> npt.NDArray[np.int64]:
+    """How many output channels of all layers belong to each unit, (units + 1,)."""
+    channels = find_channels(model)
+    rows = [np.zeros(0, dtype=np.int64), *channels.outputs.values()]
+    return np.bincount(np.concatenate(rows), minlength=channels.unit_count + 1)
+
+
 def _group_plan(group: ChannelGroup, removed: npt.NDArray[np.int64]) -> GroupPlan:
     positions = tuple(int(position) for position in np.sort(removed))
-    return GroupPlan(group.name, group.members, len(group.units), positions)
+    return GroupPlan(
+        group.name, group.members, len(group.units), positions, group.joined_by, group.guard
+    )
 
 
 def _group_ratio(group: ChannelGroup, recipe: Recipe) -> float | None:
@@ -150,9 +187,10 @@ class _Chunks:
     After any number of whole portions a multiple of the rounding step is left, and never nothing.
     """
 
-    def __init__(self, group: ChannelGroup, scores: npt.NDArray[np.float64], round_to: int) -> None:
+    def __init__(self, scores: npt.NDArray[np.float64], weight: float, round_to: int) -> None:
+        """`scores` of the group's units; `weight` is how many channels of layers go with each."""
         self.order = np.argsort(scores, kind="stable")
-        self.weight = len(group.members)
+        self.weight = weight
         step = round_step(len(scores), round_to)
         first = len(scores) % step or step
         self.ends = np.arange(first, len(scores), step)  # channels gone after each portion
@@ -215,8 +253,7 @@ def _choose_masks(
 
 def _choose_storage(model: Model, layer: Layer, recipe: Recipe) -> tuple[int, str, str | None]:
     """Width, storage type, and why it isn't the one asked for."""
-    first_user = next(other for other in model.layers if other.weight == layer.weight)
-    bits = recipe.choice(first_user.name).weight_bits or recipe.weight_bits
+    bits = recipe.choice(_first_users(model)[layer.weight]).weight_bits or recipe.weight_bits
     own_bits = 16 if layer.dtype == "float16" else 32
     if bits >= own_bits:
         return own_bits, layer.dtype, None
@@ -231,6 +268,12 @@ def _choose_storage(model: Model, layer: Layer, recipe: Recipe) -> tuple[int, st
             f"{storage} needs opset {opset}, which the graph can't be raised to",
         )
     return bits, storage, None
+
+
+@per_model
+def _first_users(model: Model) -> dict[str, str]:
+    """The layer that decides on a weight, by the weight's name: the first that reads it."""
+    return {layer.weight: layer.name for layer in reversed(find_layers(model))}
 
 
 @per_model
@@ -251,14 +294,14 @@ def _needed_opset(layer: Layer, storage: str, recipe: Recipe) -> int:
 
 def needed_opset(model: Model, plan_: Plan) -> int:
     """Smallest opset in which everything that the plan stores can stand."""
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {layer.name: layer for layer in find_layers(model)}
     opset = 0
     if plan_.recipe.activation_bits == 8:
         dtypes = infer_shapes(model).dtypes
         half = any(dtypes[name] == ir.DataType.FLOAT16 for name in activation_points(model))
         opset = FLOAT16_SCALE_OPSET if half else ACTIVATION_OPSET
     for planned in plan_.layers:
-        layer = layers[planned.name]
-        if planned.storage != layer.dtype:
+        layer = layers.get(planned.name)
+        if layer is not None and planned.storage != layer.dtype:
             opset = max(opset, _needed_opset(layer, planned.storage, plan_.recipe))
     return opset

@@ -12,6 +12,7 @@ from explorer.compress.patterns import keep_mask
 from explorer.compress.plan import units_alive
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
 from explorer.model import Model
 from explorer.report import Plan
 
@@ -29,8 +30,9 @@ def cut_channels(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
             kept = np.compress(alive[units], array_of(initializers[name]), axis=axis)
             replace_array(initializers[name], kept)
     nodes = {node.name: node for node in graph_model.graph}
-    for name, units in channels.regrouped.items():
-        nodes[name].attributes["group"] = ir.AttrInt64("group", int(alive[units].sum()))
+    for (name, attribute), units in channels.counted.items():
+        count = int(alive[units].sum())
+        nodes[name].attributes[attribute] = ir.AttrInt64(attribute, count)
     for constant in new_constants(model, plan, planned_dims(model, plan)):
         _write_constant(graph_model.graph, nodes[constant.node], constant)
     return True
@@ -40,7 +42,7 @@ def lay_masks(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
     """Zero the weights of a clone that the plan's pattern removes; True where there were any."""
     planned = {layer.name: layer for layer in plan.layers}
     recipe, masked = plan.recipe, set()
-    for index, layer in enumerate(model.layers):
+    for index, layer in enumerate(find_layers(model)):
         sparsity = planned[layer.name].sparsity
         if not sparsity or layer.weight in masked:
             continue

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from explorer.graph.layers import int_attribute, is_flag_set
+from explorer.graph.operators import int_attribute, is_flag_set
 from explorer.model import Layer
 
 MOST_ROWS = 4096  # positions, spread over all samples

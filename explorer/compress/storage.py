@@ -11,8 +11,8 @@ import onnx
 import onnx_ir as ir
 
 from explorer.compress.quantizers import STORAGE, Grid
-from explorer.graph.layers import weight_of
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
+from explorer.graph.operators import weights_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Model, Shape, per_model
 
@@ -21,7 +21,7 @@ INTEGER_OPS = frozenset(
     ("Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool")
 )
 FUSED_ACTIVATIONS = frozenset({"Clip", "Relu"})  # the runtime folds these into the rounding
-# What is added to names of tensors and nodes (`resize` adds the last four).
+# What is added to names of tensors and nodes (`resize` adds the last six).
 SUFFIXES = (
     "float",
     "scale",
@@ -32,6 +32,8 @@ SUFFIXES = (
     "split",
     "starts",
     "ends",
+    "indices",
+    "sizes",
 )
 FLOAT_DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
@@ -216,7 +218,7 @@ def _is_integer_kernel(node: ir.Node, constant: set[ir.Value]) -> bool:
     if node.op_type not in INTEGER_OPS or node.domain not in ("", "ai.onnx"):
         return False
     if node.op_type in ("Conv", "Gemm", "MatMul"):
-        return weight_of(node) is not None
+        return bool(weights_of(node))
     return not any(value in constant for value in node.inputs)
 
 

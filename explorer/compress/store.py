@@ -22,6 +22,7 @@ from explorer.compress.prune import (
 )
 from explorer.compress.quantizers import Grid, round_weights
 from explorer.compress.storage import StoredForm, activation_form, activation_points, name_mark
+from explorer.graph.layers import find_layers
 from explorer.graph.shapes import infer_shapes
 from explorer.graph.weights import RECORD_KEY
 from explorer.model import Model
@@ -84,7 +85,7 @@ def _store_weights(
     """Write every weight; the scales by weight name."""
     planned = {layer.name: layer for layer in plan.layers}
     scales: dict[str, Array] = {}
-    for layer in model.layers:
+    for layer in find_layers(model):
         form, choice = forms[layer.weight], planned[layer.name]
         if form.node is None or layer.weight in scales:
             continue
@@ -126,7 +127,7 @@ def _store_biases(
 ) -> None:
     """Round the biases of integer kernels to int32 at the scale of input times weight."""
     limits = np.iinfo(np.int32)
-    for layer in model.layers:
+    for layer in find_layers(model):
         if layer.bias not in biases:
             continue
         weight_scale = scales[layer.weight].astype(np.float64)

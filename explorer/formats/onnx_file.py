@@ -10,11 +10,13 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
+from explorer.graph.simplify import simplify
 from explorer.model import Model
 
 OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
 IR_VERSION_WITHOUT_INPUT_WEIGHTS = 4  # from here on weights need not be graph inputs
+BLOCKED_DOMAIN = "com.microsoft.nchwc"  # weights in blocks, as the layout optimiser writes them
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 EXPORT_HINT = "export the network with torch.onnx.export(module, inputs, 'model.onnx')"
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
@@ -53,8 +55,8 @@ def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Mod
 def parse(data: bytes) -> ir.Model:
     """The normal form of a file that `load` or `encode` has let through.
 
-    Functions are inlined, constants are initialisers, initialisers aren't inputs, and every node
-    has a name of its own.
+    Functions are inlined, constants are initialisers, initialisers aren't inputs, every node has a
+    name of its own, and detours are gone (see `graph.simplify`).
     """
     return _normalise(onnx.load_model_from_string(data))
 
@@ -131,6 +133,11 @@ def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
             f"{title} uses opset {opset}; the explorer reads opsets {OPSETS[0]} to {OPSETS[-1]}, "
             "so export it again with one of these."
         )
+    if any(node.domain == BLOCKED_DOMAIN for node in proto.graph.node):
+        raise ModelError(
+            f"{title} was rearranged by ONNX Runtime for one machine; open the file that it was "
+            "made from."
+        )
     try:
         onnx.checker.check_model(data)  # the bytes, as it would serialise a copy
     except onnx.checker.ValidationError as error:
@@ -156,6 +163,7 @@ def _normalise(proto: onnx.ModelProto) -> ir.Model:
         if not node.name or node.name in taken:
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
+    simplify(model)
     return model
 
 

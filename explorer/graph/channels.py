@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from explorer.graph.join import Joined, join
+from explorer.graph.labels import Labels
 from explorer.graph.rules import trace
-from explorer.graph.tracer import NO_CHANNEL, Tracer
+from explorer.graph.tracer import Tracer
 from explorer.model import Model, per_model
 
 Units = npt.NDArray[np.int64]
@@ -25,29 +25,44 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Units whose channels lie in the same layers; `members` are those layers' names."""
+    """Units whose channels lie in the same layers; `members` are those layers' names.
+
+    `joined_by` are the nodes that make these layers shrink together. `guard` says why the channels
+    go only on request; None where nothing speaks against it.
+    """
 
     name: str
     members: tuple[str, ...]
     units: Units  # (channels,), in the channel order of the first member
+    joined_by: tuple[str, ...] = ()
+    guard: str | None = None
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """An axis of an activation that channels may leave: each index stands `repeat` times."""
+
+    axis: int
+    units: Units
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
 class Channels:
     """Where the units lie.
 
-    `cuts`: unit of each slice of an initialiser along an axis; `activations`: axis of a tensor and
-    the unit of each index on it; `regrouped`: units of the input channels of a depthwise
-    convolution; `sized`: axis along which a node's constants name sizes; `outputs`: unit of each
-    output channel of a layer; `reasons`: why a layer's channels stay.
+    `cuts`: unit of each slice of an initialiser along an axis; `activations`: the axis of a tensor
+    that shrinks; `counted`: units that an attribute counts, by node and name; `sized`: nodes whose
+    constants name sizes or places; `outputs`: unit of each output channel of a layer; `reasons`:
+    why a layer's channels stay.
     """
 
     unit_count: int
     groups: tuple[ChannelGroup, ...]
     cuts: dict[tuple[str, int], Units]
-    activations: dict[str, tuple[int, Units]]
-    regrouped: dict[str, Units]
-    sized: dict[str, int]
+    activations: dict[str, Shrinking]
+    counted: dict[tuple[str, str], Units]
+    sized: frozenset[str]
     outputs: dict[str, Units]
     reasons: dict[str, str]
 
@@ -57,46 +72,25 @@ def find_channels(model: Model) -> Channels:
     """Trace the ids, join those that are paired, drop those that must stay, and group the rest."""
     tracer = Tracer.of(model)
     trace(tracer)
-    units, reason_of_unit, unit_of_id = _join(tracer)
-    outputs = {name: unit_of_id[ids] for name, ids in tracer.produced.items()}
+    joined = join(tracer)
+    units = joined.unit_of_id
+    outputs = {name: units[ids] for name, ids in tracer.produced.items()}
     activations = {
-        name: (labels.axis, unit_of_id[labels.ids])
+        name: shrinking
         for name, labels in tracer.labels.items()
-        if unit_of_id[labels.ids].any()
+        if (shrinking := _shrinking(labels, units)) is not None
     }
+    counted = {key: units[ids] for key, ids in tracer.counted.items()}
     return Channels(
-        unit_count=units,
-        groups=_group(outputs, activations),
-        cuts=_moving({key: unit_of_id[ids] for key, ids in tracer.cuts.items()}),
+        unit_count=joined.unit_count,
+        groups=_group(outputs, tracer.labels, joined),
+        cuts=_moving({key: _agreed(units[rows]) for key, rows in tracer.cuts.items()}),
         activations=activations,
-        regrouped=_moving({key: unit_of_id[ids] for key, ids in tracer.regrouped.items()}),
-        sized=dict(tracer.sized),
+        counted={key: own for key, own in counted.items() if own.any()},
+        sized=frozenset(tracer.sized),
         outputs=outputs,
-        reasons=_reasons(tracer, outputs, reason_of_unit),
+        reasons=_reasons(tracer, outputs, joined),
     )
-
-
-def _join(tracer: Tracer) -> tuple[int, dict[int, str], Units]:
-    """Number of units that may go, the reason of each id's component that may not, unit per id."""
-    count = tracer.next_id
-    left = np.concatenate([pair[0] for pair in tracer.pairs] or [np.zeros(0, dtype=np.int64)])
-    right = np.concatenate([pair[1] for pair in tracer.pairs] or [np.zeros(0, dtype=np.int64)])
-    edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
-    _, component = connected_components(edges, directed=False)
-    reason_of_component: dict[int, str] = {}
-    for ids, reason in tracer.kept:
-        for kept in np.unique(component[ids]):
-            reason_of_component.setdefault(int(kept), reason)
-    stays = np.zeros(int(component.max()) + 1, dtype=bool)
-    stays[list(reason_of_component)] = True
-    stays[component[NO_CHANNEL]] = True
-    number = np.where(stays, 0, np.cumsum(~stays))
-    reason_of_id = {
-        index: reason_of_component[int(component[index])]
-        for index in range(1, count)
-        if int(component[index]) in reason_of_component
-    }
-    return int((~stays).sum()), reason_of_id, number[component].astype(np.int64)
 
 
 def _moving(places: dict[Key, Units]) -> dict[Key, Units]:
@@ -104,38 +98,70 @@ def _moving(places: dict[Key, Units]) -> dict[Key, Units]:
     return {key: units for key, units in places.items() if units.any()}
 
 
+def _agreed(rows: Units) -> Units:
+    """The unit of each row where all of it is one unit; a row of several never goes as a whole."""
+    agreed: Units = np.where((rows == rows[:, :1]).all(axis=1), rows[:, 0], 0)
+    return agreed
+
+
+def _shrinking(labels: Labels, unit_of_id: Units) -> Shrinking | None:
+    """The one axis along which the units of a tensor vary."""
+    of_units = Labels(labels.factors, unit_of_id[labels.ids])
+    if not of_units.ids.any():
+        return None
+    axes = [axis for axis in of_units.axes if _varies(of_units, axis)]
+    if not axes:
+        return None
+    axis = axes[0]
+    dropped = [other for other in of_units.axes if other != axis]
+    first, _ = of_units.first_of(dropped)
+    inner = [first.ids.shape[place] for place in first.places(axis)]
+    repeat = 1
+    for size, length in zip(first.factors[axis], inner, strict=True):
+        repeat *= size if length == 1 else 1
+    return Shrinking(axis, first.ids.reshape(-1), repeat)
+
+
+def _varies(labels: Labels, axis: int) -> bool:
+    rows = labels.distinct_rows(axis)
+    return bool((rows != rows[:1]).any())
+
+
 def _group(
-    outputs: dict[str, Units], activations: dict[str, tuple[int, Units]]
+    outputs: dict[str, Units], labels: dict[str, Labels], joined: Joined
 ) -> tuple[ChannelGroup, ...]:
     """Rows of units with the same layers, and in the same tensors: none of these is ever emptied.
 
-    A tensor that is split in two makes two rows of its channels.
+    A tensor that is split in two makes two rows of its channels; a unit that is all there is in a
+    tensor is alone in its row, and stays.
     """
     members: dict[int, list[str]] = defaultdict(list)
     tensors: dict[int, list[str]] = defaultdict(list)
     for layer, units in outputs.items():
         for unit in dict.fromkeys(units.tolist()):
             members[unit].append(layer)
-    for tensor, (_, units) in activations.items():
-        for unit in np.unique(units).tolist():
+    for tensor, of in labels.items():
+        for unit in np.unique(joined.unit_of_id[of.ids]).tolist():
             tensors[unit].append(tensor)
-    rows: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    rows: dict[tuple[tuple[str, ...], tuple[str, ...], str | None], list[int]] = defaultdict(list)
     for unit, layers in members.items():
         if unit:
-            rows[tuple(layers), tuple(tensors[unit])].append(unit)
+            key = (tuple(layers), tuple(tensors[unit]), joined.guard_of_unit.get(unit))
+            rows[key].append(unit)
     return tuple(
-        ChannelGroup(layers[0], layers, np.array(units))
-        for (layers, _), units in rows.items()
+        ChannelGroup(layers[0], layers, np.array(units), joined.joins_of(units), guard)
+        for (layers, _, guard), units in rows.items()
         if len(units) > 1
     )
 
 
-def _reasons(
-    tracer: Tracer, outputs: dict[str, Units], reason_of_id: dict[int, str]
-) -> dict[str, str]:
+def _reasons(tracer: Tracer, outputs: dict[str, Units], joined: Joined) -> dict[str, str]:
     """Why no channel of a layer can go; layers that can lose some aren't listed."""
     reasons = dict(tracer.unlabelled)
     for layer, units in outputs.items():
-        if not units.any():
-            reasons[layer] = reason_of_id[int(tracer.produced[layer][0])]
+        moving = np.unique(units[units > 0])
+        if not len(moving):
+            reasons[layer] = joined.reason_of_id(int(tracer.produced[layer][0]))
+        elif len(moving) == 1 and int(moving[0]) in joined.ties:
+            reasons[layer] = f"has all its channels tied together by {joined.ties[int(moving[0])]}"
     return reasons

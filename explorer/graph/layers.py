@@ -1,79 +1,104 @@
 """Which nodes are layers, and what they are called."""
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import replace
+
 import onnx_ir as ir
 
-from explorer.model import Layer, Model, per_model
+from explorer.graph.operators import (
+    GATES,
+    PRODUCTS,
+    WEIGHT_DTYPES,
+    WEIGHT_SUFFIXES,
+    dims_of,
+    int_attribute,
+    is_flag_set,
+    is_standard,
+    weights_of,
+)
+from explorer.graph.quantized import closed_weights, packed_shape
+from explorer.graph.weights import find_weights
+from explorer.model import Layer, Model, Shape, per_model
 
-WEIGHT_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
-WEIGHT_DTYPES = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16"}
+BIASED = PRODUCTS | {"FusedConv", "FusedGemm"}  # with a bias as their third input
+CONVOLUTIONS = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger"})
+
+
+@per_model
+def find_all_layers(model: Model) -> tuple[Layer, ...]:
+    """All layers with constant weights, in graph order, each with a name of its own.
+
+    Those that compressing leaves alone say why in `closed`.
+    """
+    layers: list[Layer] = []
+    taken: set[str] = set()
+    bits = {weight.name: weight.bits for weight in find_weights(model)}
+
+    def add(node: ir.Node, weight: ir.Value, suffix: str, closed: str | None) -> None:
+        layer = _describe(node, weight, _layer_name(node, weight, suffix, taken))
+        taken.add(layer.name)
+        layers.append(replace(layer, closed=closed))
+
+    for node in model.graph_model.graph:
+        for weight, suffix in weights_of(node):
+            add(node, weight, suffix, None)
+        for weight, suffix in closed_weights(node):
+            add(node, weight, suffix, _why_closed(bits, node, weight))
+        for inner in _inside(node):
+            for weight, suffix in (*weights_of(inner), *closed_weights(inner)):
+                add(inner, weight, suffix, f"stands inside {node.op_type} {node.name!r}")
+    return tuple(layers)
 
 
 @per_model
 def find_layers(model: Model) -> tuple[Layer, ...]:
-    """All layers with constant floating-point weights, in graph order, each with its own name."""
-    layers: list[Layer] = []
-    taken: set[str] = set()
-    for node in model.graph_model.graph:
-        weight = weight_of(node)
-        if weight is None:
-            continue
-        name = _layer_name(node, weight, taken)
-        taken.add(name)
-        layers.append(_describe(node, weight, name))
-    return tuple(layers)
+    """The layers that can be compressed: those with floating-point weights in the main graph."""
+    return tuple(layer for layer in find_all_layers(model) if layer.closed is None)
 
 
-def weight_of(node: ir.Node) -> ir.Value | None:
-    """The constant weight of a layer node, or None where the node is no layer."""
-    if node.domain not in ("", "ai.onnx") or node.op_type not in WEIGHT_OPS or len(node.inputs) < 2:
-        return None
-    weight = node.inputs[1]
-    if weight is None or weight.const_value is None or weight.dtype not in WEIGHT_DTYPES:
-        return None
-    shape = [int(size) for size in weight.const_value.shape.numpy()]
-    if 0 in shape or weight.is_graph_output():
-        return None
-    if node.op_type in ("Gemm", "MatMul"):
-        return weight if len(shape) == 2 else None
-    groups = int_attribute(node, "group", 1)
-    return weight if groups >= 1 and shape[0] % groups == 0 else None
+def _why_closed(bits: dict[str, int], node: ir.Node, weight: ir.Value) -> str:
+    if weight.dtype in WEIGHT_DTYPES and not is_standard(node):
+        return f"belongs to the fused operator {node.op_type} {node.name!r}"
+    return f"is already stored in {bits[str(weight.name)]} bits"
 
 
-def is_flag_set(node: ir.Node, name: str) -> bool:
-    """True where an integer attribute is there and isn't zero (as Gemm's `transB`)."""
-    return name in node.attributes and node.attributes[name].as_int() != 0
+def _inside(node: ir.Node) -> Iterator[ir.Node]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield from ir.traversal.RecursiveGraphIterator(attribute.as_graph())
 
 
-def int_attribute(node: ir.Node, name: str, default: int) -> int:
-    """An integer attribute, or its default."""
-    return node.attributes[name].as_int() if name in node.attributes else default
-
-
-def _layer_name(node: ir.Node, weight: ir.Value, taken: set[str]) -> str:
+def _layer_name(node: ir.Node, weight: ir.Value, suffix: str, taken: set[str]) -> str:
     name = weight.name or ""
-    for suffix in WEIGHT_SUFFIXES:
-        if name.endswith(suffix) and len(name) > len(suffix):
-            shortened = name.removesuffix(suffix)
-            return shortened if shortened not in taken else str(node.name)
-    return str(node.name)
+    for ending in WEIGHT_SUFFIXES:
+        if name.endswith(ending) and len(name) > len(ending):
+            shortened = name.removesuffix(ending)
+            if shortened not in taken:
+                return shortened
+    name = f"{node.name or name}{suffix}"
+    while name in taken:  # a subgraph may use the names of the main graph
+        name += "_"
+    return name
 
 
 def _describe(node: ir.Node, weight: ir.Value, name: str) -> Layer:
-    assert weight.const_value is not None
-    shape = tuple(int(dim) for dim in np.asarray(weight.const_value.shape))
+    shape: Shape = packed_shape(node) or dims_of(weight)
     group = int_attribute(node, "group", 1)
-    if node.op_type == "Conv":
+    depthwise = False
+    if node.op_type in CONVOLUTIONS:
         out_axis, in_axis, channels = 0, 1, shape[0]
+        depthwise = group > 1 and shape[1] == 1
     elif node.op_type == "ConvTranspose":
         out_axis, in_axis, channels = 1, 0, shape[1] * group
-    elif node.op_type == "Gemm" and is_flag_set(node, "transB"):
+    elif node.op_type in ("FusedGemm", "Gemm", "QGemm") and is_flag_set(node, "transB"):
         out_axis, in_axis, channels = 0, 1, shape[0]
+    elif node.op_type in GATES and len(shape) == 3:
+        out_axis, in_axis, channels = 1, 2, shape[1] // GATES[node.op_type]
     else:
-        out_axis, in_axis, channels = 1, 0, shape[1]
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+        out_axis, in_axis, channels = len(shape) - 1, len(shape) - 2, shape[-1]
+    bias = node.inputs[2] if node.op_type in BIASED and len(node.inputs) > 2 else None
     constant_bias = bias is not None and bias.const_value is not None
+    assert weight.dtype is not None  # every initialiser has one
     return Layer(
         name=name,
         op=node.op_type,
@@ -81,9 +106,9 @@ def _describe(node: ir.Node, weight: ir.Value, name: str) -> Layer:
         weight=str(weight.name),
         bias=str(bias.name) if bias is not None and constant_bias else None,
         weight_shape=shape,
-        dtype=WEIGHT_DTYPES[weight.dtype],  # type: ignore[index]  # weight_of has checked it
+        dtype=WEIGHT_DTYPES.get(weight.dtype, weight.dtype.name.lower()),
         channels=channels,
         out_axis=out_axis,
         in_axis=in_axis,
-        depthwise=node.op_type == "Conv" and group > 1 and shape[1] == 1,
+        depthwise=depthwise,
     )

@@ -1,17 +1,22 @@
 """The parameters of a network as they lie in its file, whatever their storage type."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
-from explorer.graph.layers import WEIGHT_DTYPES
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
+from explorer.graph.operators import WEIGHT_DTYPES, int_attribute
+from explorer.graph.quantized import packed_shape, quantized_op
 from explorer.model import Model, per_model
 
 RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that says what was done
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
+BYTE_BITS = 8
+WIDE_DTYPES = (ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 INDEX_BITS = 16  # a sparse entry's distance to the one before, stored in 16 bits
 
 
@@ -19,7 +24,8 @@ INDEX_BITS = 16  # a sparse entry's distance to the one before, stored in 16 bit
 class StoredWeight:
     """One parameter tensor: `bits` is its true width, `masked` how many zeros its mask has.
 
-    `masked` is None for a tensor without a recorded mask.
+    `masked` is None for a tensor without a recorded mask. `shape` is (inputs, outputs) of a weight
+    that lies packed in bytes; `fixed` marks what no compression changes.
     """
 
     name: str
@@ -28,10 +34,14 @@ class StoredWeight:
     masked: int | None
     tensor: ir.TensorProtocol
     zero_point: ir.TensorProtocol | None = None
+    shape: tuple[int, int] | None = None
+    fixed: bool = False
 
     def count_nonzero(self) -> int:
         """Parameters that aren't zero, found by looking at each."""
         values = self.tensor.numpy()
+        if self.shape is not None:
+            return self._count_packed(values)
         if not self.tensor.dtype.is_floating_point():
             values = values.astype(np.int32)
         if self.zero_point is not None:
@@ -39,6 +49,18 @@ class StoredWeight:
             if point.size and (point == point.flat[0]).all():
                 return int(np.count_nonzero(values != point.flat[0]))
         return int(np.count_nonzero(values))
+
+    def _count_packed(self, values: npt.NDArray[np.generic]) -> int:
+        """Of MatMulNBits: zero is the middle level, unless the file gives zero points."""
+        assert self.shape is not None
+        if self.zero_point is not None or BYTE_BITS % self.bits:
+            return self.size
+        inputs, outputs = self.shape
+        octets = values.reshape(outputs, -1).astype(np.uint8)
+        shifts = np.arange(0, BYTE_BITS, self.bits, dtype=np.uint8)
+        levels = (octets[:, :, None] >> shifts) & np.uint8(2**self.bits - 1)
+        own = levels.reshape(outputs, -1)[:, :inputs]  # the last block may be padded
+        return int(np.count_nonzero(own != 2 ** (self.bits - 1)))
 
 
 def packed_bits(size: int, bits: int, zeros: int) -> int:
@@ -57,45 +79,78 @@ def find_weights(model: Model) -> tuple[StoredWeight, ...]:
 
     Batch-norm's running statistics are no parameters; nor are scales and zero points.
     """
-    graph = model.graph_model.graph
     record = read_record(model.graph_model)
-    scales = {id(value) for value in scale_values(graph)}
-    statistics = _running_statistics(graph)
+    main = model.graph_model.graph
     weights = []
-    for name, value in graph.initializers.items():
-        tensor = value.const_value
-        if tensor is None or id(value) in scales or id(value) in statistics:
-            continue
-        reader = _dequantizer(value)
-        if reader is None and (tensor.dtype not in WEIGHT_DTYPES or len(tensor.shape) == 0):
-            if tensor.dtype not in (ir.DataType.DOUBLE, ir.DataType.BFLOAT16):
-                continue
-            if len(tensor.shape) == 0:
-                continue
-        point = reader.inputs[2] if reader is not None and len(reader.inputs) > 2 else None
-        entry = record.get(name, {})
-        weights.append(
-            StoredWeight(
-                name=name,
-                size=tensor.size,
-                bits=int(entry.get("bits", _bits(tensor.dtype))),
-                masked=int(entry["zeros"]) if "zeros" in entry else None,
-                tensor=tensor,
-                zero_point=point.const_value if point is not None else None,
-            )
-        )
+    for graph in all_graphs(model.graph_model):
+        scales = {id(value) for value in scale_values(graph)}
+        statistics = _running_statistics(graph)
+        for value in graph.initializers.values():
+            if id(value) not in scales and id(value) not in statistics:
+                found = _stored(value, record.get(str(value.name), {}), graph is not main)
+                weights += [found] if found is not None else []
     return tuple(weights)
 
 
+def all_graphs(graph_model: ir.Model) -> list[ir.Graph]:
+    """The main graph, then those inside its nodes."""
+    inner = {id(node.graph): node.graph for node in graph_model.graph.all_nodes()}
+    graphs = [graph for graph in inner.values() if isinstance(graph, ir.Graph)]
+    return [graph_model.graph, *(graph for graph in graphs if graph is not graph_model.graph)]
+
+
+def _stored(value: ir.Value, entry: dict[str, int], inner: bool) -> StoredWeight | None:
+    """A parameter tensor; None for integers and scalars that are no parameters."""
+    tensor = value.const_value
+    if tensor is None:
+        return None
+    dequantizer = _dequantizer(value)
+    reader = dequantizer or _integer_reader(value)
+    is_float = tensor.dtype in WEIGHT_DTYPES or tensor.dtype in WIDE_DTYPES
+    if len(tensor.shape) == 0 or (reader is None and not is_float):
+        return None
+    point = None
+    if dequantizer is not None:
+        point = dequantizer.inputs[2] if len(dequantizer.inputs) > 2 else None
+    shape = packed_shape(reader) if reader is not None and not is_float else None
+    bits = int(entry.get("bits", round(tensor.dtype.itemsize * 8)))
+    if shape is not None and reader is not None:
+        bits = int_attribute(reader, "bits", 4)
+        point = reader.inputs[3] if len(reader.inputs) > 3 else None
+    return StoredWeight(
+        name=str(value.name),
+        size=tensor.size if shape is None else shape[0] * shape[1],
+        bits=bits,
+        masked=int(entry["zeros"]) if "zeros" in entry else None,
+        tensor=tensor,
+        zero_point=point.const_value if point is not None else None,
+        shape=shape,
+        fixed=inner or shape is not None,
+    )
+
+
 def scale_values(graph: ir.Graph) -> list[ir.Value]:
-    """Constant scales and zero points of all quantizers, each once."""
+    """Constant scales and zero points of all quantizers of a graph, each once."""
     found: dict[int, ir.Value] = {}
     for node in graph:
+        own = quantized_op(node)
+        positions: Iterable[int] = own.scales if own else ()
         if node.op_type in (QUANTIZE, DEQUANTIZE):
-            for value in node.inputs[1:]:
-                if value is not None and value.const_value is not None:
-                    found[id(value)] = value
+            positions = (1, 2)
+        elif _joins_scales(node):
+            positions = (0, 1)
+        for position in positions:
+            value = node.inputs[position] if position < len(node.inputs) else None
+            if value is not None and value.const_value is not None:
+                found[id(value)] = value
     return list(found.values())
+
+
+def _joins_scales(node: ir.Node) -> bool:
+    """True for the product of a scale found while running and a weight's."""
+    sources = [value.producer() for value in node.inputs if value is not None]
+    found = any(source and source.op_type == "DynamicQuantizeLinear" for source in sources)
+    return node.op_type == "Mul" and found
 
 
 def read_record(graph_model: ir.Model) -> dict[str, dict[str, int]]:
@@ -123,10 +178,15 @@ def _dequantizer(value: ir.Value) -> ir.Node | None:
     return None
 
 
+def _integer_reader(value: ir.Value) -> ir.Node | None:
+    """An operator that computes with a tensor of integers as a weight or a bias."""
+    for use in value.uses():
+        own = quantized_op(use.node)
+        if own is not None and use.idx in (*own.weights, *own.others):
+            return use.node
+    return None
+
+
 def _running_statistics(graph: ir.Graph) -> set[int]:
     norms = [node for node in graph if node.op_type == "BatchNormalization"]
     return {id(value) for node in norms for value in node.inputs[3:5]}
-
-
-def _bits(dtype: ir.DataType) -> int:
-    return round(dtype.itemsize * 8)

@@ -17,7 +17,7 @@ from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
-from explorer.graph.layers import find_layers
+from explorer.graph.layers import find_all_layers
 from explorer.jobs.context import Context
 from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
@@ -115,7 +115,7 @@ def _describe(opened: _Opened) -> dict[str, Any]:
         "name": model.name,
         "inputs": [asdict(spec) for spec in model.inputs],
         "outputs": [asdict(spec) for spec in model.outputs],
-        "layers": [asdict(layer) for layer in find_layers(model)],
+        "layers": [asdict(layer) for layer in find_all_layers(model)],
         "samples": len(data) if data is not None else 0,
         "labelled": data is not None and data.labels is not None,
         "calibrated": opened.calibration_path is not None or data is not None,

@@ -5,10 +5,10 @@ import gzip
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.costs import node_macs
+from explorer.graph.costs import count_graph
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.shapes import Shapes, element_count, infer_shapes
-from explorer.graph.weights import find_weights, packed_bits, scale_values
+from explorer.graph.weights import all_graphs, find_weights, packed_bits, scale_values
 from explorer.model import Model, Shape
 from explorer.report import Profile
 
@@ -31,7 +31,7 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
         if zeros is None:
             zeros = weight.size - nonzero[weight.name] if weight.bits >= 16 else 0
         bits += packed_bits(weight.size, weight.bits, zeros)
-    scales = scale_values(model.graph_model.graph)
+    scales = [v for graph in all_graphs(model.graph_model) for v in scale_values(graph)]
     return Profile(
         params=sum(weight.size for weight in weights),
         nonzero_params=sum(nonzero.values()),
@@ -46,17 +46,7 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
 
 def count_macs(model: Model, dims: dict[str, Shape]) -> tuple[int, tuple[str, ...]]:
     """Multiply-accumulates of the whole graph, and the operators that couldn't be counted."""
-    total = 0
-    uncounted: dict[str, None] = {}
-    for node in model.graph_model.graph:
-        inputs = [dims.get(str(v.name)) if v is not None else None for v in node.inputs]
-        macs = node_macs(node, inputs, [dims.get(str(value.name)) for value in node.outputs])
-        if macs is None:
-            domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
-            uncounted[f"{domain}{node.op_type}"] = None
-        else:
-            total += macs
-    return total, tuple(uncounted)
+    return count_graph(model.graph_model.graph, dims)
 
 
 def _peak_bytes(model: Model, shapes: Shapes) -> int:

@@ -1,0 +1,58 @@
+"""Why layers shrink together, in sentences for people who have never heard of channel groups."""
+
+from collections.abc import Sequence
+
+from explorer.report import GroupPlan
+
+NAMES_SHOWN = 3
+TIES = {
+    "Add": "adds them channel by channel",
+    "Attention": "takes whole heads of each",
+    "Concat": "puts them side by side",
+    "Conv": "filters each channel by itself",
+    "Div": "divides them channel by channel",
+    "Einsum": "takes whole heads of each",
+    "GRU": "needs both of its weights for each hidden unit",
+    "LSTM": "needs both of its weights for each hidden unit",
+    "MatMul": "takes whole heads of each",
+    "Mul": "multiplies them channel by channel",
+    "RNN": "needs both of its weights for each hidden unit",
+    "Sub": "subtracts them channel by channel",
+    "Sum": "adds them channel by channel",
+}
+ON_REQUEST = "goes only when widths are asked for"
+OTHER_TIE = "ties their channels one to one"
+
+
+def few(names: Sequence[str], shown: int = NAMES_SHOWN) -> str:
+    """The first of some names, and how many more there are."""
+    listed = ", ".join(names[:shown])
+    return f"{listed} and {len(names) - shown} more" if len(names) > shown else listed
+
+
+def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
+    """One sentence for each group of several layers; groups of the same layers share one."""
+    sentences = {}
+    for group in groups:
+        if len(group.members) > 1:
+            sentences[group.members] = _sentence(group)
+    return list(sentences.values())
+
+
+def _sentence(group: GroupPlan) -> str:
+    *others, last = [str(name) for name in group.members]
+    names = f"{', '.join(others)} and {last}"
+    if len(group.members) > 2 * NAMES_SHOWN:
+        names = few(group.members, 2 * NAMES_SHOWN)
+    reasons = [_tie(node) for node in group.joined_by[:NAMES_SHOWN]]
+    more = len(group.joined_by) - NAMES_SHOWN
+    if more > 0:
+        reasons.append(f"so do {more} more")
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    guard = f" This width {group.guard}, so it {ON_REQUEST}." if group.guard else ""
+    return f"{names} shrink together{why}.{guard}"
+
+
+def _tie(node: str) -> str:
+    op = node.partition(" ")[0]
+    return f"{node} {TIES.get(op, OTHER_TIE)}"

@@ -1,0 +1,76 @@
+"""Operators with weights, and how to read their attributes."""
+
+import onnx_ir as ir
+
+PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}  # blocks of rows in the weights of a recurrent cell
+EMBEDDING = "Gather"
+RECURRENT_SUFFIX = ".recurrent"
+WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
+WEIGHT_DTYPES = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16"}
+STANDARD_DOMAINS = ("", "ai.onnx")
+FUSED = frozenset({"FusedConv", "FusedGemm"})  # a product and its activation function in one
+CONTRIB = "com.microsoft"  # operators of ONNX Runtime's own
+
+
+def is_standard(node: ir.Node) -> bool:
+    """True for an operator of ONNX itself."""
+    return node.domain in STANDARD_DOMAINS
+
+
+def weights_of(node: ir.Node) -> list[tuple[ir.Value, str]]:
+    """The constant weights of a layer node, with what tells their names apart; none for others."""
+    fused = node.domain == CONTRIB and node.op_type in FUSED
+    if fused or (is_standard(node) and node.op_type in PRODUCTS):
+        weight = _weight(node, 1)
+        return [(weight, "")] if weight is not None and _fits(node, weight) else []
+    if is_standard(node) and node.op_type == EMBEDDING:
+        table = _weight(node, 0)
+        return [(table, "")] if table is not None and _is_embedding(node, table) else []
+    if is_standard(node) and node.op_type in GATES:
+        pair = [_weight(node, 1), _weight(node, 2)]
+        found = [weight for weight in pair if weight is not None and _rank(weight) == 3]
+        suffixes = ("", RECURRENT_SUFFIX)
+        return list(zip(found, suffixes, strict=True)) if len(found) == len(pair) else []
+    return []
+
+
+def _is_embedding(node: ir.Node, table: ir.Value) -> bool:
+    """True where rows of a table are looked up at places that the graph computes."""
+    indices = node.inputs[1]
+    computed = indices is not None and indices.const_value is None
+    return computed and int_attribute(node, "axis", 0) == 0 and _rank(table) == 2
+
+
+def _weight(node: ir.Node, position: int) -> ir.Value | None:
+    """A constant of floats that isn't empty and no output of the graph."""
+    weight = node.inputs[position] if len(node.inputs) > position else None
+    if weight is None or weight.const_value is None or weight.dtype not in WEIGHT_DTYPES:
+        return None
+    return None if weight.const_value.size == 0 or weight.is_graph_output() else weight
+
+
+def _fits(node: ir.Node, weight: ir.Value) -> bool:
+    if node.op_type in ("FusedGemm", "Gemm", "MatMul"):
+        return _rank(weight) == 2
+    groups = int_attribute(node, "group", 1)
+    return groups >= 1 and _rank(weight) > 2 and dims_of(weight)[0] % groups == 0
+
+
+def _rank(weight: ir.Value) -> int:
+    return len(dims_of(weight))
+
+
+def dims_of(weight: ir.Value) -> tuple[int, ...]:
+    assert weight.const_value is not None
+    return tuple(int(size) for size in weight.const_value.shape.numpy())
+
+
+def is_flag_set(node: ir.Node, name: str) -> bool:
+    """True where an integer attribute is there and isn't zero (as Gemm's `transB`)."""
+    return name in node.attributes and node.attributes[name].as_int() != 0
+
+
+def int_attribute(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute, or its default."""
+    return node.attributes[name].as_int() if name in node.attributes else default

@@ -1,0 +1,231 @@
+"""Every family, by every exporter: what can go, that it goes rightly, and that estimates hold."""
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import torch
+from conftest import run_onnx
+from exporting import BY_HAND, exported, opset_of
+from families import FAMILIES
+from families.two_stage import LAYERS, PRUNABLE, PRUNABLE_NMS_FIRST, SIDE
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
+from oracle import expected_outputs
+
+import explorer
+from explorer import Recipe
+from explorer.compress.plan import removed_channels
+from explorer.report import Plan
+
+TOLERANCE = 1e-4  # relative to the largest value of each output
+RATIOS = (0.3, 0.5, 0.7)
+FULL = {"new": 18, "old": 17}  # opsets at which everything is checked
+# Opsets at which only half of the channels go, once: all families, and some that change most.
+ALL_AT = (("old", 13), ("old", 20))
+SOME_AT = (("old", 15), ("old", 18), ("new", 23))
+SOME = ("convnext", "group_norm", "yolo_v8", "vit_sdpa", "swin", "gru")
+ROUNDED = ("resnet_wide", "mobilenet_v3", "unet", "picodet", "vit_fused", "bert", "lstm_both")
+
+Case = tuple[str, str, int]  # family, exporter, opset
+# The old exporter has no form of `scaled_dot_product_attention` below opset 14.
+NOT_EXPORTED: list[Case] = [
+    (name, "old", 13) for name in ("vit_sdpa", "encoder_layer", "multihead")
+]
+Arrays = list[npt.NDArray[np.float32]]
+
+CASES: list[Case] = [(name, kind, opset) for kind, opset in FULL.items() for name in FAMILIES]
+CASES += [(name, "hand", 17) for name in BY_HAND]
+OTHER_OPSETS: list[Case] = [(n, *at) for at in ALL_AT for n in FAMILIES]
+OTHER_OPSETS += [(name, *at) for at in SOME_AT for name in SOME]
+OTHER_OPSETS += [("unet", "new", 17), ("bert", "new", 17)]
+OTHER_OPSETS = [case for case in OTHER_OPSETS if case not in NOT_EXPORTED]
+
+
+def _name(case: Case) -> str:
+    return "{}-{}{}".format(*case)
+
+
+full = pytest.mark.parametrize("case", CASES, ids=_name)
+other_opsets = pytest.mark.parametrize("case", OTHER_OPSETS, ids=_name)
+ratios = pytest.mark.parametrize("ratio", RATIOS)
+
+
+@cache
+def model_of(case: Case) -> explorer.Model:
+    return explorer.load(exported(*case), _name(case))
+
+
+@cache
+def pruned(case: Case, ratio: float, round_to: int = 1) -> tuple[Plan, explorer.Model]:
+    model = model_of(case)
+    plan = explorer.plan(model, Recipe(pattern="channel", ratio=ratio, round_to=round_to))
+    return plan, explorer.apply(model, plan)
+
+
+def feed_of(case: Case) -> dict[str, npt.NDArray[np.generic]]:
+    names = [spec.name for spec in model_of(case).inputs]
+    if case[0] in BY_HAND:
+        image = np.random.default_rng(1).standard_normal((1, 3, SIDE, SIDE)).astype(np.float32)
+        return {names[0]: image}
+    values = FAMILIES[case[0]].inputs()
+    return dict(zip(names, (value.numpy() for value in values), strict=True))
+
+
+def assert_close(found: Arrays, expected: Arrays) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        assert np.isfinite(one).all()
+        assert np.abs(one - other).max() <= TOLERANCE * np.abs(other).max()
+
+
+def assert_removing_equals_zeroing(case: Case, ratio: float, round_to: int = 1) -> None:
+    model, feed = model_of(case), feed_of(case)
+    plan, small = pruned(case, ratio, round_to)
+    expected = expected_outputs(model, removed_channels(model, plan), feed)
+    assert_close(run_onnx(small.data, feed), expected)
+
+
+def assert_estimate_is_exact(model: explorer.Model, plan: Plan, small: explorer.Model) -> None:
+    told, found = explorer.estimate(model, plan), explorer.profile(small, gzipped=False)
+    for count in ("params", "macs", "peak_activation_bytes", "uncounted_ops"):
+        assert getattr(told, count) == getattr(found, count), count
+
+
+@pytest.mark.parametrize("case", [*CASES, *OTHER_OPSETS], ids=_name)
+def test_the_file_equals_torch(case: Case) -> None:
+    if case[0] in BY_HAND:
+        model = onnx.load_model_from_string(exported(*case))
+        onnx.checker.check_model(model, full_check=True)
+        return
+    family = FAMILIES[case[0]]
+    with torch.no_grad():
+        expected = family.module(*family.inputs())
+    tensors = expected if isinstance(expected, tuple) else (expected,)
+    assert_close(run_onnx(exported(*case), feed_of(case)), [value.numpy() for value in tensors])
+    assert opset_of(exported(*case)) == case[2]
+
+
+@pytest.mark.parametrize("case", NOT_EXPORTED, ids=_name)
+def test_attention_needs_opset_14(case: Case) -> None:
+    with pytest.raises(torch.onnx.errors.UnsupportedOperatorError):
+        exported(*case)
+
+
+def test_what_the_new_exporter_makes_of_older_opsets() -> None:
+    """It lowers a graph without reductions, or gives opset 18 all the same.
+
+    On Split it leaves `num_outputs`, which such a file mustn't have.
+    """
+    assert opset_of(exported("mlp", "new", 16)) == 16
+    assert opset_of(exported("mlp", "new", 13)) == 18
+    assert opset_of(exported("resnet_basic", "new", 17)) == 18
+    with pytest.raises(InvalidGraph, match="num_outputs"):
+        run_onnx(exported("vit_chunk", "new", 17), {})
+
+
+@full
+def test_the_oracle_takes_nothing_from_nothing(case: Case) -> None:
+    feed = feed_of(case)
+    assert_close(expected_outputs(model_of(case), {}, feed), run_onnx(exported(*case), feed))
+
+
+def expected_counts(case: Case) -> tuple[int, int]:
+    if case[0] in BY_HAND:
+        first = case[0] == "two_stage_suppressed"
+        return LAYERS, PRUNABLE_NMS_FIRST if first else PRUNABLE
+    family = FAMILIES[case[0]]
+    unrolled = family.unrolled if case[1] == "new" else None
+    return unrolled or (family.layers, family.prunable)
+
+
+@full
+def test_which_layers_can_lose_channels(case: Case) -> None:
+    planned = pruned(case, 0.5)[0].layers
+    prunable = [layer for layer in planned if layer.skipped is None]
+    assert (len(planned), len(prunable)) == expected_counts(case)
+    assert all(layer.kept < layer.channels for layer in prunable if layer.channels >= 8)
+    if case[0] in FAMILIES:
+        reasons = {layer.name: str(layer.skipped) for layer in planned}
+        for path, words in FAMILIES[case[0]].stays.items():
+            for name in layers_of(case, path):
+                assert any(word in reasons[name] for word in words.split("|")), reasons[name]
+
+
+def layers_of(case: Case, path: str) -> list[str]:
+    """Names of the layers that hold the weight of a module, told by its values."""
+    module = FAMILIES[case[0]].module.get_submodule(path)
+    model = model_of(case)
+    if isinstance(module, torch.nn.RNNBase):
+        found = [layer.name for layer in model.layers if layer.op in ("LSTM", "GRU", "RNN")]
+    else:
+        weight = module.weight.detach().numpy()
+        constants = model.graph_model.graph.initializers
+        arrays = {layer.name: constants[layer.weight].const_value for layer in model.layers}
+        found = [
+            name
+            for name, value in arrays.items()
+            if any(np.array_equal(value.numpy(), form) for form in (weight, weight.T))
+        ]
+    assert found, f"no layer has the weight of {path}"
+    return found
+
+
+@full
+@ratios
+def test_removing_equals_zeroing(case: Case, ratio: float) -> None:
+    assert_removing_equals_zeroing(case, ratio)
+
+
+@full
+@ratios
+def test_networks_shrink(case: Case, ratio: float) -> None:
+    before, after = explorer.profile(model_of(case)), explorer.profile(pruned(case, ratio)[1])
+    assert after.params < before.params
+    assert after.macs < before.macs
+
+
+@full
+@ratios
+def test_estimates_are_exact(case: Case, ratio: float) -> None:
+    assert_estimate_is_exact(model_of(case), *pruned(case, ratio))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] in ROUNDED], ids=_name)
+@ratios
+def test_channels_in_multiples_of_eight(case: Case, ratio: float) -> None:
+    assert_removing_equals_zeroing(case, ratio, round_to=8)
+    assert_estimate_is_exact(model_of(case), *pruned(case, ratio, 8))
+    assert all(
+        layer.kept % 8 == 0 or layer.kept == layer.channels
+        for layer in pruned(case, ratio, 8)[0].layers
+        if layer.channels >= 16 and layer.op == "Conv"
+    )
+
+
+@full
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("pattern", ["none", "channel"])
+def test_weights_of_few_bits(case: Case, bits: int, pattern: str) -> None:
+    model, feed = model_of(case), feed_of(case)
+    ratio = 0.5 if pattern == "channel" else 0.0
+    recipe = Recipe(pattern=pattern, ratio=ratio, round_to=1, weight_bits=bits)
+    plan = explorer.plan(model, recipe)
+    assert all(layer.weight_bits == bits for layer in plan.layers)
+    small = explorer.apply(model, plan)
+    assert_estimate_is_exact(model, plan, small)
+    wide = pruned(case, ratio)[1] if ratio else model
+    assert explorer.profile(small).packed_bytes < explorer.profile(wide).packed_bytes
+    for one, other in zip(run_onnx(small.data, feed), run_onnx(wide.data, feed), strict=True):
+        if case[0] != "two_stage_suppressed":
+            assert one.shape == other.shape
+        assert np.isfinite(one).all()
+
+
+@other_opsets
+def test_half_of_the_channels_go_at_every_opset(case: Case) -> None:
+    assert_removing_equals_zeroing(case, 0.5)
+    assert_estimate_is_exact(model_of(case), *pruned(case, 0.5))
+    prunable = [layer for layer in pruned(case, 0.5)[0].layers if layer.skipped is None]
+    assert len(prunable) == expected_counts(case)[1]

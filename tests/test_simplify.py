@@ -1,0 +1,170 @@
+"""Taking out detours never changes what a network computes, at any size of its inputs."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import run_onnx, with_weights
+from exporting import export_new
+from oracle import expected_outputs
+from torch import nn
+
+import explorer
+from explorer import Recipe
+from explorer.compress.plan import removed_channels
+from explorer.formats.onnx_file import encode
+
+# The first 64 positions at most, and a factor of their number, computed from the shape.
+CLAMPED = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, t, 8] x) => (float[n, m, 4] y)
+    <int64[1] one = {1}, int64[1] zero = {0}, int64[1] most = {64}> {
+        shape = Shape (x)
+        length = Gather (shape, one)
+        end = Min (length, most)
+        part = Slice (x, zero, end, one)
+        product = MatMul (part, first_weight)
+        scale = Cast <to=1> (end)
+        y = Mul (product, scale)
+    }
+"""
+# What follows the number of channels alone is constant, and goes.
+STATIC = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, 3, 8, 8] x) => (float[n, 4, 8, 8] y)
+    <int64[1] one = {1}, int64[1] two = {2}, int64[1] zero = {0}> {
+        a = Conv <kernel_shape=[1, 1]> (x, first_weight)
+        shape = Shape (a)
+        channels = Gather (shape, one)
+        half = Div (channels, two)
+        left = Slice (a, zero, half, one)
+        right = Slice (a, half, channels, one)
+        sum = Add (left, right)
+        y = Conv <kernel_shape=[1, 1]> (sum, second_weight)
+    }
+"""
+
+
+@pytest.mark.parametrize("length", [1, 32, 64, 200])
+def test_a_limit_on_an_open_length_is_no_constant(length: int) -> None:
+    model = with_weights(CLAMPED, first_weight=(8, 4))
+    plain = encode(model.graph_model, "plain")
+    x = np.random.default_rng(0).standard_normal((2, length, 8)).astype(np.float32)
+    expected, found = (run_onnx(each.data, {"x": x})[0] for each in (model, plain))
+    assert expected.shape == (2, min(length, 64), 4)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_integers_that_follow_the_channels_alone_are_constants() -> None:
+    model = with_weights(STATIC, first_weight=(16, 3, 1, 1), second_weight=(4, 8, 1, 1))
+    assert [node.op_type for node in model.graph_model.graph] == [
+        "Conv", "Slice", "Slice", "Add", "Conv",
+    ]  # fmt: skip
+    plan = explorer.plan(model, Recipe(pattern="channel", ratio=0.5, round_to=1))
+    assert plan.layers[0].kept == 8
+    small = onnx.load_model_from_string(explorer.apply(model, plan).data)
+    assert [node.op_type for node in small.graph.node].count("Shape") == 0
+
+
+def test_a_file_that_nothing_changes_is_handed_out_as_it_came() -> None:
+    model = with_weights(STATIC, first_weight=(16, 3, 1, 1), second_weight=(4, 8, 1, 1))
+    assert explorer.apply(model, explorer.plan(model, Recipe())).data == model.data
+
+
+# Two open lengths: a place that depends on their difference, and their order in a reshape.
+TWO_LENGTHS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, s, 4] x, float[n, t, 4] y) => (float[n, r, 4] z)
+    <int64[1] one = {1}, int64[1] far = {1000}> {
+        long_shape = Shape (y)
+        short_shape = Shape (x)
+        long = Gather (long_shape, one)
+        short = Gather (short_shape, one)
+        start = Sub (long, short)
+        part = Slice (y, start, far, one)
+        z = MatMul (part, first_weight)
+    }
+"""
+TURNED = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, 3, h, w] x) => (float[n, 4, w2, h2] y)
+    <int64[1] two = {2}, int64[1] three = {3}, int64[1] any = {-1}, int64[1] four = {4}> {
+        a = Conv <kernel_shape=[1, 1]> (x, first_weight)
+        shape = Shape (a)
+        height = Gather (shape, two)
+        width = Gather (shape, three)
+        target = Concat <axis=0> (any, four, width, height)
+        y = Reshape (a, target)
+    }
+"""
+
+
+def test_a_difference_of_two_open_lengths_is_no_constant() -> None:
+    model = with_weights(TWO_LENGTHS, first_weight=(4, 4))
+    plain = encode(model.graph_model, "plain")
+    rng = np.random.default_rng(0)
+    feed = {
+        name: rng.standard_normal((1, n, 4)).astype(np.float32)
+        for name, n in zip("xy", (3, 5), strict=True)
+    }
+    expected, found = (run_onnx(each.data, feed)[0] for each in (model, plain))
+    assert expected.shape == (1, 3, 4)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_height_and_width_are_not_taken_for_one_another() -> None:
+    model = with_weights(TURNED, first_weight=(4, 3, 1, 1))
+    recipe = Recipe(pattern="channel", ratio=0.5, round_to=1, weight_bits=16)
+    small = explorer.apply(model, explorer.plan(model, recipe))
+    x = np.random.default_rng(0).standard_normal((1, 3, 5, 7)).astype(np.float32)
+    expected, found = (run_onnx(each.data, {"x": x})[0] for each in (model, small))
+    assert expected.shape == found.shape == (1, 4, 7, 5)
+    np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+class Attention(nn.Module):
+    """Self-attention whose batch and length may both be left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.out = nn.Linear(6, 24), nn.Linear(24, 24)
+        self.parts = nn.ModuleList(nn.Linear(24, 24) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, length, _ = x.shape
+        x = torch.relu(self.stem(x))
+        q, k, v = (part(x).view(n, length, 4, 6).transpose(1, 2) for part in self.parts)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).reshape(n, length, 24)).mean(1)
+
+
+class Tagger(nn.Module):
+    """A recurrent cell so wide that the exporter leaves its gates in pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(6, 64, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(128, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x)[0])
+
+
+@pytest.mark.parametrize("module", [Attention, Tagger])
+@pytest.mark.parametrize("length", [4, 40])
+def test_open_lengths_and_wide_cells(module: type[nn.Module], length: int) -> None:
+    torch.manual_seed(0)
+    network = module().eval()
+    axes = 2 if module is Attention else 1
+    size = 9 if module is Attention else length
+    data = export_new(network, (torch.randn(2, size, 6),), 20, open_axes=axes)
+    model = explorer.load(data)
+    x = np.random.default_rng(0).standard_normal((3, length, 6)).astype(np.float32)
+    feed = {model.inputs[0].name: x}
+    plain = run_onnx(encode(model.graph_model, "plain").data, feed)[0]
+    np.testing.assert_allclose(plain, run_onnx(model.data, feed)[0], atol=1e-5)
+    plan = explorer.plan(model, Recipe(pattern="channel", ratio=0.5, round_to=1))
+    assert sum(layer.unprunable is None for layer in plan.layers) == len(plan.layers) - 1
+    found = run_onnx(explorer.apply(model, plan).data, feed)[0]
+    expected = expected_outputs(model, removed_channels(model, plan), feed)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
