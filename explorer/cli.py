@@ -97,6 +97,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
     add("--latency", action="store_true", help="time original and result")
+    add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
 
 
@@ -188,6 +189,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     given = {name: value for name in FLAG_NAMES if (value := getattr(options, name)) is not None}
     if options.no_compensate:
         given["compensate"] = False
+    if options.widths:
+        given["widths"] = True
     return replace(recipe, **given)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.explain import ON_REQUEST
 from explorer.recipe import Recipe
 from explorer.text import format_bytes
 
@@ -56,7 +57,7 @@ def surprises(
 def asked_and_reached(case: _Case) -> Iterator[str]:
     if case.recipe.pattern != "channel":
         return
-    free = [layer for layer in case.layers if layer["group"]]
+    free = [layer for layer in case.layers if layer["removable"]]
     channels = sum(layer["channels"] for layer in free)
     if case.recipe.ratio and not channels:
         yield "No layer of this network can lose channels; the table below says why."
@@ -69,6 +70,32 @@ def asked_and_reached(case: _Case) -> Iterator[str]:
             f"You asked for {_percent(case.recipe.ratio)} of the channels; whole channels, kept in "
             f"multiples of {case.recipe.round_to} where a layer is wide enough, gave "
             f"{_percent(reached)}."
+        )
+
+
+@rule
+def left_alone(case: _Case) -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for layer in case.layers:
+        if layer["closed"]:
+            reasons.setdefault(layer["unprunable"], []).append(layer["name"])
+    for reason, names in reasons.items():
+        count = f"One layer ({names[0]!r})" if len(names) == 1 else f"{len(names)} layers"
+        plural = reason if len(names) == 1 else reason.replace("is ", "are ", 1)
+        plural = plural if len(names) == 1 else plural.replace("stands ", "stand ", 1)
+        yield f"{count} {plural}: counted as such and left alone."
+
+
+@rule
+def widths_stay(case: _Case) -> Iterator[str]:
+    recipe = case.recipe
+    if recipe.pattern != "channel" or not recipe.ratio or recipe.widths:
+        return
+    held = [layer["name"] for layer in case.layers if ON_REQUEST in (layer["unprunable"] or "")]
+    if held:
+        yield (
+            f"{_counted(held)} kept the width that a normalisation or a mean runs over (as the "
+            "residual width of a transformer); ask for widths to take it out too."
         )
 
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from explorer.explain import few, group_sentences
 from explorer.recipe import Recipe
 from explorer.report import Latency, Plan, Profile, Quality, Report
 
@@ -88,24 +89,26 @@ def report_table(reports: Sequence[Report]) -> str:
 
 
 def plan_table(plan: Plan) -> str:
-    """What happens to each layer, one a line."""
-    rows = [
-        ["layer", "op", "channels", "kept", "zeros", "bits", "stored as", "not as asked because"]
-    ]
+    """What happens to each layer, one a line, and below it what ties layers together."""
+    head = ("layer", "op", "channels", "can go", "kept", "zeros", "bits", "stored as")
+    rows = [[*head, "shrinks with", "why not, or not as asked"]]
     rows += [
         [
             layer.name,
             layer.op,
             str(layer.channels),
+            str(layer.removable),
             str(layer.kept),
             f"{100 * layer.sparsity:.0f} %",
             str(layer.weight_bits),
             layer.storage,
-            layer.skipped or "",
+            few(layer.shrinks_with),
+            layer.skipped or layer.unprunable or "",
         ]
         for layer in plan.layers
     ]
-    return _aligned(rows)
+    ties = "\n".join(group_sentences(plan.groups))
+    return _aligned(rows) + (f"\n\n{ties}" if ties else "")
 
 
 def _optional(value: int | None, text: str) -> str:
@@ -170,6 +173,8 @@ def command_line(
         for name in FLAG_NAMES:
             if getattr(recipe, name) != getattr(default, name):
                 words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+        if recipe.widths:
+            words.append("--widths")
         if not recipe.compensate:
             words.append("--no-compensate")
     if calibration:

@@ -103,6 +103,21 @@ def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
     assert not app.error
 
 
+@pytest.mark.parametrize("key", ["vowels_cnn", "language_transformer"])
+def test_samples_of_series_and_of_text_show_measured_numbers(key):
+    page = settled(AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run())
+    page.selectbox(key="w_model").set_value(key).run()
+    settled(page)
+    session = page.session_state["explorer"]
+    assert session.source.key == key
+    assert session.view.trial.complete
+    shown = html_of(page)
+    assert session.source.title in shown
+    assert "Accuracy" in shown
+    assert shown.count("ce-card ce-measured") + shown.count("ce-card ce-noisy") == 5
+    assert not page.error
+
+
 def test_every_card_and_the_chart_follow_a_changed_setting(app):
     session = app.session_state["explorer"]
     before, tried = cards(session.view, busy=False), len(session.tried)

@@ -12,7 +12,7 @@ QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value
 LATENCY = {"ratio": 1.0, "ratio_low": 0.98, "ratio_high": 1.02, "reliable": True}
 LAYER = {
     "name": "conv", "channels": 16, "kept": 16, "sparsity": 0.0, "group": "conv", "skipped": None,
-    "weight_bits": 32, "storage": "float32",
+    "weight_bits": 32, "storage": "float32", "removable": 15, "unprunable": None, "closed": False,
 }  # fmt: skip
 
 
@@ -44,7 +44,18 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
     ("sentence", "part"),
     [
         (told(CHANNEL, {"kept": 12}), "You asked for 50 % of the channels"),
-        (told(CHANNEL, {"group": None}), "No layer of this network can lose channels"),
+        (told(CHANNEL, {"removable": 0}), "No layer of this network can lose channels"),
+        (
+            told(Recipe(), {"closed": True, "unprunable": "is already stored in 8 bits"}),
+            "One layer ('conv') is already stored in 8 bits: counted as such and left alone",
+        ),
+        (
+            told(
+                CHANNEL,
+                {"unprunable": "is averaged over, so it goes only when widths are asked for"},
+            ),
+            "kept the width that a normalisation or a mean runs over",
+        ),
         (told(Recipe(pattern="2:4"), {"sparsity": 0.5}), "zeros stay in dense tensors"),
         (told(Recipe(pattern="2:4"), {"skipped": "1 channel"}), "does not fit layer 'conv'"),
         (told(Recipe(weight_bits=8)), "turns them back into floats"),

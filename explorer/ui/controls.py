@@ -138,6 +138,14 @@ def _more_choices(session: Session) -> None:
     if recipe.granularity == "group":
         sizes = sorted({*GROUP_SIZES, recipe.group_size})
         _select(session, "Group size", "group_size", sizes)
+    st.session_state["w_widths"] = recipe.widths
+    st.toggle(
+        "Normalised widths too",
+        key="w_widths",
+        help=words.HELP["widths"],
+        disabled=recipe.pattern != "channel",
+        on_change=_writer(session, "widths"),
+    )
     st.session_state["w_compensate"] = recipe.compensate
     st.toggle(
         "Compensate",

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
+from explorer.report import Plan
 from explorer.ui.session import Session
 from explorer.ui.words import percent
 
@@ -16,6 +18,11 @@ COLUMNS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True, width=135),
     "op": st.column_config.TextColumn("Op", width=55),
     "channels": st.column_config.NumberColumn("Channels", width=70),
+    "removable": st.column_config.NumberColumn(
+        "Can go",
+        help="How many of its channels can go at most; where none can, the last column says why.",
+        width=60,
+    ),
     "kept": st.column_config.NumberColumn("Kept", width=50),
     "zeros": st.column_config.NumberColumn("Zeros", format="%d %%", width=55),
     "bits": st.column_config.NumberColumn("Bits", width=45),
@@ -36,14 +43,15 @@ COLUMNS = {
         width=90,
     ),
     "coupled": st.column_config.TextColumn(
-        "Coupled with",
-        help="Layers whose channels go together with this one's. With different own ratios, the "
-        "gentlest counts.",
+        "Shrinks with",
+        help="Layers whose channels go together with this one's; the sentences below the table say "
+        "why. With different own ratios, the gentlest counts.",
         width=115,
     ),
-    "skipped": st.column_config.TextColumn("Not as asked because", width=150),
+    "why": st.column_config.TextColumn("Why not, or not as asked", width=170),
 }
 ROWS_IN_FULL = 24
+NAMES_SHOWN = 8
 EDITABLE = ("own_ratio", "own_bits")
 
 
@@ -70,6 +78,7 @@ def draw(session: Session) -> None:
         without = replace(session.recipe, layers=())
         st.button("Clear own choices", on_click=lambda: session.set_recipe(without))
     st.html(reasons_html(planned))
+    st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
 
 
 def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -80,14 +89,15 @@ def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]
         "layer": [layer["name"] for layer in planned],
         "op": [layer["op"] for layer in planned],
         "channels": [layer["channels"] for layer in planned],
+        "removable": [layer["removable"] for layer in planned],
         "kept": [layer["kept"] for layer in planned],
         "zeros": [percent(layer["sparsity"]) for layer in planned],
         "bits": [layer["weight_bits"] for layer in planned],
         "storage": [layer["storage"] for layer in planned],
         "own_ratio": pd.array(ratios, dtype="Int64"),
         "own_bits": pd.array([c.weight_bits for c in choices], dtype="Int64"),
-        "coupled": [_coupled(layer) for layer in planned],
-        "skipped": [layer["skipped"] or "" for layer in planned],
+        "coupled": [few(layer["shrinks_with"]) for layer in planned],
+        "why": [layer["skipped"] or layer["unprunable"] or "" for layer in planned],
     }
 
 
@@ -95,14 +105,27 @@ def reasons_html(planned: Sequence[Mapping[str, Any]]) -> str:
     """Every reason in full, with the layers left alone for it."""
     reasons: dict[str, list[str]] = {}
     for layer in planned:
-        if layer["skipped"]:
-            reasons.setdefault(layer["skipped"], []).append(layer["name"])
+        reason = layer["skipped"] or layer["unprunable"]
+        if reason:
+            reasons.setdefault(reason, []).append(layer["name"])
     items = "".join(
-        f"<li><b>{escape(', '.join(names))}</b> {escape(reason)}</li>"
+        f"<li><b>{escape(few(names, NAMES_SHOWN))}:</b> {escape(reason)}</li>"
         for reason, names in reasons.items()
     )
     return (
-        f'<div class="ce-reasons">Not as asked:<ul>{items}</ul></div>' if items else "<div></div>"
+        f'<div class="ce-reasons">Why not, or not as asked:<ul>{items}</ul></div>'
+        if items
+        else "<div></div>"
+    )
+
+
+def ties_html(plan: Plan) -> str:
+    """Why layers shrink together, a sentence for each group."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in group_sentences(plan.groups))
+    return (
+        f'<div class="ce-reasons">Shrinking together:<ul>{items}</ul></div>'
+        if items
+        else "<div></div>"
     )
 
 
@@ -126,8 +149,3 @@ def with_edits(
 def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:
     edits = st.session_state[key]["edited_rows"]
     session.edit_recipe(with_edits(session.recipe, names, edits))
-
-
-def _coupled(layer: Mapping[str, Any]) -> str:
-    members = (layer["group"] or "").split(", ")
-    return ", ".join(name for name in members if name and name != layer["name"])

@@ -94,7 +94,7 @@ def figure_of(session: Session, cost: Cost) -> go.Figure | None:
     quality = _quality(session)
     name = METRICS[quality.metric] if quality else METRICS["accuracy"]
     in_decibels = quality is not None and quality.metric == "snr_db"
-    y = Axis(f"{name}, dB", ".0f") if in_decibels else Axis(f"{name} (measured)", ".0%")
+    y = Axis(f"{name}, dB", ".0f") if in_decibels else Axis(f"{name} (measured)", ".1~%")
     return trade_off(original, list(points.values()), current, cost.axis, y)
 
 

@@ -40,6 +40,10 @@ HELP = {
     "round_to": "Kept channels are a multiple of this in wide layers; odd widths run slowly.",
     "granularity": "How many weights share one scale.",
     "group_size": "Inputs that share a scale.",
+    "widths": (
+        "Also take out channels that a normalisation or a mean runs over, such as the residual "
+        "width of a transformer and its embeddings. What stays is then averaged over fewer."
+    ),
     "compensate": "Refit what stays, on calibration samples, so that it makes up for what went.",
     "seed": "Decides the criterion “random”.",
 }
@@ -110,6 +114,8 @@ def _unusual(recipe: Recipe) -> list[str]:
             words.append(f"seed {recipe.seed}")
     if recipe.pattern == "channel" and recipe.round_to != usual.round_to:
         words.append(f"multiples of {recipe.round_to}")
+    if recipe.pattern == "channel" and recipe.widths:
+        words.append("normalised widths too")
     return words + ([] if recipe.compensate else ["not refitted"])
 
 
