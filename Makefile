@@ -20,8 +20,9 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.scale
 
-# Trains the sample models anew; needs Debian's package dataset-fashion-mnist.
+# Trains the sample models anew; needs the data sets that sample_models/README.md names.
 samples: $(VENV)/installed
 	$(BIN)/python -m sample_models.build
 
