@@ -168,3 +168,40 @@ def test_open_lengths_and_wide_cells(module: type[nn.Module], length: int) -> No
     found = run_onnx(explorer.apply(model, plan).data, feed)[0]
     expected = expected_outputs(model, removed_channels(model, plan), feed)[0]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+class Rotary(nn.Module):
+    """Grouped queries under rotary positions (arXiv 2104.09864): one table turns both sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.out = nn.Linear(6, 24), nn.Linear(32, 5)
+        self.query, self.key, self.value = nn.Linear(24, 32), nn.Linear(24, 16), nn.Linear(24, 16)
+        angles = torch.outer(torch.arange(9.0), 10.0 ** -torch.arange(4.0)).repeat(1, 2)
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def turned(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = x.chunk(2, dim=-1)
+        return x * self.cos + torch.cat((-right, left), dim=-1) * self.sin
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        q = self.turned(self.query(x).reshape(-1, 9, 4, 8).transpose(1, 2))
+        k = self.turned(self.key(x).reshape(-1, 9, 2, 8).transpose(1, 2)).repeat_interleave(2, 1)
+        v = self.value(x).reshape(-1, 9, 2, 8).transpose(1, 2).repeat_interleave(2, 1)
+        mixed = torch.softmax(q @ k.transpose(-1, -2) / 8**0.5, -1) @ v
+        return self.out(mixed.transpose(1, 2).reshape(-1, 9, 32))
+
+
+def test_a_table_that_two_tensors_read_ties_no_heads() -> None:
+    torch.manual_seed(0)
+    module = Rotary().eval()
+    model = explorer.load(export_new(module, (torch.randn(2, 9, 6),), 20))
+    plan = explorer.plan(model, Recipe(pattern="channel", ratio=0.5, scope="layer", round_to=1))
+    kept = {layer.channels: layer.kept for layer in plan.layers}
+    assert kept == {24: 12, 32: 16, 16: 8, 5: 5}
+    feed = {model.inputs[0].name: torch.randn(3, 9, 6).numpy()}
+    found = run_onnx(explorer.apply(model, plan).data, feed)[0]
+    expected = expected_outputs(model, removed_channels(model, plan), feed)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

@@ -84,7 +84,7 @@ def find_channels(model: Model) -> Channels:
     return Channels(
         unit_count=joined.unit_count,
         groups=_group(outputs, tracer.labels, joined),
-        cuts=_moving({key: _agreed(units[rows]) for key, rows in tracer.cuts.items()}),
+        cuts=_moving({key: _agreed(units[np.hstack(rows)]) for key, rows in tracer.cuts.items()}),
         activations=activations,
         counted={key: own for key, own in counted.items() if own.any()},
         sized=frozenset(tracer.sized),

@@ -49,6 +49,10 @@ def join(tracer: Tracer) -> Joined:
     """Join what is paired, make blocks, and number what may go."""
     pairs = list(tracer.pairs)
     component = _components(pairs, tracer.next_id)
+    shared = _shared_cuts(tracer, component)
+    if shared:
+        pairs += shared
+        component = _components(pairs, tracer.next_id)
     for name, labels in tracer.labels.items():
         while len(axes := _varying(labels, component)) > 1:
             fixed = {each.axis for each in tracer.fixed if each.tensor == name}
@@ -59,7 +63,7 @@ def join(tracer: Tracer) -> Joined:
             left, right = np.broadcast_arrays(first.ids, everywhere.ids)
             pairs.append(Pair(left.reshape(-1), right.reshape(-1), ""))
             component = _components(pairs, tracer.next_id)
-    kept = list(tracer.kept)
+    kept = list(tracer.kept) + _disagreeing(tracer, component)
     for each in tracer.fixed:
         held = tracer.labels.get(each.tensor)
         if held is not None and each.axis in _varying(held, component):
@@ -80,6 +84,39 @@ def join(tracer: Tracer) -> Joined:
         joins=_joins(tracer, unit_of_id),
         ties=_ties(tracer, unit_of_id),
     )
+
+
+def _shared_cuts(tracer: Tracer, component: Ids) -> list[Pair]:
+    """Pairs of the ids that two readers of an initialiser give an index, where each gives one.
+
+    An index that is many channels for a reader (a place within every head) never goes as a whole.
+    """
+    pairs = []
+    for rows in tracer.cuts.values():
+        single = [ids[:, 0] for ids in rows if (component[ids] == component[ids[:, :1]]).all()]
+        for other in single[1:]:
+            both = (single[0] != NO_CHANNEL) & (other != NO_CHANNEL)
+            pairs.append(Pair(single[0][both], other[both], ""))
+    return pairs
+
+
+def _disagreeing(tracer: Tracer, component: Ids) -> list[tuple[Ids, str]]:
+    """Ids that stay because another reader of the same initialiser can't lose them with them."""
+    kept = []
+    for (name, _), rows in tracer.cuts.items():
+        if len(rows) < 2:
+            continue
+        agreed = [np.where(_is_one(component[ids]), component[ids][:, 0], -1) for ids in rows]
+        differ = np.any([each != agreed[0] for each in agreed[1:]], axis=0)
+        for ids in rows:
+            moving = ids[differ]
+            kept.append((moving[moving != NO_CHANNEL], f"shares the weight {name!r}"))
+    return [(ids, reason) for ids, reason in kept if len(ids)]
+
+
+def _is_one(rows: Ids) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (rows == rows[:, :1]).all(axis=1)
+    return found
 
 
 def _components(pairs: list[Pair], count: int) -> Ids:

@@ -39,17 +39,18 @@ class FixedAxis:
 class Tracer:
     """Labels of every tensor so far, and everything learnt about the ids on the way.
 
-    `cuts`: ids of each index along an axis of an initialiser, (dim, 1 or more); `produced`: output
-    ids of each layer; `counted`: attributes that count ids (as a depthwise convolution's `group`),
-    by node and name; `sized`: nodes with constants that name sizes or places, which must follow the
-    channels; `guarded`: ids that go only on request, because what they enter averages over them.
+    `cuts`: for each reader, the ids of each index along an axis of an initialiser, (dim, any);
+    `produced`: output ids of each layer; `counted`: attributes that count ids (as a depthwise
+    convolution's `group`), by node and name; `sized`: nodes with constants that name sizes or
+    places, which must follow the channels; `guarded`: ids that go only on request, because what
+    they enter averages over them.
     """
 
     model: Model
     shapes: Shapes
     layers: dict[str, tuple[Layer, ...]]  # by node name
     labels: dict[str, Labels] = field(default_factory=dict)
-    cuts: dict[tuple[str, int], Ids] = field(default_factory=dict)
+    cuts: dict[tuple[str, int], list[Ids]] = field(default_factory=dict)
     produced: dict[str, Ids] = field(default_factory=dict)
     counted: dict[tuple[str, str], Ids] = field(default_factory=dict)
     sized: set[str] = field(default_factory=set)
@@ -111,7 +112,7 @@ class Tracer:
     def cut(self, constant: ir.Value, axis: int, ids: Ids, reader: ir.Node) -> None:
         """Note that slices of an initialiser along `axis` belong to `ids`, (dim,) or (dim, any).
 
-        An initialiser that is used twice pairs the ids of both uses.
+        An initialiser that is used twice pairs the ids of both uses (see `join`).
         """
         rows = ids.reshape(len(ids), -1)
         if len(rows) != self.shapes.dims[str(constant.name)][axis]:
@@ -119,17 +120,12 @@ class Tracer:
             return
         key = (str(constant.name), axis)
         self.cutters.setdefault(key, []).append(reader)
-        if key in self.cuts:
-            reason = f"uses the shared weight {constant.name!r}"
-            self.pair(self.cuts[key][:, :1], self.cuts[key], reason)
-            self.pair(self.cuts[key][:, :1], rows, reason)
-        else:
-            self.cuts[key] = rows
+        self.cuts.setdefault(key, []).append(rows)
 
     def keep_shared(self) -> None:
         """Keep slices of an initialiser that another node reads without losing the same ones."""
         initializers = self.model.graph_model.graph.initializers
-        for (name, axis), ids in self.cuts.items():
+        for (name, axis), rows in self.cuts.items():
             others = [
                 node
                 for node in initializers[name].consumers()
@@ -139,7 +135,8 @@ class Tracer:
                 reader = (
                     f"{others[0].op_type} {others[0].name!r}" if others else "the graph's output"
                 )
-                self.keep(ids, f"shares the weight {name!r} with {reader}")
+                for ids in rows:
+                    self.keep(ids, f"shares the weight {name!r} with {reader}")
 
     def pair(self, left: Ids, right: Ids, reason: str) -> None:
         """Let two rows of ids live and die together; `reason` is told where one row has none."""

@@ -44,7 +44,10 @@ def follow_unlabelled(
     try:
         _carry_back(tracer, value, _restricted(tracer, labels, dims, reason, steps), node, steps)
     except _NotConstantError:
-        tracer.keep(labels.ids, reason)
+        if set(axes) == set(labels.axes):
+            tracer.keep(labels.ids, reason)
+        for axis in axes:  # whole indices of another axis (as heads) may go all the same
+            tracer.fix(node.outputs[0], axis, reason)
         return
     for step in steps:
         step()
