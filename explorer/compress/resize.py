@@ -13,9 +13,8 @@ import onnx_ir as ir
 from explorer.compress.plan import units_alive
 from explorer.compress.storage import name_mark
 from explorer.graph.channels import Shrinking, find_channels
-from explorer.graph.operators import int_attribute
+from explorer.graph.operators import constant_slice, int_attribute
 from explorer.graph.opset import opset_of
-from explorer.graph.rules.moves import constant_slice
 from explorer.graph.shapes import infer_shapes
 from explorer.graph.targets import reshape_target
 from explorer.model import Model, Shape

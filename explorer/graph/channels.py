@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.graph.join import Joined, join
-from explorer.graph.labels import Labels
+from explorer.graph.labels import Labels, is_one
 from explorer.graph.rules import trace
 from explorer.graph.tracer import Tracer
 from explorer.model import Model, per_model
@@ -100,7 +100,7 @@ def _moving(places: dict[Key, Units]) -> dict[Key, Units]:
 
 def _agreed(rows: Units) -> Units:
     """The unit of each row where all of it is one unit; a row of several never goes as a whole."""
-    agreed: Units = np.where((rows == rows[:, :1]).all(axis=1), rows[:, 0], 0)
+    agreed: Units = np.where(is_one(rows), rows[:, 0], 0)
     return agreed
 
 
@@ -109,7 +109,7 @@ def _shrinking(labels: Labels, unit_of_id: Units) -> Shrinking | None:
     of_units = Labels(labels.factors, unit_of_id[labels.ids])
     if not of_units.ids.any():
         return None
-    axes = [axis for axis in of_units.axes if _varies(of_units, axis)]
+    axes = of_units.varying()
     if not axes:
         return None
     axis = axes[0]
@@ -120,11 +120,6 @@ def _shrinking(labels: Labels, unit_of_id: Units) -> Shrinking | None:
     for size, length in zip(first.factors[axis], inner, strict=True):
         repeat *= size if length == 1 else 1
     return Shrinking(axis, first.ids.reshape(-1), repeat)
-
-
-def _varies(labels: Labels, axis: int) -> bool:
-    rows = labels.distinct_rows(axis)
-    return bool((rows != rows[:1]).any())
 
 
 def _group(

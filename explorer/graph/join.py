@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from explorer.graph.labels import NO_CHANNEL, Labels
+from explorer.graph.labels import NO_CHANNEL, Ids, Labels, is_one
 from explorer.graph.tracer import Pair, Tracer
-
-Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _shared_cuts(tracer: Tracer, component: Ids) -> list[Pair]:
     """
     pairs = []
     for rows in tracer.cuts.values():
-        single = [ids[:, 0] for ids in rows if (component[ids] == component[ids[:, :1]]).all()]
+        single = [ids[:, 0] for ids in rows if is_one(component[ids]).all()]
         for other in single[1:]:
             both = (single[0] != NO_CHANNEL) & (other != NO_CHANNEL)
             pairs.append(Pair(single[0][both], other[both], ""))
@@ -106,17 +103,12 @@ def _disagreeing(tracer: Tracer, component: Ids) -> list[tuple[Ids, str]]:
     for (name, _), rows in tracer.cuts.items():
         if len(rows) < 2:
             continue
-        agreed = [np.where(_is_one(component[ids]), component[ids][:, 0], -1) for ids in rows]
+        agreed = [np.where(is_one(component[ids]), component[ids][:, 0], -1) for ids in rows]
         differ = np.any([each != agreed[0] for each in agreed[1:]], axis=0)
         for ids in rows:
             moving = ids[differ]
             kept.append((moving[moving != NO_CHANNEL], f"shares the weight {name!r}"))
     return [(ids, reason) for ids, reason in kept if len(ids)]
-
-
-def _is_one(rows: Ids) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = (rows == rows[:, :1]).all(axis=1)
-    return found
 
 
 def _components(pairs: list[Pair], count: int) -> Ids:
@@ -132,9 +124,7 @@ def _varying(labels: Labels, component: Ids) -> list[int]:
     """Axes along which the components of a tensor vary."""
     if len(labels.axes) < 2:
         return list(labels.axes)
-    joined = Labels(labels.factors, component[labels.ids])
-    rows = {axis: joined.distinct_rows(axis) for axis in labels.axes}
-    return [axis for axis, of in rows.items() if (of != of[:1]).any()]
+    return Labels(labels.factors, component[labels.ids]).varying()
 
 
 def _rows_left(labels: Labels, component: Ids, axis: int) -> int:

@@ -63,6 +63,11 @@ class Labels:
             if any(self.ids.shape[place] > 1 for place in self.places(axis))
         )
 
+    def varying(self) -> list[int]:
+        """Those of `axes` along which the ids really differ."""
+        rows = {axis: self.distinct_rows(axis) for axis in self.axes}
+        return [axis for axis, of in rows.items() if (of != of[:1]).any()]
+
     def grid(self) -> Ids:
         """The ids with one axis per axis of the tensor, 1 long where they don't vary."""
         labels = self
@@ -196,6 +201,12 @@ class Labels:
         if not group:
             ids = np.squeeze(ids, axis=self._at(axis))
         return Labels((*self.factors[:axis], group, *self.factors[axis + 1 :]), ids)
+
+
+def is_one(rows: Ids) -> npt.NDArray[np.bool_]:
+    """True for each row, (dim, any), in which all ids are the same."""
+    same: npt.NDArray[np.bool_] = (rows == rows[:, :1]).all(axis=1)
+    return same
 
 
 def aligned(labels: Sequence[Labels], apart: int | None = None) -> list[Labels]:

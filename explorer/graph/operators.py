@@ -74,3 +74,41 @@ def is_flag_set(node: ir.Node, name: str) -> bool:
 def int_attribute(node: ir.Node, name: str, default: int) -> int:
     """An integer attribute, or its default."""
     return node.attributes[name].as_int() if name in node.attributes else default
+
+
+def constant_ints(node: ir.Node, position: int, attribute: str) -> list[int] | None:
+    """A list that is an input in newer opsets and an attribute in older ones.
+
+    Empty where it isn't given at all, None where it is computed.
+    """
+    if attribute in node.attributes:
+        return list(node.attributes[attribute].as_ints())
+    value = node.inputs[position] if len(node.inputs) > position else None
+    if value is None:
+        return []
+    if value.const_value is None:
+        return None
+    return [int(x) for x in value.const_value.numpy().reshape(-1)]
+
+
+def constant_slice(node: ir.Node, rank: int) -> dict[int, slice]:
+    """The places of a Slice by axis; empty where they are computed."""
+    starts, ends = constant_ints(node, 1, "starts"), constant_ints(node, 2, "ends")
+    axes, steps = constant_ints(node, 3, "axes"), constant_ints(node, 4, "steps")
+    if not starts or not ends or axes is None or steps is None:
+        return {}
+    axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
+    parts = zip(axes, starts, ends, steps, strict=True)
+    return {axis % rank: slice(start, _end(end, step), step) for axis, start, end, step in parts}
+
+
+def _end(end: int, step: int) -> int | None:
+    """A backward slice that ends before the first index says so with a very negative number."""
+    return None if step < 0 and end < -(2**31) + 2 else end
+
+
+def permutation(node: ir.Node, rank: int) -> list[int]:
+    """The `perm` of a Transpose."""
+    if "perm" in node.attributes:
+        return list(node.attributes["perm"].as_ints())
+    return list(reversed(range(rank)))

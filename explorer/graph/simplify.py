@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.operators import GATES, WEIGHT_DTYPES, int_attribute, is_standard
+from explorer.graph.operators import (
+    GATES,
+    WEIGHT_DTYPES,
+    constant_ints,
+    constant_slice,
+    int_attribute,
+    is_standard,
+    permutation,
+)
 from explorer.graph.shapes import Probes, probe
 from explorer.model import Shape
 
@@ -19,6 +27,7 @@ SHAPE_SOURCES = frozenset({"Shape", "Size", "ConstantOfShape", "Expand"})
 MOVES_OF_WEIGHTS = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 MOVES_OF_ZEROS = MOVES_OF_WEIGHTS | {"Cast", "Expand", "Gather", "Identity", "Slice", "Tile"}
 MOST_UNSHARED = 2**16  # elements
+AXES = 3  # the input of a Slice that names its axes
 JOINED_RANK = 3  # of a tensor with all axes but the last two joined
 FIRST_STATE = 5  # inputs 5 and 6 of ONNX's recurrent operators are the initial states
 
@@ -86,7 +95,7 @@ def _freeze_integers(graph_model: ir.Model) -> None:
         node = producers.get(name)
         if node is None or not _is_frozen(probes, name) or node.outputs[0].is_graph_output():
             continue
-        if not any(True for _ in node.outputs[0].uses()):
+        if not node.outputs[0].uses():
             continue
         _replace(graph, node, _constant(graph, f"{name}/value", array))
     for node in list(graph):
@@ -254,21 +263,13 @@ def _is_partition(shape: tuple[int, ...], places: list[tuple[slice, ...]]) -> bo
 
 def _constant_place(node: ir.Node, source: ir.Value) -> tuple[slice, ...] | None:
     """What a Slice with constant arguments takes of its first input."""
-    arguments = [value for value in node.inputs[1:] if value is not None]
-    given = len(arguments) == len(node.inputs) - 1 >= 3
-    if not given or node.inputs[0] is not source or source.const_value is None:
+    if node.inputs[0] is not source or source.const_value is None or len(node.inputs) <= AXES:
         return None
-    if any(value.const_value is None for value in arguments):
+    rank = len(source.const_value.shape)
+    places = constant_slice(node, rank)
+    if not places or any(place.step != 1 for place in places.values()):
         return None
-    integers = [value.const_value.numpy().tolist() for value in arguments if value.const_value]
-    starts, ends, axes = integers[:3]
-    steps = integers[3] if len(integers) > 3 else [1] * len(starts)
-    if any(step != 1 for step in steps):
-        return None
-    place = [slice(None)] * len(source.const_value.shape)
-    for axis, start, end in zip(axes, starts, ends, strict=True):
-        place[axis] = slice(start, end)
-    return tuple(place)
+    return tuple(places.get(axis, slice(None)) for axis in range(rank))
 
 
 def _fold_concat(graph: ir.Graph, node: ir.Node) -> None:
@@ -287,12 +288,10 @@ def _fold_split(graph: ir.Graph, node: ir.Node, source: ir.Value) -> None:
     """A weight that is split into those of several layers (as queries, keys and values)."""
     assert source.const_value is not None
     array, axis = source.const_value.numpy(), int_attribute(node, "axis", 0)
-    sizes = node.inputs[1] if len(node.inputs) > 1 else None
-    if sizes is not None and sizes.const_value is not None:
-        ends = np.cumsum(sizes.const_value.numpy())[:-1]
-    elif sizes is None and "split" in node.attributes:
-        ends = np.cumsum(node.attributes["split"].as_ints())[:-1]
-    elif sizes is None and array.shape[axis] % len(node.outputs) == 0:
+    sizes = constant_ints(node, 1, "split")
+    if sizes:
+        ends = np.cumsum(sizes)[:-1]
+    elif array.shape[axis] % len(node.outputs) == 0:
         ends = np.arange(1, len(node.outputs)) * (array.shape[axis] // len(node.outputs))
     else:
         return
@@ -308,8 +307,7 @@ def _moved(node: ir.Node, source: ir.Value, others: list[ir.Value]) -> np.ndarra
     assert source.const_value is not None
     array = source.const_value.numpy()
     if node.op_type == "Transpose":
-        order = node.attributes["perm"].as_ints() if "perm" in node.attributes else None
-        return np.transpose(array, order)
+        return np.transpose(array, permutation(node, array.ndim))
     if node.op_type == "Flatten":
         axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
         rows = int(np.prod(array.shape[: axis % (array.ndim + 1)], dtype=np.int64))
@@ -321,21 +319,13 @@ def _moved(node: ir.Node, source: ir.Value, others: list[ir.Value]) -> np.ndarra
             [array.shape[i] if size == 0 else size for i, size in enumerate(target)]
         )
     if node.op_type in ("Squeeze", "Unsqueeze"):
-        axes = _axes(node, others)
+        axes = tuple(constant_ints(node, 1, "axes") or ())
         return (
-            np.expand_dims(array, axes or ())
+            np.expand_dims(array, axes)
             if node.op_type == "Unsqueeze"
-            else array.squeeze(axes)
+            else array.squeeze(axes or None)
         )
     return None
-
-
-def _axes(node: ir.Node, others: list[ir.Value]) -> tuple[int, ...] | None:
-    """Axes of a Squeeze or Unsqueeze, an attribute before opset 13; None for all of size 1."""
-    if "axes" in node.attributes:
-        return tuple(node.attributes["axes"].as_ints())
-    given = others[0].const_value if others else None
-    return None if given is None else tuple(int(axis) for axis in given.numpy())
 
 
 def _drop_zero_states(graph: ir.Graph) -> None:

@@ -2,7 +2,6 @@
 
 import onnx_ir as ir
 
-from explorer.graph.operators import int_attribute
 from explorer.graph.shapes import infer_probes
 from explorer.model import Model, Shape
 
@@ -32,8 +31,7 @@ def reshape_target(model: Model, node: ir.Node, dims: dict[str, Shape]) -> list[
             found.append(0)
         else:
             found.append(-1)
-    literal_zeros = int_attribute(node, "allowzero", 0) and 0 in found
-    return None if literal_zeros or found.count(-1) > 1 else found
+    return None if found.count(-1) > 1 else found
 
 
 def names_all_sizes(node: ir.Node, rank: int) -> bool:

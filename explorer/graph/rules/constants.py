@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.labels import Labels, aligned
-from explorer.graph.operators import is_standard
+from explorer.graph.operators import is_standard, permutation
 from explorer.graph.rules.registry import axis_of, where
 from explorer.graph.tracer import Tracer
 from explorer.model import Shape
@@ -176,10 +176,3 @@ def expand_keeps(tracer: Tracer, node: ir.Node, axes: list[int]) -> bool:
         return False
     shift = rank - len(sizes)
     return all(axis < shift or sizes[axis - shift] == 1 for axis in axes)
-
-
-def permutation(node: ir.Node, rank: int) -> list[int]:
-    """The `perm` of a Transpose."""
-    if "perm" in node.attributes:
-        return list(node.attributes["perm"].as_ints())
-    return list(reversed(range(rank)))

@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.labels import NO_CHANNEL, Labels, aligned, stacked
-from explorer.graph.operators import int_attribute
-from explorer.graph.rules.constants import expand_keeps, follow_unlabelled, permutation
-from explorer.graph.rules.registry import ALL, axis_of, constant_ints, is_open, rule, where
+from explorer.graph.operators import constant_ints, constant_slice, int_attribute, permutation
+from explorer.graph.rules.constants import expand_keeps, follow_unlabelled
+from explorer.graph.rules.registry import ALL, axis_of, is_open, rule, where
 from explorer.graph.shapes import SHAPE_OPS, element_count
 from explorer.graph.targets import names_all_sizes, reshape_target
 from explorer.graph.tracer import Tracer
@@ -285,22 +285,6 @@ def slice_(tracer: Tracer, node: ir.Node) -> None:
             tracer.fix(node.inputs[0], axis, f"is sliced with a step by {where(node)}")
         labels = labels.taken(axis, np.arange(labels.shape[axis])[place])
     tracer.label(node.outputs[0], labels)
-
-
-def constant_slice(node: ir.Node, rank: int) -> dict[int, slice]:
-    """The places of a Slice by axis; empty where they are computed."""
-    starts, ends = constant_ints(node, 1, "starts"), constant_ints(node, 2, "ends")
-    axes, steps = constant_ints(node, 3, "axes"), constant_ints(node, 4, "steps")
-    if not starts or not ends or axes is None or steps is None:
-        return {}
-    axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
-    parts = zip(axes, starts, ends, steps, strict=True)
-    return {axis % rank: slice(start, _end(end, step), step) for axis, start, end, step in parts}
-
-
-def _end(end: int, step: int) -> int | None:
-    """A backward slice that ends before the first index says so with a very negative number."""
-    return None if step < 0 and end < -(2**31) + 2 else end
 
 
 @rule("Split")

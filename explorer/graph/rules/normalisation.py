@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.labels import Labels
-from explorer.graph.operators import CONTRIB, int_attribute
-from explorer.graph.rules.registry import axis_of, constant_ints, rule, where
+from explorer.graph.operators import CONTRIB, constant_ints, int_attribute
+from explorer.graph.rules.registry import axis_of, rule, where
 from explorer.graph.tracer import Tracer
 
 POOLING = """

@@ -111,21 +111,6 @@ def is_open(tracer: Tracer, value: ir.Value | None, axis: int) -> bool:
     return not found or len({shape[axis] for shape in found}) > 1
 
 
-def constant_ints(node: ir.Node, position: int, attribute: str) -> list[int] | None:
-    """A list that is an input in newer opsets and an attribute in older ones.
-
-    Empty where it isn't given at all, None where it is computed.
-    """
-    if attribute in node.attributes:
-        return list(node.attributes[attribute].as_ints())
-    value = node.inputs[position] if len(node.inputs) > position else None
-    if value is None:
-        return []
-    if value.const_value is None:
-        return None
-    return [int(x) for x in value.const_value.numpy().reshape(-1)]
-
-
 def constant_value(value: ir.Value | None) -> ir.Value:
     """A value that the caller knows to be there."""
     assert value is not None
