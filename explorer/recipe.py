@@ -13,7 +13,8 @@ from explorer.errors import RecipeError
 PATTERNS = ("none", "channel", "unstructured", "2:4", "4:8", "block")
 RATIO_PATTERNS = ("channel", "unstructured", "block")
 SCOPES = ("global", "layer")
-CRITERIA = ("l1", "l2", "random")
+RECONSTRUCTION = "reconstruction"
+CRITERIA = (RECONSTRUCTION, "l1", "l2", "random")
 WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 ACTIVATION_BITS = (32, 8)
 GRANULARITIES = ("tensor", "channel", "group")
@@ -56,7 +57,7 @@ class Recipe:
     pattern: str = "none"
     ratio: float = 0.0
     scope: str = "global"
-    criterion: str = "l2"
+    criterion: str = RECONSTRUCTION
     round_to: int = 8
     weight_bits: int = 32
     activation_bits: int = 32

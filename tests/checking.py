@@ -11,7 +11,7 @@ from oracle import expected_outputs
 
 import explorer
 from explorer import Recipe
-from explorer.compress.plan import removed_channels
+from explorer.compress.planned import removed_channels
 
 Feed = Mapping[str, npt.NDArray[Any]]
 PRUNING = tuple(Recipe(pattern="channel", ratio=ratio, round_to=1) for ratio in (0.3, 0.5, 0.7))

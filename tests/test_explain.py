@@ -4,7 +4,7 @@ from conftest import with_weights
 
 import explorer
 from explorer import Recipe
-from explorer.compress.plan import removed_channels
+from explorer.compress.planned import removed_channels
 from explorer.explain import few, group_sentences
 from explorer.report import GroupPlan, Plan
 from explorer.text import plan_table

@@ -16,7 +16,7 @@ from oracle import expected_outputs
 
 import explorer
 from explorer import Recipe
-from explorer.compress.plan import removed_channels
+from explorer.compress.planned import removed_channels
 from explorer.report import Plan
 
 TOLERANCE = 1e-4  # relative to the largest value of each output
@@ -197,11 +197,8 @@ def test_estimates_are_exact(case: Case, ratio: float) -> None:
 def test_channels_in_multiples_of_eight(case: Case, ratio: float) -> None:
     assert_removing_equals_zeroing(case, ratio, round_to=8)
     assert_estimate_is_exact(model_of(case), *pruned(case, ratio, 8))
-    assert all(
-        layer.kept % 8 == 0 or layer.kept == layer.channels
-        for layer in pruned(case, ratio, 8)[0].layers
-        if layer.channels >= 16 and layer.op == "Conv"
-    )
+    wide = [group for group in pruned(case, ratio, 8)[0].groups if group.channels >= 32]
+    assert all((g.channels - len(g.removed)) % 8 == 0 for g in wide if g.removed)
 
 
 @full

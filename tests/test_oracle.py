@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import explorer
 from explorer import Recipe
-from explorer.compress.plan import removed_channels
+from explorer.compress.planned import removed_channels
 
 INPUTS, HIDDEN, GONE = 3, 6, (1, 4)
 

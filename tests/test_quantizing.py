@@ -33,8 +33,15 @@ def test_the_rounding_error_is_at_most_half_a_step(bits: int, kind: str, seed: i
     storage = "int8" if bits > 4 else "int4" if bits > 2 else "int2"
     rounded = round_weights(weight, bits, storage, grid)
     step = spread(rounded.scale, grid, weight.shape)
-    assert (np.abs(rounded.dequantize(grid) - weight) <= step / 2 * (1 + 1e-5)).all()
-    assert np.abs(rounded.integers.astype(int)).max() == 2 ** (bits - 1) - 1
+    few = bits <= 3
+    most = step if few else step / 2  # with a zero point, zero must be a level too
+    assert (np.abs(rounded.dequantize(grid) - weight) <= most * (1 + 1e-5)).all()
+    integers = rounded.integers.astype(int)
+    top = 2 ** (bits - 1) - 1
+    assert np.abs(integers).max() >= top or few
+    assert integers.max() <= top
+    assert integers.min() >= (-top - 1 if few else -top)
+    assert (rounded.zero_point is not None) == few
     assert rounded.scale.shape == grid.scale_shape(weight.shape)
 
 
@@ -80,11 +87,13 @@ def test_the_runtime_sees_the_rounded_weights(
         if scale is None:
             continue
         integers = stored[tensor.name].astype(np.float32)
+        zero = stored.get(f"{tensor.name}/zero_point", np.zeros(scale.shape)).astype(np.float32)
         if scale.ndim == 1:
-            scale = scale.reshape(-1, *[1] * (integers.ndim - 1))
+            scale, zero = (x.reshape(-1, *[1] * (integers.ndim - 1)) for x in (scale, zero))
         elif scale.ndim:
-            scale = np.repeat(scale, 16, axis=1)[:, : integers.shape[1]]
-        tensor.CopyFrom(numpy_helper.from_array(integers * scale, tensor.name))
+            width = integers.shape[1]
+            scale, zero = (np.repeat(x, 16, axis=1)[:, :width] for x in (scale, zero))
+        tensor.CopyFrom(numpy_helper.from_array((integers - zero) * scale, tensor.name))
     image = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28)).astype(np.float32)
     expected = run_onnx(proto.SerializeToString(), {"image": image})[0]
     found = run_onnx(small.data, {"image": image})[0]

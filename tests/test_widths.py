@@ -8,7 +8,7 @@ from torch import nn
 
 import explorer
 from explorer import Recipe
-from explorer.compress.plan import removed_channels
+from explorer.compress.planned import removed_channels
 
 WIDTH, INNER, WORDS, LENGTH, CLASSES = 24, 40, 30, 7, 5
 

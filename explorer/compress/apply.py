@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from explorer.compress.calibration import Calibration, Ranges, find_ranges
-from explorer.compress.compensation import compensate, why_not_compensated
+from explorer.compress.calibration import Calibration, check_calibration, find_spreads
+from explorer.compress.compensation import Compensated, compensate, why_not_compensated
 from explorer.compress.estimate import changes_nothing
-from explorer.compress.plan import needed_opset
+from explorer.compress.planned import needed_opset
 from explorer.compress.prune import cut_channels, lay_masks
 from explorer.compress.store import store
 from explorer.errors import CompressionError
@@ -29,11 +29,12 @@ def apply(
     recipe says no. `check` is called between layers and may raise to stop the work.
 
     Raises:
-        CompressionError: the plan is for another model, rounds activations without calibration,
-            or needs an opset that the graph can't be raised to.
+        CompressionError: the plan or the calibration is for another model, or the plan rounds
+            activations without calibration, or needs an opset that the graph can't be raised to.
     """
     if plan.model_id != model.id:
         raise CompressionError("The plan was made for another model; plan again for this one.")
+    check_calibration(model, calibration)
     if changes_nothing(model, plan):
         return model
     if plan.recipe.activation_bits == 8 and calibration is None:
@@ -43,16 +44,19 @@ def apply(
     graph_model = model.graph_model.clone()
     _forget_shapes(graph_model)
     cut = cut_channels(model, plan, graph_model)
-    masked = lay_masks(model, plan, graph_model)
+    found, masked = Compensated(), False
     if calibration is not None and why_not_compensated(model, plan, calibration) is None:
-        compensate(model, plan, graph_model, calibration.samples, check)
+        found = compensate(model, plan, graph_model, calibration, check)
+    else:
+        masked = lay_masks(model, plan, graph_model)
     graph_model = upgrade(graph_model, needed_opset(model, plan))
-    ranges: Ranges = {}
-    if plan.recipe.activation_bits == 8 and calibration is not None:
-        ranges = calibration.ranges
+    ranges = found.ranges
+    if plan.recipe.activation_bits == 8 and calibration is not None and not ranges:
+        spreads = calibration.spreads
         if cut or masked:  # the pruned network's activations are other ones
-            ranges = find_ranges(encode(graph_model, model.name), calibration.samples)
-    store(model, plan, graph_model, ranges)
+            spreads = find_spreads(encode(graph_model, model.name), calibration.samples)
+        ranges = {name: spread.full_range() for name, spread in spreads.items()}
+    store(model, plan, graph_model, ranges, found.rounded)
     return encode(graph_model, f"{model.name}-compressed")
 
 

@@ -1,34 +1,96 @@
-"""One pass over unlabelled samples: how large each activation gets."""
+"""One pass over unlabelled samples, from which every method works.
+
+The original runs once. What stays of it, however large its feature maps: for each layer what it
+gives at sampled places, and the Gram matrix of what enters it there; for each activation that can
+be rounded, its range. The places are drawn once, so that the compressed network can be compared
+with the original at the same ones.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from explorer.compress.memory import Memory
+from explorer.compress.ranges import Spread
+from explorer.compress.regression import Matrix, precision
+from explorer.compress.rows import Array, Floats, Places, input_rows, output_rows
 from explorer.compress.storage import activation_points
-from explorer.formats.data import Dataset, load_data
+from explorer.compress.targets import Target, find_targets
+from explorer.errors import CompressionError
+from explorer.formats.data import Dataset, fixed_batch, load_data
 from explorer.formats.onnx_file import encode
-from explorer.measure.runtime import new_session, run
-from explorer.model import Model
+from explorer.graph.layers import find_layers
+from explorer.graph.shapes import element_count, infer_shapes
+from explorer.measure.runtime import SCORING_THREADS, new_session, run
+from explorer.model import Layer, Model, Shape
 
 MAX_SAMPLES = 512
-BATCH = 32  # samples a call; bounds the memory that all activations together take
+MOST_ROWS = 8192  # places of a layer, spread over all samples
+FEWEST_ROWS = 3072
+ROWS_OF_INPUT = 24  # places for each number that enters an output
+SMALL_NETWORK = 2**20  # weights, up to which every layer gets most rows
+OUTPUT_BYTES = 2**29  # for what all layers give at their places
+GRAM_BYTES = 2**31  # for the Gram matrices of all layers
+CHUNK = 32  # samples a call
+CHUNK_BYTES = 2**28  # for all that is looked at in one call
+LARGEST_BYTES = 2**29  # for one activation of all samples
+FEWEST_SAMPLES = 4
+BUFFERED_ROWS = 1024
 
 Ranges = dict[str, tuple[float, float]]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
-    """Samples without labels, and the range of each activation of the original on them.
+class LayerStatistics:
+    """What the original's samples say about a layer.
 
-    `ranges`: smallest and largest value by tensor name.
+    `places` of each chunk of samples, in spatial dimensions `sizes`; `outputs`: what the layer's
+    target is there, (n, outputs); `mean` of its inputs, (groups, inputs), and `gram`, the second
+    moment of the centred ones, (groups, inputs, inputs).
+    """
+
+    places: tuple[Places, ...] = field(repr=False)
+    sizes: Shape
+    outputs: Floats = field(repr=False)
+    mean: Matrix = field(repr=False)
+    gram: Matrix = field(repr=False)
+
+    @property
+    def is_finite(self) -> bool:
+        """False where the network's numbers overflow, so that nothing can be solved."""
+        return bool(np.isfinite(self.gram).all() and np.isfinite(self.outputs).all())
+
+    @property
+    def energy(self) -> float:
+        """Variance of the target, summed over its channels."""
+        return float(self.outputs.var(axis=0, dtype=np.float64).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Samples without labels, and what the original does with them.
+
+    `ranges`: smallest and largest value by tensor name, of all samples. `spreads`: a sample of each
+    activation's values. `layers`: statistics by layer name, of the first `fitted` samples, which
+    run in chunks of `chunk`.
     """
 
     model_id: str
     samples: Dataset = field(repr=False)
-    ranges: Ranges = field(repr=False)
+    spreads: dict[str, Spread] = field(repr=False)
+    layers: dict[str, LayerStatistics] = field(repr=False)
+    fitted: int
+    chunk: int
+    memory: Memory = field(default_factory=Memory, repr=False)
+
+    @property
+    def ranges(self) -> Ranges:
+        """Smallest and largest value of each activation that can be rounded."""
+        return {name: (spread.low, spread.high) for name, spread in self.spreads.items()}
 
 
 def calibrate(
@@ -36,7 +98,8 @@ def calibrate(
 ) -> Calibration:
     """Run up to 512 samples through a model; labels are not looked at.
 
-    `progress` is called with the samples done and to do.
+    `progress` is called with the samples done and to do, and may raise to stop the work. The same
+    samples are run once; the model remembers.
 
     Raises:
         DataError: the samples don't fit the model.
@@ -45,33 +108,182 @@ def calibrate(
     samples = load_data(data, model).head(MAX_SAMPLES)  # type: ignore[arg-type]
     key = ("calibration", samples.id)
     if key not in model._cache:
-        model._cache[key] = Calibration(model.id, samples, find_ranges(model, samples, progress))
+        model._cache[key] = calibrate_on(model, samples, progress=progress)
     calibration: Calibration = model._cache[key]
+    model._cache["newest_calibration"] = calibration
     return calibration
 
 
-def find_ranges(
-    model: Model, samples: Dataset, progress: Progress = lambda done, total: None
-) -> Ranges:
-    """Smallest and largest value of every activation that can be rounded, over all samples."""
-    names = activation_points(model)
-    if not names:
-        return {}
-    watched = _watching(model, names)
-    session = new_session(watched, threads=2)
-    low = np.full(len(names), np.inf)
-    high = np.full(len(names), -np.inf)
-    done = 0
-    for feed in samples.batches(model, BATCH):
-        outputs = run(watched, session, feed)
-        low = np.minimum(low, [float(output.min()) for output in outputs])
-        high = np.maximum(high, [float(output.max()) for output in outputs])
-        done = min(len(samples), done + BATCH)
-        progress(done, len(samples))
-    return {n: (float(a), float(b)) for n, a, b in zip(names, low, high, strict=True)}
+def newest_calibration(model: Model) -> Calibration | None:
+    """The last calibration of a model, if there was one."""
+    found: Calibration | None = model._cache.get("newest_calibration")
+    return found
 
 
-def _watching(model: Model, names: tuple[str, ...]) -> Model:
+def check_calibration(model: Model, calibration: Calibration | None) -> None:
+    """Refuse what was found out about another model.
+
+    Raises:
+        CompressionError: it was.
+    """
+    if calibration is not None and calibration.model_id != model.id:
+        raise CompressionError("The calibration was made for another model; calibrate this one.")
+
+
+def calibrate_on(
+    model: Model,
+    samples: Dataset,
+    rows: int = MOST_ROWS,
+    progress: Progress = lambda done, total: None,
+) -> Calibration:
+    """A calibration of all samples given, with `rows` places of each layer."""
+    targets = find_targets(model)
+    points = activation_points(model)
+    nodes = {str(node.name): node for node in model.graph_model.graph}
+    layers = [layer for layer in find_layers(model) if layer.name in targets]
+    entering = {layer.name: str(nodes[layer.node].inputs[0].name) for layer in layers}  # type: ignore[union-attr]
+    watched = list(
+        dict.fromkeys(
+            [*points, *entering.values(), *(target.tensor for target in targets.values())]
+        )
+    )
+    chunk = fixed_batch(model) or _chunk(model, watched)
+    fitted = min(len(samples), max(chunk, _fitted_samples(model) // chunk * chunk))
+    chunks, most = -(-fitted // chunk), _most_rows(layers, rows)
+    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
+    fewest = MOST_ROWS if is_small else FEWEST_ROWS
+    spreads = {name: Spread() for name in points}
+    gathered = {
+        layer.name: _Gathered(
+            nodes[layer.node],
+            layer,
+            targets[layer.name],
+            _rows_of_chunk(layer, chunks, fewest, most),
+        )
+        for layer in _affordable(layers)
+    }
+    if watched:
+        session_model = _watching(model, watched)
+        session = new_session(session_model, SCORING_THREADS)
+        rng, done = np.random.default_rng(0), 0
+        for feed in samples.batches(model, chunk):
+            values = dict(zip(watched, run(session_model, session, feed), strict=True))
+            for name, spread in spreads.items():
+                spread.add(values[name])
+            if done < fitted:
+                for layer in layers:
+                    if layer.name in gathered:
+                        gathered[layer.name].add(values[entering[layer.name]], values, rng)
+            done = min(len(samples), done + chunk)
+            progress(done, len(samples))
+    finished = {name: each.finish() for name, each in gathered.items()}
+    statistics = {name: each for name, each in finished.items() if each.is_finite}
+    return Calibration(model.id, samples, spreads, statistics, fitted, chunk)
+
+
+class _Gathered:
+    """The statistics of one layer, chunk after chunk."""
+
+    def __init__(self, node: ir.Node, layer: Layer, target: Target, rows: int) -> None:
+        self.node, self.layer, self.target, self.rows = node, layer, target, rows
+        self.sizes: Shape = ()
+        self.places: list[Places] = []
+        self.outputs: list[Floats] = []
+        self.buffer: list[Floats] = []
+        self.shift: Any = None  # near the mean, so that little is lost by centring at the end
+        self.total: Any = 0.0
+        self.square: Any = 0.0
+
+    def add(self, data: Array, values: dict[str, Array], rng: np.random.Generator) -> None:
+        """Take places of a chunk, `data` being what enters the layer."""
+        output = values[self.target.tensor]
+        self.sizes = output.shape[2:]
+        count = output.size // self.layer.channels
+        picked = np.arange(count)
+        if count > self.rows:
+            picked = np.sort(rng.choice(count, self.rows, replace=False))
+        self.places.append(picked)
+        self.outputs.append(output_rows(self.layer, output, picked))
+        self.buffer.append(input_rows(self.node, self.layer, data, self.sizes, picked))
+        if sum(rows.shape[1] for rows in self.buffer) >= BUFFERED_ROWS:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        rows = np.concatenate(self.buffer, axis=1)
+        if self.shift is None:
+            self.shift = rows.mean(axis=1, keepdims=True)
+        rows = rows - self.shift
+        self.buffer = []
+        kind = precision(rows.shape[2])
+        self.total = self.total + rows.sum(axis=1, dtype=np.float64)
+        self.square = self.square + (rows.transpose(0, 2, 1) @ rows).astype(kind)
+
+    def finish(self) -> LayerStatistics:
+        """What was gathered."""
+        if self.buffer:
+            self._add_up()
+        outputs = np.concatenate(self.outputs)
+        mean = self.total / len(outputs)
+        gram = self.square / len(outputs) - mean[:, :, None] * mean[:, None, :]
+        gram = gram.astype(self.square.dtype)
+        return LayerStatistics(
+            tuple(self.places), self.sizes, outputs, mean + self.shift[:, 0], gram
+        )
+
+
+def _affordable(layers: list[Layer]) -> list[Layer]:
+    """The layers whose Gram matrices fit into the budget, in graph order."""
+    left, chosen = GRAM_BYTES, []
+    for layer in layers:
+        inputs = layer.weights // layer.channels
+        left -= precision(inputs)().itemsize * inputs**2
+        if left >= 0:
+            chosen.append(layer)
+    return chosen
+
+
+def _fitted_samples(model: Model) -> int:
+    """How many samples a walk may hold at once."""
+    dims = infer_shapes(model).dims
+    activations = [
+        dims[str(v.name)] for n in model.graph_model.graph for v in n.outputs if v.name in dims
+    ]
+    batch = fixed_batch(model) or 1
+    largest = max((element_count(shape) for shape in activations), default=1) / batch
+    return int(min(MAX_SAMPLES, max(FEWEST_SAMPLES, LARGEST_BYTES // (4 * largest))))
+
+
+def _chunk(model: Model, watched: list[str]) -> int:
+    dims = infer_shapes(model).dims
+    floats = sum(element_count(dims[name]) for name in watched if name in dims)
+    return max(1, min(CHUNK, CHUNK_BYTES // (4 * max(floats, 1))))
+
+
+def _most_rows(layers: list[Layer], rows: int) -> int:
+    channels = sum(layer.channels for layer in layers)
+    return min(rows, OUTPUT_BYTES // (4 * max(channels, 1)))
+
+
+def _rows_of_chunk(layer: Layer, chunks: int, fewest: int, most: int) -> int:
+    """Places of a layer in each chunk: more where more numbers enter an output."""
+    wanted = max(fewest, ROWS_OF_INPUT * layer.weights // layer.channels)
+    return max(1, -(-min(most, wanted) // chunks))
+
+
+def find_spreads(model: Model, samples: Dataset) -> dict[str, Spread]:
+    """The spread of each activation of a model that can be rounded."""
+    points = activation_points(model)
+    spreads = {name: Spread() for name in points}
+    if points:
+        watching = _watching(model, list(points))
+        session = new_session(watching, SCORING_THREADS)
+        for feed in samples.batches(model, _chunk(model, list(points))):
+            for name, values in zip(points, run(watching, session, feed), strict=True):
+                spreads[name].add(values)
+    return spreads
+
+
+def _watching(model: Model, names: list[str]) -> Model:
     """The model with the named activations as its only outputs."""
     graph_model = model.graph_model.clone()
     graph = graph_model.graph

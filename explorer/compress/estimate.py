@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from explorer.compress.plan import needed_opset, units_alive
+from explorer.compress.planned import needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.compress.storage import (
@@ -98,9 +98,15 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
         if layer.weight not in forms:
             shape = dims[layer.weight]
             grid = planned_grid(model, layer, shape, plan)
-            storage = planned[layer.name].storage
+            choice, dtype = planned[layer.name], _dtype(model, layer.weight)
             forms[layer.weight] = stored_form(
-                layer.weight, shape, storage, _dtype(model, layer.weight), grid, name_mark(model)
+                layer.weight,
+                shape,
+                choice.storage,
+                choice.weight_bits,
+                dtype,
+                grid,
+                name_mark(model),
             )
     return forms
 
@@ -137,8 +143,8 @@ def integer_biases(
     biases: dict[str, StoredForm] = {}
     for layer in find_layers(model):
         form = forms[layer.weight]
-        rounded = form.zero_point is not None and data_of(model)[layer.name] in points
-        if layer.bias is None or not rounded:
+        is_integer = form.weight.dtype == ir.DataType.UINT8 and data_of(model)[layer.name] in points
+        if layer.bias is None or not is_integer:
             continue
         value = model.graph_model.graph.initializers[layer.bias]
         shape = dims[layer.bias]

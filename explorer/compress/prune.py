@@ -8,12 +8,13 @@ import onnx_ir as ir
 
 from explorer.compress.criteria import weight_array
 from explorer.compress.estimate import planned_dims
-from explorer.compress.patterns import keep_mask
-from explorer.compress.plan import units_alive
+from explorer.compress.patterns import Mask, keep_mask
+from explorer.compress.planned import units_alive
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
-from explorer.model import Model
+from explorer.model import Layer, Model
+from explorer.recipe import RECONSTRUCTION
 from explorer.report import Plan
 
 Array = npt.NDArray[Any]
@@ -40,18 +41,27 @@ def cut_channels(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
 
 def lay_masks(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
     """Zero the weights of a clone that the plan's pattern removes; True where there were any."""
-    planned = {layer.name: layer for layer in plan.layers}
-    recipe, masked = plan.recipe, set()
-    for index, layer in enumerate(find_layers(model)):
-        sparsity = planned[layer.name].sparsity
-        if not sparsity or layer.weight in masked:
-            continue
-        masked.add(layer.weight)
-        rng = np.random.default_rng([recipe.seed, index])
-        weight = weight_array(model, layer.weight)
-        keep = keep_mask(weight, layer, recipe.pattern, sparsity, recipe.criterion, rng)
-        replace_array(graph_model.graph.initializers[layer.weight], weight * keep)
+    masked = set()
+    for layer in find_layers(model):
+        mask = mask_of(model, plan, layer)
+        if mask is not None and layer.weight not in masked:
+            masked.add(layer.weight)
+            weight = weight_array(model, layer.weight)
+            replace_array(graph_model.graph.initializers[layer.weight], weight * mask)
     return bool(masked)
+
+
+def mask_of(model: Model, plan: Plan, layer: Layer) -> Mask | None:
+    """The mask that the plan's criterion lays over a layer, by its weights alone."""
+    recipe = plan.recipe
+    places = {each.name: place for place, each in enumerate(find_layers(model))}
+    sparsity = next(each.sparsity for each in plan.layers if each.name == layer.name)
+    if not sparsity:
+        return None
+    rng = np.random.default_rng([recipe.seed, places[layer.name]])
+    weight = weight_array(model, layer.weight)
+    criterion = "l2" if recipe.criterion == RECONSTRUCTION else recipe.criterion
+    return keep_mask(weight, layer, recipe.pattern, sparsity, criterion, rng)
 
 
 def array_of(value: ir.Value) -> Array:

@@ -5,12 +5,14 @@ scale per tensor, per output channel, or per group of inputs.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from explorer.graph.operators import EMBEDDING
 from explorer.model import Layer, Shape
 
 STORAGE = {
@@ -28,6 +30,8 @@ NUMPY_TYPES = {
     "uint8": np.uint8,
     "float16": np.float16,
 }
+INTEGERS = ("int8", "int4", "int2", "uint8")
+FEW_BITS = 3
 MIDDLE = 128  # zero point of symmetric weights that are stored as uint8
 
 
@@ -53,12 +57,18 @@ class Grid:
 
 
 def grid_for(layer: Layer, shape: Shape, granularity: str, group_size: int) -> Grid:
-    """The grid of a layer; a group as long as the whole input is one scale per channel."""
+    """The grid of a layer; a group as long as the whole input is one scale per channel.
+
+    In an embedding table each row, a word's, has a scale of its own.
+    """
+    scaled, summed = layer.out_axis, layer.in_axis
+    if layer.op == EMBEDDING:
+        scaled, summed = summed, scaled
     if granularity == "tensor":
         return Grid(None)
-    if granularity == "channel" or shape[layer.in_axis] <= group_size:
-        return Grid(layer.out_axis)
-    return Grid(layer.in_axis, group_size)
+    if granularity == "channel" or shape[summed] <= group_size:
+        return Grid(scaled)
+    return Grid(summed, group_size)
 
 
 def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: bool) -> str:
@@ -78,6 +88,16 @@ def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: boo
     return "int4" if weight_bits > 2 or activation_bits == 8 else "int2"
 
 
+def is_asymmetric(bits: int) -> bool:
+    """True for widths whose levels have a zero point of their own: with few, each level counts."""
+    return bits <= FEW_BITS
+
+
+def has_zero_point(storage: str, bits: int) -> bool:
+    """True where the file holds a zero point beside each scale."""
+    return storage == "uint8" or (storage in INTEGERS and is_asymmetric(bits))
+
+
 @dataclass(frozen=True)
 class Rounded:
     """Integers (in their storage type), scales, and the zero point where it isn't 0."""
@@ -86,13 +106,36 @@ class Rounded:
     scale: npt.NDArray[np.floating]
     zero_point: npt.NDArray[np.generic] | None
 
+    @classmethod
+    def of(
+        cls,
+        levels: npt.NDArray[np.floating],
+        scale: npt.NDArray[np.floating],
+        zero: npt.NDArray[np.floating],
+        bits: int,
+        storage: str,
+    ) -> "Rounded":
+        """From whole numbers as floats, in the range of `level_range`."""
+        kind = NUMPY_TYPES[storage]
+        shift = MIDDLE if storage == "uint8" else 0
+        integers = (levels + shift).astype(np.int16).astype(kind)
+        if not has_zero_point(storage, bits):
+            return cls(integers, scale, None)
+        return cls(integers, scale, (zero + shift).astype(np.int16).astype(kind))
+
     def dequantize(self, grid: Grid) -> npt.NDArray[np.floating]:
         """The weights that the runtime will see."""
         wide = self.integers.astype(np.float32)
         if self.zero_point is not None:
-            wide -= MIDDLE
+            wide -= spread(self.zero_point.astype(np.float32), grid, wide.shape)
         weights: npt.NDArray[np.floating] = wide * spread(self.scale, grid, wide.shape)
         return weights
+
+
+def level_range(bits: int) -> tuple[int, int]:
+    """Smallest and largest level: all of them with a zero point, else as many on either side."""
+    top = 2 ** (bits - 1) - 1
+    return (-top - 1, top) if is_asymmetric(bits) else (-top, top)
 
 
 def round_weights(
@@ -102,28 +145,47 @@ def round_weights(
     grid: Grid,
     least_scale: npt.NDArray[np.floating] | float = 0.0,
 ) -> Rounded:
-    """Symmetric rounding to nearest, the largest weight of each scale on the last level.
+    """Rounding to nearest, the outermost weights of each scale on the outermost levels.
 
-    Levels run from -(2^(bits-1) - 1) to 2^(bits-1) - 1; the rounding error is at most scale / 2.
-    No scale is smaller than `least_scale`; a slice of zeros takes the largest one.
+    The rounding error is at most scale / 2 (a scale with a zero point: that plus as much again at
+    the ends, as zero is a level). No scale is smaller than `least_scale`; a slice of zeros takes
+    the largest one.
     """
-    top = 2 ** (bits - 1) - 1
-    largest = _largest(np.abs(weight).astype(np.float32, copy=False), grid)
-    stand_in = largest.max(initial=0) or float(top)
-    scale = np.where(largest > 0, largest, stand_in) / top
-    scale = np.maximum(scale, least_scale).astype(weight.dtype)
-    # A float16 scale can underflow to zero; the smallest one then stands in.
-    scale = np.maximum(scale, np.finfo(weight.dtype).tiny)
+    low, high = level_range(bits)
+    wide = weight.astype(np.float32, copy=False)
+    if is_asymmetric(bits):
+        largest = np.maximum(_largest(wide, grid), 0) + np.maximum(_largest(-wide, grid), 0)
+        steps = high - low
+    else:
+        largest, steps = _largest(np.abs(wide), grid), high
+    scale = fit_to_file(
+        np.where(largest > 0, largest, largest.max(initial=0) or float(steps)) / steps,
+        weight.dtype,
+        least_scale,
+    )
+    zero = np.zeros(scale.shape)
+    if is_asymmetric(bits):
+        smallest = np.minimum(-_largest(-wide, grid), 0)
+        zero = np.clip(np.rint(low - smallest / scale.astype(np.float64)), low, high)
     levels = weight / spread(scale, grid, weight.shape)
     np.rint(levels, out=levels)
-    np.clip(levels, -top, top, out=levels)
-    if storage == "uint8":
-        integers = (levels + MIDDLE).astype(np.uint8)
-        return Rounded(integers, scale, np.full(scale.shape, MIDDLE, dtype=np.uint8))
-    return Rounded(levels.astype(np.int8).astype(NUMPY_TYPES[storage]), scale, None)
+    levels += spread(zero, grid, weight.shape).astype(levels.dtype)
+    np.clip(levels, low, high, out=levels)
+    return Rounded.of(levels, scale, zero, bits, storage)
 
 
-def spread(scale: npt.NDArray[np.floating], grid: Grid, shape: Shape) -> npt.NDArray[np.floating]:
+def fit_to_file(
+    scale: npt.NDArray[np.floating],
+    dtype: "np.dtype[np.floating]",
+    least_scale: npt.NDArray[np.floating] | float = 0.0,
+) -> npt.NDArray[np.floating]:
+    """Scales in the type they are stored in; one that would underflow is the smallest there is."""
+    stored = np.maximum(scale, least_scale).astype(dtype)
+    scales: npt.NDArray[np.floating] = np.maximum(stored, np.finfo(dtype).tiny)
+    return scales
+
+
+def spread(scale: npt.NDArray[Any], grid: Grid, shape: Shape) -> npt.NDArray[Any]:
     """Scales repeated so that they can be multiplied with a weight of `shape`."""
     if grid.axis is None:
         return scale

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from explorer.compress.plan import units_alive
+from explorer.compress.planned import units_alive
 from explorer.compress.storage import name_mark
 from explorer.graph.channels import Shrinking, find_channels
 from explorer.graph.operators import constant_slice, int_attribute

@@ -1,8 +1,10 @@
-"""A layer as a linear regression: rows of inputs and of outputs, at sampled positions.
+"""A layer as a linear regression: rows of inputs and of outputs, at sampled places.
 
-A *position* of a convolution is a sample and a place in its output; of a matrix product, any index
-but the last. The weights of a regression are (channels, inputs, outputs of a channel): an ordinary
-layer is one channel, a depthwise one as many as it filters.
+A *place* of a convolution is a sample and a position in its output; of a matrix product, any index
+but the last. The weights of a regression are (groups, inputs, outputs of a group), the inputs in
+the order of channels, then of the kernel: an ordinary layer is one group, a depthwise one as many
+as it filters. A transposed convolution is a convolution over its input with zeros between, its
+kernel turned around.
 """
 
 from collections.abc import Callable
@@ -14,22 +16,21 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.graph.operators import int_attribute, is_flag_set
-from explorer.model import Layer
+from explorer.model import Layer, Shape
 
-MOST_ROWS = 4096  # positions, spread over all samples
 MOST_INPUTS = 4608  # of one output, as 512 channels under a 3x3 kernel; a solve is cubic in them
-BUDGET_BYTES = 2**26  # for the inputs of one layer
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
-Positions = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Form:
     """How a node's weight becomes the weights of a regression, and back."""
 
-    to_matrix: Callable[[Array], Floats]
+    to_matrix: Callable[[Array], Array]
     to_tensor: Callable[[Array], Array]
 
 
@@ -37,110 +38,142 @@ def is_regression(node: ir.Node, layer: Layer) -> bool:
     """True for layers whose output is a linear function of not too long rows of their input."""
     if layer.weights // layer.channels > MOST_INPUTS:
         return False
-    if layer.op == "Conv":
-        return layer.depthwise or int_attribute(node, "group", 1) == 1
+    if layer.op in CONVOLUTIONS:
+        return True
     factors = [
         node.attributes[name].as_float() for name in ("alpha", "beta") if name in node.attributes
     ]
-    return layer.op in ("Gemm", "MatMul") and not (
-        is_flag_set(node, "transA") or any(factor != 1 for factor in factors)
-    )
+    is_plain = not is_flag_set(node, "transA") and all(factor == 1 for factor in factors)
+    return layer.op in ("Gemm", "MatMul") and is_plain and len(layer.weight_shape) == 2
 
 
-def pick_positions(layer: Layer, output: Array, rng: np.random.Generator) -> Positions:
-    """Random positions of a layer's output, ascending; no more than the budget allows."""
-    count = output.size // layer.channels
-    inputs = layer.weights // layer.channels * (layer.channels if layer.depthwise else 1)
-    most = max(1, min(MOST_ROWS, BUDGET_BYTES // (4 * inputs)))
-    if count <= most:
-        return np.arange(count)
-    return np.sort(rng.choice(count, most, replace=False))
-
-
-def output_rows(layer: Layer, output: Array, positions: Positions) -> Floats:
-    """What a layer gives at some positions, (rows, outputs)."""
-    if layer.op == "Conv":
+def output_rows(layer: Layer, output: Array, places: Places) -> Floats:
+    """What a layer gives at some places, (rows, outputs)."""
+    if layer.op in CONVOLUTIONS:
         output = np.moveaxis(output, 1, -1)
-    places = np.unravel_index(positions, output.shape[:-1])
-    rows: Floats = output[places].astype(np.float32)
+    where = np.unravel_index(places, output.shape[:-1])
+    rows: Floats = output[where].astype(np.float32)
     return rows
 
 
-def input_rows(node: ir.Node, layer: Layer, data: Array, positions: Positions) -> Floats:
-    """What enters a layer at some positions, (channels, rows, inputs)."""
-    if layer.op != "Conv":
-        flat = data.reshape(-1, data.shape[-1])[positions]
+def input_rows(node: ir.Node, layer: Layer, data: Array, sizes: Shape, places: Places) -> Floats:
+    """What enters a layer at some places, (groups, rows, inputs).
+
+    `sizes` are the spatial dimensions of a convolution's output.
+    """
+    if layer.op not in CONVOLUTIONS:
+        flat = data.reshape(-1, data.shape[-1])[places]
         return flat.astype(np.float32)[None]
-    kernel = _weight_shape(node)[2:]
-    patches = _windows(node, data, kernel)  # (samples, channels, *places, *kernel)
-    rank = len(kernel)
-    shape = (len(data), *patches.shape[2 : 2 + rank])
-    sample, *place = np.unravel_index(positions, shape)
+    patches = _patches(node, layer, data, sizes)  # (samples, channels, *places, *kernel)
+    sample, *place = np.unravel_index(places, (len(data), *sizes))
     where: tuple[Any, ...] = (sample, slice(None), *place)
     picked = patches[where]  # (rows, channels, *kernel)
-    channels = int_attribute(node, "group", 1)
-    rows = picked.reshape(len(positions), channels, -1).astype(np.float32)
+    groups = int_attribute(node, "group", 1)
+    rows = picked.reshape(len(places), groups, -1).astype(np.float32)
     return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
 
 def form_of(node: ir.Node, layer: Layer) -> Form:
-    """The form of a node's weight."""
-    if layer.op != "Conv":
+    """The form of a node's weight, whose shape may be smaller than the layer's."""
+    if layer.op not in CONVOLUTIONS:
         if layer.in_axis == 1:
-            return Form(
-                lambda weight: weight.T.astype(np.float32)[None], lambda matrix: matrix[0].T
-            )
-        return Form(lambda weight: weight.astype(np.float32)[None], lambda matrix: matrix[0])
-    shape, channels = _weight_shape(node), int_attribute(node, "group", 1)
+            return Form(lambda weight: weight.T[None], lambda matrix: matrix[0].T)
+        return Form(lambda weight: weight[None], lambda matrix: matrix[0])
+    shape, groups = _weight_shape(node), int_attribute(node, "group", 1)
+    if layer.op == "Conv":
+        return Form(
+            lambda weight: weight.reshape(groups, shape[0] // groups, -1).transpose(0, 2, 1),
+            lambda matrix: matrix.transpose(0, 2, 1).reshape(shape),
+        )
+    turn = (slice(None), slice(None), *[slice(None, None, -1)] * (len(shape) - 2))
+    split = (groups, shape[0] // groups, shape[1], -1)
 
-    def to_matrix(weight: Array) -> Floats:
-        split = weight.reshape(channels, shape[0] // channels, -1)
-        return split.transpose(0, 2, 1).astype(np.float32)
+    def to_matrix(weight: Array) -> Array:
+        taps = (
+            weight[turn].reshape(split).transpose(0, 1, 3, 2)
+        )  # (groups, inputs, kernel, outputs)
+        return taps.reshape(groups, -1, shape[1])
 
-    return Form(to_matrix, lambda matrix: matrix.transpose(0, 2, 1).reshape(shape))
+    def to_tensor(matrix: Array) -> Array:
+        taps = matrix.reshape(groups, shape[0] // groups, -1, shape[1]).transpose(0, 1, 3, 2)
+        return taps.reshape(shape)[turn]
+
+    return Form(to_matrix, to_tensor)
 
 
-def predict(rows: Floats, matrix: Array) -> Floats:
-    """Outputs without the bias, (rows, outputs)."""
-    product = rows @ matrix  # (channels, rows, outputs of a channel)
-    outputs: Floats = product.transpose(1, 0, 2).reshape(rows.shape[1], -1)
-    return outputs
+def kernel_size(layer: Layer) -> int:
+    """How many rows of the regression's weights belong to one input channel."""
+    return int(np.prod(layer.weight_shape[2:])) if layer.op in CONVOLUTIONS else 1
 
 
-def _weight_shape(node: ir.Node) -> tuple[int, ...]:
+def _weight_shape(node: ir.Node) -> Shape:
     weight = node.inputs[1]
     assert weight is not None and weight.const_value is not None
     return tuple(int(dim) for dim in weight.const_value.shape.numpy())
 
 
-def _windows(node: ir.Node, data: Array, kernel: tuple[int, ...]) -> Array:
+def _patches(node: ir.Node, layer: Layer, data: Array, sizes: Shape) -> Array:
     """A view of all patches under the kernel: (samples, channels, *places, *kernel)."""
+    kernel = _weight_shape(node)[2:]
     rank = len(kernel)
     strides = _ints(node, "strides", [1] * rank)
     dilations = _ints(node, "dilations", [1] * rank)
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    pads = _pads(node, data.shape[2:], spans, strides)
-    padded = np.pad(data, [(0, 0), (0, 0), *pads])
+    if layer.op == "Conv":
+        starts = _pads_before(node, data.shape[2:], sizes, spans, strides)
+    else:
+        back = _pads_before(node, sizes, data.shape[2:], spans, strides)
+        data = _spread_out(data, strides)
+        starts = [span - 1 - pad for span, pad in zip(spans, back, strict=True)]
+        strides = [1] * rank
+    lengths = [(n - 1) * s + span for n, s, span in zip(sizes, strides, spans, strict=True)]
+    framed = _framed(data, starts, lengths)
     axes = tuple(range(2, 2 + rank))
-    view = np.lib.stride_tricks.sliding_window_view(padded, tuple(spans), axis=axes)
+    view = np.lib.stride_tricks.sliding_window_view(framed, tuple(spans), axis=axes)
     steps = [slice(None, None, s) for s in strides] + [slice(None, None, d) for d in dilations]
     return view[(slice(None), slice(None), *steps)]
 
 
-def _pads(
-    node: ir.Node, sizes: tuple[int, ...], spans: list[int], strides: list[int]
-) -> list[tuple[int, int]]:
+def _spread_out(data: Array, strides: list[int]) -> Array:
+    """The data with `stride - 1` zeros between neighbours."""
+    sizes = [(n - 1) * s + 1 for n, s in zip(data.shape[2:], strides, strict=True)]
+    wide = np.zeros((*data.shape[:2], *sizes), dtype=data.dtype)
+    wide[(slice(None), slice(None), *[slice(None, None, s) for s in strides])] = data
+    return wide
+
+
+def _framed(data: Array, starts: list[int], lengths: list[int]) -> Array:
+    """`lengths` of the data from `starts` before its beginning, zeros where there is none."""
+    pads, keep = [(0, 0), (0, 0)], [slice(None), slice(None)]
+    for size, start, length in zip(data.shape[2:], starts, lengths, strict=True):
+        first, last = max(0, -start), min(size, length - start)
+        keep.append(slice(first, last))
+        pads.append((max(0, start), max(0, length - start - size)))
+    return np.pad(data[tuple(keep)], pads)
+
+
+def _pads_before(
+    node: ir.Node, sizes: Shape, places: Shape, spans: list[int], strides: list[int]
+) -> list[int]:
+    """Padding before the first element, of the wide side (`sizes`) of a convolution.
+
+    `places` is the narrow side: what a convolution gives, and a transposed one takes.
+    """
     rank = len(sizes)
     auto = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
-    if not auto.startswith("SAME"):
-        pads = _ints(node, "pads", [0] * 2 * rank) if auto == "NOTSET" else [0] * 2 * rank
-        return list(zip(pads[:rank], pads[rank:], strict=True))
+    if auto == "VALID":
+        return [0] * rank
+    if auto == "NOTSET" and "output_shape" not in node.attributes:
+        return _ints(node, "pads", [0] * 2 * rank)[:rank]
+    extra = _ints(node, "output_padding", [0] * rank)
     total = [
-        max((-(-size // stride) - 1) * stride + span - size, 0)
-        for size, span, stride in zip(sizes, spans, strides, strict=True)
+        max((place - 1) * stride + span + more - size, 0)
+        for size, place, span, stride, more in zip(
+            sizes, places, spans, strides, extra, strict=True
+        )
     ]
-    before = [extra // 2 if auto == "SAME_UPPER" else -(-extra // 2) for extra in total]
-    return [(first, extra - first) for first, extra in zip(before, total, strict=True)]
+    upper = auto == "SAME_UPPER"
+    return [each // 2 if upper else -(-each // 2) for each in total]
 
 
 def _ints(node: ir.Node, name: str, default: list[int]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from explorer.compress.quantizers import STORAGE, Grid
+from explorer.compress.quantizers import STORAGE, Grid, has_zero_point
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
 from explorer.graph.operators import weights_of
 from explorer.graph.shapes import element_count, infer_shapes
@@ -114,9 +114,9 @@ def name_mark(model: Model) -> str:
 
 
 def stored_form(
-    name: str, dims: Shape, storage: str, dtype: ir.DataType, grid: Grid, mark: str
+    name: str, dims: Shape, storage: str, bits: int, dtype: ir.DataType, grid: Grid, mark: str
 ) -> StoredForm:
-    """Form of a weight called `name` in a storage type; `dtype` is the type it had."""
+    """Form of a weight called `name` of so many bits; `dtype` is the type it had."""
     weight = TensorForm(name, STORAGE[storage], dims)
     if weight.dtype == dtype:
         return StoredForm(weight)
@@ -125,7 +125,7 @@ def stored_form(
         return StoredForm(weight, node=NodeForm("Cast", (name,), output, (("to", int(dtype)),)))
     scale = TensorForm(f"{name}{mark}scale", dtype, grid.scale_shape(dims))
     point = None
-    if storage == "uint8":
+    if has_zero_point(storage, bits):
         point = TensorForm(f"{name}{mark}zero_point", weight.dtype, scale.dims)
     inputs = (name, scale.name) if point is None else (name, scale.name, point.name)
     attributes: tuple[tuple[str, int], ...] = ()

@@ -1,6 +1,8 @@
 """Writing weights, biases and activations of a graph in their storage types."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -20,7 +22,8 @@ from explorer.compress.prune import (
     array_of,
     replace_array,
 )
-from explorer.compress.quantizers import Grid, round_weights
+from explorer.compress.quantizers import Grid, Rounded, round_weights
+from explorer.compress.ranges import step_of
 from explorer.compress.storage import StoredForm, activation_form, activation_points, name_mark
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import infer_shapes
@@ -28,21 +31,27 @@ from explorer.graph.weights import RECORD_KEY
 from explorer.model import Model
 from explorer.report import Plan
 
-LEVELS = 255  # steps of an 8-bit activation
 BIAS_LEVELS = 2**30  # half of int32's, so that products can still be added
 
 
-def store(model: Model, plan: Plan, graph_model: ir.Model, ranges: Ranges) -> None:
+def store(
+    model: Model,
+    plan: Plan,
+    graph_model: ir.Model,
+    ranges: Ranges,
+    solved: Mapping[str, Rounded] = MappingProxyType({}),
+) -> None:
     """Turn the tensors of a pruned clone into what the plan stores.
 
     `ranges` are those of the activations that are rounded; none where they stay as they are.
+    `solved` are weights that are rounded already, by name.
     """
     graph = graph_model.graph
     dims = planned_dims(model, plan)
     forms = stored_forms(model, plan, dims)
     biases = integer_biases(model, plan, dims, forms)
     steps = _activation_steps(model, ranges) if plan.recipe.activation_bits == 8 else {}
-    scales = _store_weights(model, plan, graph, forms, biases, steps)
+    scales = _store_weights(model, plan, graph, forms, biases, steps, solved)
     _store_biases(model, graph, biases, scales, steps)
     activations = {str(value.name): value for value in _activations(graph)}
     for step in steps.values():
@@ -68,9 +77,8 @@ def _activation_steps(model: Model, ranges: Ranges) -> dict[str, _Step]:
     dtypes = infer_shapes(model).dtypes
     steps = {}
     for name in activation_points(model):
-        low, high = min(0.0, ranges[name][0]), max(0.0, ranges[name][1])
-        scale = (high - low) / LEVELS or 1.0
-        steps[name] = _Step(name, dtypes[name], scale, round(-low / scale))
+        low, high = ranges[name]
+        steps[name] = _Step(name, dtypes[name], *step_of(min(0.0, low), max(0.0, high)))
     return steps
 
 
@@ -81,6 +89,7 @@ def _store_weights(
     forms: dict[str, StoredForm],
     biases: dict[str, StoredForm],
     steps: dict[str, _Step],
+    solved: Mapping[str, Rounded],
 ) -> dict[str, Array]:
     """Write every weight; the scales by weight name."""
     planned = {layer.name: layer for layer in plan.layers}
@@ -95,20 +104,21 @@ def _store_weights(
             _write(graph, form, _to_float16(weight))
             continue
         grid = planned_grid(model, layer, form.weight.dims, plan)
-        least: Array | float = 0.0
-        if layer.bias in biases:
-            least = _least_scale(graph, layer.bias, steps[data_of(model)[layer.name]], grid)
-        rounded = round_weights(weight, choice.weight_bits, choice.storage, grid, least)
+        rounded = solved.get(layer.weight)
+        if rounded is None:
+            least: Array | float = 0.0
+            if layer.bias is not None and layer.bias in biases:
+                bias = array_of(graph.initializers[layer.bias])
+                least = least_scale(bias, steps[data_of(model)[layer.name]].scale, grid)
+            rounded = round_weights(weight, choice.weight_bits, choice.storage, grid, least)
         scales[layer.weight] = rounded.scale
         _write(graph, form, rounded.integers, rounded.scale, rounded.zero_point)
     return scales
 
 
-def _least_scale(graph: ir.Graph, bias: str | None, step: _Step, grid: Grid) -> Array | float:
+def least_scale(bias: Array, step_scale: float, grid: Grid) -> Array | float:
     """Weight scales below this would push the int32 bias, at input times weight scale, over."""
-    assert bias is not None
-    magnitude = np.abs(array_of(graph.initializers[bias]).astype(np.float64))
-    least: Array = magnitude / (BIAS_LEVELS * step.scale)
+    least: Array = np.abs(bias.astype(np.float64)) / (BIAS_LEVELS * step_scale)
     return least if grid.axis is not None else float(least.max(initial=0))
 
 

@@ -1,7 +1,7 @@
 """Running a graph node by node, so that a weight can change right before its node runs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -9,25 +9,27 @@ import onnx_ir as ir
 
 from explorer.formats.data import Dataset
 from explorer.formats.onnx_file import encode
-from explorer.measure.runtime import new_session, run
+from explorer.measure.runtime import SCORING_THREADS, new_session, run
 from explorer.model import Model
 
 Array = npt.NDArray[Any]
-THREADS = 2
+Chunks = list[Array]
 
 
 class Walk:
     """The activations of one graph on some samples, computed one node at a time.
 
-    `values` holds what a later node still needs.
+    The samples run in chunks of at most `chunk`. `values` holds what a later node still needs, one
+    array for each chunk.
     """
 
-    def __init__(self, graph_model: ir.Model, samples: Dataset, model: Model) -> None:
+    def __init__(self, graph_model: ir.Model, samples: Dataset, model: Model, chunk: int) -> None:
         self.graph_model = graph_model
-        types = {spec.name: spec.dtype for spec in model.inputs}
-        self.values: dict[str, Array] = {
-            name: array.astype(types[name]) for name, array in samples.inputs.items()
+        feeds = list(samples.batches(model, chunk))
+        self.values: dict[str, Chunks] = {
+            spec.name: [feed[spec.name] for feed in feeds] for spec in model.inputs
         }
+        self._chunks = len(feeds)
         self._readers: Counter[str] = Counter()
         for node in graph_model.graph:
             self._readers.update(str(v.name) for v in node.inputs if v is not None)
@@ -37,30 +39,29 @@ class Walk:
         """All nodes, in the order in which they run."""
         return iter(self.graph_model.graph)
 
-    def input_of(self, node: ir.Node) -> Array:
-        """The activation that enters a node first."""
-        value = node.inputs[0]
-        assert value is not None
-        return self.values[str(value.name)]
-
-    def output_of(self, node: ir.Node) -> Array:
-        """The activation that a node has just given."""
-        return self.values[str(node.outputs[0].name)]
-
     def run(self, node: ir.Node) -> None:
         """Compute a node's outputs; nothing for one that nobody reads."""
         used = _used_outputs(node)
         if not used:
             return
-        feed = {
-            str(value.name): self.values[str(value.name)]
+        fed = {
+            str(value.name)
             for value in node.inputs
             if value is not None and value.const_value is None
         }
-        single = encode(_alone(self.graph_model, node, feed), str(node.name))
-        outputs = run(single, new_session(single, THREADS), feed)
-        names = [str(value.name) for value in used]
-        self.values.update(zip(names, outputs, strict=True))
+        first = {name: self.values[name][0] for name in fed}
+        single = encode(_alone(self.graph_model, node, first), str(node.name))
+        session = new_session(single, SCORING_THREADS)
+        outputs = [
+            run(single, session, {name: self.values[name][chunk] for name in fed})
+            for chunk in range(self._chunks)
+        ]
+        for place, value in enumerate(used):
+            self.values[str(value.name)] = [chunk[place] for chunk in outputs]
+
+    def replace(self, name: str, change: Callable[[Array], Array]) -> None:
+        """Change an activation, chunk by chunk, before the nodes that read it run."""
+        self.values[name] = [change(chunk) for chunk in self.values[name]]
 
     def leave(self, node: ir.Node) -> None:
         """Forget the inputs of a node that no later one reads."""
@@ -88,7 +89,7 @@ def _alone(graph_model: ir.Model, node: ir.Node, feed: dict[str, Array]) -> ir.M
             )
         else:
             kind = ir.TensorType(ir.DataType.from_numpy(feed[name].dtype))
-            known[name] = ir.Value(name=name, type=kind, shape=ir.Shape(feed[name].shape))
+            known[name] = ir.Value(name=name, type=kind, shape=ir.Shape([None] * feed[name].ndim))
     copy = ir.Node(
         node.domain,
         node.op_type,

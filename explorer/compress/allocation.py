@@ -1,0 +1,165 @@
+"""How many weights each layer loses, so that a ratio of all weights goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.compress.calibration import Calibration
+from explorer.compress.criteria import weight_array
+from explorer.compress.masking import Choose, error_curve
+from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, keep_salient, piece_scores
+from explorer.compress.regression import Matrix, precision, with_ridge
+from explorer.compress.rows import Form, form_of
+from explorer.compress.selection import LAST_NEED
+from explorer.compress.targets import find_targets
+from explorer.model import Layer, Model
+from explorer.recipe import RECONSTRUCTION, Recipe
+
+LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)  # sparsities at which the error is found
+FINE_STEPS = 200  # between none and the last level
+FIRST_POWER = 3  # of the error by sparsity, up to the first level
+SMALLEST = 1e-9
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MaskShare:
+    """How many of a layer's pieces go, and what a piece is."""
+
+    layer: Layer
+    pieces: int
+    removed: int
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the layer's weights that become zero."""
+        return self.removed / self.pieces
+
+
+def allocate(
+    model: Model,
+    layers: tuple[Layer, ...],
+    recipe: Recipe,
+    overrides: Mapping[str, float],
+    calibration: Calibration | None,
+) -> list[MaskShare]:
+    """Spread a ratio over layers: alike, by one threshold on all scores, or by measured need.
+
+    Layers with a ratio of their own (`overrides`) get that. Each layer keeps at least as many
+    pieces as it has output channels (or blocks of them), so none is emptied.
+    """
+    pattern, ratio = recipe.pattern, recipe.ratio
+    sizes = {layer.name: layer.weights // (BLOCK if pattern == "block" else 1) for layer in layers}
+    removed = {
+        layer.name: round(overrides.get(layer.name, ratio) * sizes[layer.name]) for layer in layers
+    }
+    shared = [layer for layer in layers if layer.name not in overrides]
+    if recipe.scope == "global" and recipe.criterion != "random" and shared and ratio:
+        if calibration is not None:
+            removed.update(_by_need(model, shared, recipe, calibration, sizes))
+        else:
+            by_weight = "l2" if recipe.criterion == RECONSTRUCTION else recipe.criterion
+            removed.update(_by_threshold(model, shared, pattern, ratio, by_weight))
+    shares = []
+    for layer in layers:
+        pieces = sizes[layer.name]
+        least = min(pieces, max(1, layer.channels // (BLOCK if pattern == "block" else 1)))
+        shares.append(MaskShare(layer, pieces, min(removed[layer.name], pieces - least)))
+    return shares
+
+
+def _by_need(
+    model: Model,
+    layers: list[Layer],
+    recipe: Recipe,
+    calibration: Calibration,
+    sizes: Mapping[str, int],
+) -> dict[str, int]:
+    """Take weights where the next one costs least error, until enough are gone."""
+    fine = np.linspace(0, LEVELS[-1], FINE_STEPS + 1)
+    owners, costs, counts = [], [], []
+    for place, layer in enumerate(layers):
+        curve = _curve(model, layer, recipe.pattern, calibration)
+        errors = np.exp(np.interp(fine, LEVELS, np.log(np.array(curve) + SMALLEST)))
+        errors *= np.minimum(fine / LEVELS[0], 1) ** FIRST_POWER
+        portion = sizes[layer.name] * fine[1]
+        costs.append(np.maximum.accumulate(np.diff(errors)) / portion)
+        owners.append(np.full(FINE_STEPS, place))
+        counts.append(np.full(FINE_STEPS, portion))
+    order = np.argsort(np.concatenate(costs), kind="stable")
+    owner, count = np.concatenate(owners)[order], np.concatenate(counts)[order]
+    wanted = recipe.ratio * sum(sizes[layer.name] for layer in layers)
+    before = np.concatenate([[0.0], np.cumsum(count)[:-1]])
+    taken = np.clip(wanted - before, 0, count)  # the last portion goes in part
+    removed = np.bincount(owner, taken, minlength=len(layers))
+    beyond = wanted - removed.sum()  # more than the curves reach: the rest of each layer alike
+    left = np.array([sizes[layer.name] for layer in layers]) - removed
+    removed += max(beyond, 0) * left / max(left.sum(), 1)
+    return {layer.name: round(number) for layer, number in zip(layers, removed, strict=True)}
+
+
+def _curve(model: Model, layer: Layer, pattern: str, calibration: Calibration) -> list[float]:
+    """Error of a layer at each level, relative to what it is part of; looked for once."""
+    key = ("mask", pattern, layer.name)
+    if key not in calibration.memory.shares:
+        calibration.memory.shares[key] = _find_curve(model, layer, pattern, calibration)
+    curve: list[float] = calibration.memory.shares[key]
+    return curve
+
+
+def _find_curve(model: Model, layer: Layer, pattern: str, calibration: Calibration) -> list[float]:
+    weight = weight_array(model, layer.weight)
+    statistics = calibration.layers.get(layer.name)
+    if statistics is None:  # the share of the weights' power that goes
+        power = np.sort(weight.astype(np.float64).ravel() ** 2)
+        gone = np.cumsum(power) / max(float(power.sum()), SMALLEST)
+        return [float(gone[int(level * (power.size - 1))]) for level in LEVELS]
+    nodes = {str(node.name): node for node in model.graph_model.graph}
+    form = form_of(nodes[layer.node], layer)
+    matrix = form.to_matrix(weight).astype(precision(statistics.gram.shape[-1]))
+    target = find_targets(model)[layer.name]
+    need = (LAST_NEED if target.is_last else 1.0) / max(statistics.energy, SMALLEST)
+    errors = error_curve(
+        with_ridge(statistics.gram), matrix, LEVELS, lambda at: _chooser(layer, form, pattern, at)
+    )
+    return [need * error for error in errors]
+
+
+def _chooser(layer: Layer, form: Form, pattern: str, level: float) -> Choose:
+    def choose(scores: Matrix) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = form.to_matrix(
+            keep_salient(form.to_tensor(scores), layer, pattern, level)
+        )
+        return found
+
+    return choose
+
+
+def _by_threshold(
+    model: Model, layers: list[Layer], pattern: str, ratio: float, criterion: str
+) -> dict[str, int]:
+    histograms = np.stack([_histogram(model, layer, pattern, criterion) for layer in layers])
+    total = np.cumsum(histograms.sum(axis=0))
+    target = round(ratio * int(total[-1]))
+    edge = int(np.searchsorted(total, target))  # the bin in which the threshold lies
+    below = histograms[:, :edge].sum(axis=1)
+    inside = histograms[:, edge]
+    share = (target - below.sum()) / max(int(inside.sum()), 1)
+    counts = below + np.floor(inside * share).astype(np.int64)
+    return {layer.name: int(count) for layer, count in zip(layers, counts, strict=True)}
+
+
+def _histogram(model: Model, layer: Layer, pattern: str, criterion: str) -> npt.NDArray[np.int64]:
+    """Counts of a layer's scores by the top bits of their float32 form, which sort like floats."""
+    kind = (pattern, criterion if pattern == "block" else "magnitude")
+    key = ("score_histogram", layer.weight, *kind)
+    if key not in model._cache:
+        weight = weight_array(model, layer.weight)
+        scores = piece_scores(weight, layer, pattern, criterion, np.random.default_rng(0))
+        bits = scores.reshape(-1).view(np.uint32) >> (32 - HISTOGRAM_BITS)
+        model._cache[key] = np.bincount(bits, minlength=2 ** (HISTOGRAM_BITS - 1))
+    counts: npt.NDArray[np.int64] = model._cache[key]
+    return counts

@@ -1,0 +1,64 @@
+"""What a plan means for the graph: which units stay, and which opset its tensors need."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from explorer.compress.quantizers import grid_for
+from explorer.compress.storage import activation_points
+from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
+from explorer.graph.shapes import infer_shapes
+from explorer.model import Layer, Model
+from explorer.recipe import Recipe
+from explorer.report import GroupPlan, Plan
+
+STORAGE_OPSETS = {"int8": 13, "uint8": 13, "int4": 21, "int2": 25}
+BLOCKED_OPSET = 21
+FLOAT16_SCALE_OPSET = 19
+ACTIVATION_OPSET = 13
+
+
+def units_alive(model: Model, groups: tuple[GroupPlan, ...]) -> npt.NDArray[np.bool_]:
+    """Which units of coupled channels stay, (units + 1,); unit 0 always does."""
+    channels = find_channels(model)
+    alive = np.ones(channels.unit_count + 1, dtype=bool)
+    for planned, group in zip(groups, channels.groups, strict=True):
+        alive[group.units[list(planned.removed)]] = False
+    return alive
+
+
+def removed_channels(model: Model, plan_: Plan) -> dict[str, tuple[int, ...]]:
+    """Output channels that each layer loses, by layer name; layers that lose none aren't listed."""
+    alive = units_alive(model, plan_.groups)
+    gone = {
+        name: tuple(int(index) for index in np.flatnonzero(~alive[units]))
+        for name, units in find_channels(model).outputs.items()
+    }
+    return {name: indices for name, indices in gone.items() if indices}
+
+
+def storage_opset(layer: Layer, storage: str, recipe: Recipe) -> int:
+    """Smallest opset in which a layer's weight can stand in a storage type."""
+    if storage == "float16":
+        return 0
+    opset = STORAGE_OPSETS[storage]
+    if layer.dtype == "float16":
+        opset = max(opset, FLOAT16_SCALE_OPSET)
+    grid = grid_for(layer, layer.weight_shape, recipe.granularity, recipe.group_size)
+    return max(opset, BLOCKED_OPSET) if grid.block is not None else opset
+
+
+def needed_opset(model: Model, plan_: Plan) -> int:
+    """Smallest opset in which everything that the plan stores can stand."""
+    layers = {layer.name: layer for layer in find_layers(model)}
+    opset = 0
+    if plan_.recipe.activation_bits == 8:
+        dtypes = infer_shapes(model).dtypes
+        half = any(dtypes[name] == ir.DataType.FLOAT16 for name in activation_points(model))
+        opset = FLOAT16_SCALE_OPSET if half else ACTIVATION_OPSET
+    for planned in plan_.layers:
+        layer = layers.get(planned.name)
+        if layer is not None and planned.storage != layer.dtype:
+            opset = max(opset, storage_opset(layer, planned.storage, plan_.recipe))
+    return opset

@@ -1,0 +1,199 @@
+"""Solving one layer of a compressed network: fit, mask, round, and fit the bias once more."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from explorer.compress.calibration import Calibration, LayerStatistics
+from explorer.compress.estimate import data_of, planned_grid
+from explorer.compress.masking import Mask, find_mask, fit_under_mask
+from explorer.compress.memory import Solved
+from explorer.compress.patterns import keep_salient
+from explorer.compress.planned import units_alive
+from explorer.compress.prune import array_of, mask_of, replace_array
+from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
+from explorer.compress.ranges import step_of
+from explorer.compress.regression import Fit, Matrix, Regression, precision
+from explorer.compress.rounding import Cells, Rounding
+from explorer.compress.rows import Array, Floats, Form, form_of, input_rows, output_rows
+from explorer.compress.store import least_scale
+from explorer.compress.targets import Target, find_targets
+from explorer.compress.versions import PLAIN_BITS
+from explorer.compress.walk import Walk
+from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
+from explorer.model import Layer, Model
+from explorer.recipe import RECONSTRUCTION
+from explorer.report import LayerPlan, Plan
+
+SPARSE = 0.03  # share of zeros from which sparse storage pays, so that they must stay
+
+Range = tuple[float, float]
+
+
+class Refit:
+    """The layers of a pruned clone; `ranges` are those of the activations rounded so far."""
+
+    def __init__(
+        self, model: Model, plan: Plan, graph_model: ir.Model, calibration: Calibration
+    ) -> None:
+        self.model, self.plan, self.graph_model = model, plan, graph_model
+        self.statistics = calibration.layers
+        self.layers = {layer.node: layer for layer in find_layers(model)}
+        self.ranges: dict[str, Range] = {}
+        self._choices = {layer.name: layer for layer in plan.layers}
+        self._targets = find_targets(model)
+        self._alive = units_alive(model, plan.groups)
+
+    def solve(self, node: ir.Node, walk: Walk) -> Solved:
+        """What a layer's weight and bias become; `node` is the clone's."""
+        layer = self.layers[str(node.name)]
+        weight = array_of(self._weight(node))
+        statistics = self.statistics.get(layer.name)
+        solved = None
+        if statistics is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                solved = self._fitted(layer, node, walk, weight, statistics)
+            finite = np.isfinite(solved.weight).all()
+            if not finite or (solved.bias is not None and not np.isfinite(solved.bias).all()):
+                solved = None  # numbers beyond the type; the plain weights are better than none
+        return solved or self._plain(layer, weight)
+
+    def write(self, node: ir.Node, solved: Solved) -> None:
+        """Give a layer of the clone its new content."""
+        layer = self.layers[str(node.name)]
+        replace_array(self._weight(node), solved.weight)
+        if solved.bias is not None:
+            replace_array(self._bias(layer), solved.bias)
+
+    def _weight(self, node: ir.Node) -> ir.Value:
+        name = self.layers[str(node.name)].weight
+        return self.graph_model.graph.initializers[name]
+
+    def _bias(self, layer: Layer) -> ir.Value:
+        name = self._targets[layer.name].bias
+        assert name is not None
+        return self.graph_model.graph.initializers[name]
+
+    def _plain(self, layer: Layer, weight: Array) -> Solved:
+        """Masked and rounded, without a fit."""
+        choice = self._choices[layer.name]
+        mask = mask_of(self.model, self.plan, layer)
+        weight = weight if mask is None else weight * mask
+        if choice.storage not in INTEGERS:
+            return Solved(weight, None, None)
+        grid = planned_grid(self.model, layer, weight.shape, self.plan)
+        rounded = round_weights(weight, choice.weight_bits, choice.storage, grid)
+        return Solved(rounded.dequantize(grid).astype(weight.dtype), None, rounded)
+
+    def _fitted(
+        self, layer: Layer, node: ir.Node, walk: Walk, weight: Array, statistics: LayerStatistics
+    ) -> Solved:
+        target, choice = self._targets[layer.name], self._choices[layer.name]
+        form = form_of(node, layer)
+        has_bias = target.bias is not None
+        bias = np.zeros(1)
+        if has_bias:
+            bias = array_of(self._bias(layer)).astype(np.float64).reshape(-1)
+        regression = self._regression(layer, node, walk, statistics, target)
+        matrix = form.to_matrix(weight).astype(precision(regression.rows.shape[2]))
+        fit = regression.solve(regression.start(matrix, bias))
+        mask = self._mask(layer, choice, regression, fit, weight, form)
+        if not mask.all():
+            fit = fit_under_mask(regression, fit, mask)
+        rounded = None
+        if choice.storage in INTEGERS:
+            fit, rounded = self._rounded(layer, choice, regression, fit, mask, weight, form)
+        new_weight = form.to_tensor(fit.matrix).astype(weight.dtype)
+        new_bias = None
+        if has_bias:
+            old = array_of(self._bias(layer))
+            new_bias = regression.bias(fit).reshape(old.shape).astype(old.dtype)
+        return Solved(new_weight, new_bias, rounded)
+
+    def _regression(
+        self,
+        layer: Layer,
+        node: ir.Node,
+        walk: Walk,
+        statistics: LayerStatistics,
+        target: Target,
+    ) -> Regression:
+        """The layer's problem at the places of the calibration."""
+        entering = node.inputs[0]
+        assert entering is not None
+        pairs = list(zip(walk.values[str(entering.name)], statistics.places, strict=True))
+        sizes = statistics.sizes
+        rows = np.concatenate(
+            [input_rows(node, layer, data, sizes, places) for data, places in pairs], axis=1
+        )
+        wanted = statistics.outputs[:, self._kept_outputs(layer)]
+        addend: Floats = np.zeros((1, 1), dtype=np.float32)
+        for name in target.addends:
+            chunks = zip(walk.values[name], statistics.places, strict=True)
+            addend = addend + np.concatenate(
+                [output_rows(layer, data, places) for data, places in chunks]
+            )
+        return Regression.of(rows, wanted, addend, target.edges, target.bias is not None)
+
+    def _kept_outputs(self, layer: Layer) -> npt.NDArray[np.bool_]:
+        units = find_channels(self.model).outputs.get(layer.name)
+        if units is None:
+            return np.ones(layer.channels, dtype=bool)
+        return self._alive[units]
+
+    def _mask(
+        self,
+        layer: Layer,
+        choice: LayerPlan,
+        regression: Regression,
+        fit: Fit,
+        weight: Array,
+        form: Form,
+    ) -> Mask:
+        """Weights that stay: those the pattern keeps, without zeros that the file has already."""
+        old = form.to_matrix(weight) != 0
+        stays: Mask = old if (~old).mean() > SPARSE else np.ones_like(old)
+        if not choice.sparsity:
+            return stays
+        if self.plan.recipe.criterion != RECONSTRUCTION:
+            mask = mask_of(self.model, self.plan, layer)
+            assert mask is not None
+            return stays & form.to_matrix(mask)
+
+        def choose(saliency: Matrix) -> Mask:
+            tensor = form.to_tensor(saliency * stays)
+            kept = keep_salient(tensor, layer, self.plan.recipe.pattern, choice.sparsity)
+            found: Mask = form.to_matrix(kept)
+            return found
+
+        return find_mask(regression.gram, fit.matrix, choose)
+
+    def _rounded(
+        self,
+        layer: Layer,
+        choice: LayerPlan,
+        regression: Regression,
+        fit: Fit,
+        mask: Mask,
+        weight: Array,
+        form: Form,
+    ) -> tuple[Fit, Rounded]:
+        grid = planned_grid(self.model, layer, weight.shape, self.plan)
+        least: Array | float = 0.0
+        entering = data_of(self.model)[layer.name]
+        if choice.storage == "uint8" and layer.bias is not None and entering in self.ranges:
+            scale, _ = step_of(*self.ranges[entering])
+            least = least_scale(regression.bias(fit), scale, grid)
+        if choice.weight_bits >= PLAIN_BITS:
+            tensor = form.to_tensor(fit.matrix * mask).astype(weight.dtype)
+            rounded = round_weights(tensor, choice.weight_bits, choice.storage, grid, least)
+            values = form.to_matrix(rounded.dequantize(grid))
+        else:
+            cells = Cells(grid, weight.shape, form)
+            rounding = Rounding(choice.weight_bits, choice.storage, cells, weight.dtype, least)
+            levels, values = rounding.round(regression.gram, regression.inverse, fit.matrix, mask)
+            rounded = rounding.stored(levels, form)
+        return regression.recentre(replace(fit, matrix=values.astype(fit.matrix.dtype))), rounded

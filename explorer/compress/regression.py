@@ -1,0 +1,171 @@
+"""The least-squares problem of one layer, on the compressed network's inputs.
+
+    min over W, c of  mean over rows of |a(X W + c + addend) - a(Y)|^2 + ridge |W - W0|^2
+
+with X the centred inputs, Y what the original gives, and a the activation function, of which only
+its constant parts count: where Y lies beyond an edge, all that lies beyond it is as good. That is
+solved by majorisation (de Leeuw 1977): targets beyond an edge follow what the layer gives, and the
+rest is plain ridge regression, with the same matrix at each step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.compress.rows import Floats
+from explorer.compress.targets import NO_EDGES, Edges
+
+RIDGE = 0.01  # relative to the mean squared input
+STEPS = 4  # of majorisation
+FEW_STEPS = 2  # where each one is dear
+WIDE = 1024  # inputs from which solves are done in single precision
+SMALLEST = 1e-12
+
+Matrix = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Weights (groups, inputs, outputs of a group), and what they give on average, (outputs,)."""
+
+    matrix: Matrix
+    centre: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """`rows` are centred inputs (groups, n, inputs), `mean` what was taken off; 0 without a bias.
+
+    `wanted` (n, outputs) is what the original gives, `addend` what is added behind the layer.
+    """
+
+    rows: Floats = field(repr=False)
+    mean: Floats = field(repr=False)
+    wanted: Floats = field(repr=False)
+    addend: Floats = field(repr=False)
+    edges: Edges
+    has_bias: bool
+
+    @classmethod
+    def of(
+        cls, rows: Floats, wanted: Floats, addend: Floats, edges: Edges, has_bias: bool
+    ) -> "Regression":
+        """From inputs as they are."""
+        mean = rows.mean(axis=1, keepdims=True) if has_bias else np.zeros_like(rows[:, :1])
+        return cls(rows - mean, mean, wanted, addend, edges, has_bias)
+
+    @cached_property
+    def gram(self) -> Matrix:
+        """Mean of x x', with the ridge, (groups, inputs, inputs)."""
+        return with_ridge(second_moment(self.rows))
+
+    @cached_property
+    def inverse(self) -> Matrix:
+        """Of the Gram matrix."""
+        return inverse_of(self.gram)
+
+    def start(self, matrix: Matrix, bias: Matrix) -> Fit:
+        """The layer as it is."""
+        return Fit(matrix, bias + (self.mean @ matrix).reshape(-1))
+
+    def bias(self, fit: Fit) -> Matrix:
+        """The bias that belongs to a fit."""
+        return fit.centre - (self.mean @ fit.matrix).reshape(-1)
+
+    def given(self, matrix: Matrix) -> Floats:
+        """What weights give at each row, but for the centre."""
+        return predict(self.rows, matrix) + self.addend
+
+    def missing(self, given: Floats, follow: bool) -> Floats:
+        """What must still be added, (n, outputs); nothing beyond an edge if that is followed."""
+        missing: Floats = self.wanted - given
+        low, high = self.edges
+        if follow and low > -np.inf:
+            np.copyto(missing, np.minimum(low - given, 0), where=self._below)
+        if follow and high < np.inf:
+            np.copyto(missing, np.maximum(high - given, 0), where=self._above)
+        return missing
+
+    @cached_property
+    def _below(self) -> npt.NDArray[np.bool_]:
+        return self.wanted <= self.edges[0]
+
+    @cached_property
+    def _above(self) -> npt.NDArray[np.bool_]:
+        return self.wanted >= self.edges[1]
+
+    def slope(self, missing: Floats) -> Matrix:
+        """Mean of x times what is missing, (groups, inputs, outputs of a group)."""
+        groups, count, _ = self.rows.shape
+        split = missing.reshape(count, groups, -1).transpose(1, 0, 2)
+        product: Matrix = (self.rows.transpose(0, 2, 1) @ split) / count
+        return product
+
+    def steps(self) -> range:
+        """How often to follow the edges; the first time is without."""
+        follows = (
+            0 if self.edges == NO_EDGES else STEPS if self.rows.shape[2] <= WIDE else FEW_STEPS
+        )
+        return range(1 + follows)
+
+    def solve(self, fit: Fit) -> Fit:
+        """The best dense weights."""
+        return self.improve(fit, lambda slope: self.inverse @ slope)
+
+    def improve(self, fit: Fit, step_of: Callable[[Matrix], Matrix]) -> Fit:
+        """Weights and bias after all steps; `step_of` makes a slope a change of the weights."""
+        for step in self.steps():
+            given = self.given(fit.matrix) + fit.centre.astype(np.float32)
+            missing = self.missing(given, follow=step > 0)
+            change = step_of(self.slope(missing))
+            fit = Fit(fit.matrix + change, self._recentred(fit.centre, missing))
+        return fit
+
+    def recentre(self, fit: Fit) -> Fit:
+        """The best bias alone."""
+        if not self.has_bias:
+            return fit
+        given, centre = self.given(fit.matrix), fit.centre
+        for step in self.steps():
+            missing = self.missing(given + centre.astype(np.float32), follow=step > 0)
+            centre = self._recentred(centre, missing)
+        return Fit(fit.matrix, centre)
+
+    def _recentred(self, centre: Matrix, missing: Floats) -> Matrix:
+        return centre + missing.mean(axis=0) if self.has_bias else centre
+
+
+def predict(rows: Floats, matrix: Matrix) -> Floats:
+    """Outputs without the bias, (n, outputs)."""
+    product = rows @ matrix.astype(np.float32, copy=False)  # (groups, n, outputs of a group)
+    outputs: Floats = product.transpose(1, 0, 2).reshape(rows.shape[1], -1)
+    return outputs
+
+
+def second_moment(rows: Floats) -> Matrix:
+    """Mean of x x' over rows, (groups, inputs, inputs), in the precision to solve in."""
+    product = rows.transpose(0, 2, 1) @ rows
+    moment: Matrix = product.astype(precision(rows.shape[2])) / rows.shape[1]
+    return moment
+
+
+def precision(inputs: int) -> type[np.floating]:
+    """The type to solve in."""
+    return np.float32 if inputs > WIDE else np.float64
+
+
+def with_ridge(gram: Matrix) -> Matrix:
+    """A Gram matrix that can be inverted."""
+    size = gram.shape[-1]
+    strength = RIDGE * np.trace(gram, axis1=-2, axis2=-1) / size + SMALLEST
+    regular: Matrix = gram + strength[..., None, None] * np.eye(size, dtype=gram.dtype)
+    return regular
+
+
+def inverse_of(gram: Matrix) -> Matrix:
+    """Inverse of symmetric positive definite matrices."""
+    inverse: Matrix = np.linalg.inv(gram)
+    return inverse
