@@ -1,4 +1,4 @@
-"""The engine in a shell: `python -m explorer profile|compress|evaluate|latency`.
+"""The engine in a shell: `python -m explorer profile|compress|sensitivity|evaluate|latency`.
 
 With `--json` one JSON object goes to standard output, else a table; progress goes to standard
 error. Exit status 0, or 2 with one sentence on standard error.
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
 from explorer.recipe import CRITERIA, PATTERNS, Recipe
 from explorer.report import Plan, Report
-from explorer.text import FLAG_NAMES, plan_table, report_table
+from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "profile", _profile, "count parameters, MACs, sizes and memory")
     compress = _add(commands, "compress", _compress, "prune and quantize a model")
     _add_compress_options(compress)
+    about = "measure what each layer's and channel group's compression costs, one by one"
+    sensitivity = _add(commands, "sensitivity", _sensitivity, about)
+    add = sensitivity.add_argument
+    add("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
+    add("--calibration", metavar="C.npz", help="unlabelled samples; by default those of --data")
+    add("--no-compensate", action="store_true", help="leave the kept weights as they are")
+    add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
+    add("--widths", action="store_true", help="also prune what a normalisation runs over")
+    add("--seed", type=int, metavar="S", help="for whatever is random")
     evaluate = _add(commands, "evaluate", _evaluate, "score a model on data")
     evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
     evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
@@ -117,12 +126,12 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     _check_output(Path(options.out))
     recipe = _recipe(options)
     model = load(options.model)
-    planned = plan(model, recipe)
     data = load_data(options.data, model) if options.data else None
     calibration = None
     if options.calibration:
         _progress("calibrating")
         calibration = calibrate(model, options.calibration)
+    planned = plan(model, recipe, calibration)
     if recipe.ratio and not recipe.prunes_by_ratio:
         _progress(f"the ratio has no effect with pattern {recipe.pattern!r}")
     _progress("compressing")
@@ -161,6 +170,30 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     quality = evaluate(model, options.data, reference)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import calibrate, evaluate, load, profile  # noqa: PLC0415
+    from explorer.formats.data import load_data  # noqa: PLC0415
+    from explorer.search.sensitivity import find_probes, measure_sensitivity  # noqa: PLC0415
+
+    base = Recipe(compensate=not options.no_compensate, widths=options.widths)
+    given = {"round_to": options.round_to, "seed": options.seed}
+    base = replace(base, **{name: value for name, value in given.items() if value is not None})
+    model = load(options.model)
+    data = load_data(options.data, model)
+    calibration = None
+    if base.compensate:
+        _progress("calibrating")
+        calibration = calibrate(model, options.calibration or data)
+    report = Report(model.id, model.name, profile(model), quality=evaluate(model, data, model))
+    count, found = len(find_probes(model, base.widths)), list[dict[str, Any]]()
+    for number, each in enumerate(measure_sensitivity(model, data, calibration, base), 1):
+        _progress(f"{number} of {count}")
+        found.append(each.to_dict())
+    if options.json:
+        return {**report.to_dict(), "sensitivity": found}
+    return {"table": sensitivity_table(report, found)}
 
 
 def _latency(options: argparse.Namespace) -> dict[str, Any]:

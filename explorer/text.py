@@ -1,7 +1,8 @@
 """Numbers and reports as plain text, the same in the shell and on the page."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from explorer.explain import few, group_sentences
 from explorer.recipe import Recipe
@@ -109,6 +110,38 @@ def plan_table(plan: Plan) -> str:
     ]
     ties = "\n".join(group_sentences(plan.groups))
     return _aligned(rows) + (f"\n\n{ties}" if ties else "")
+
+
+def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str:
+    """What each place costs alone: groups by ratio, layers by bits, one place a line.
+
+    `found` are sensitivities as dictionaries, all of them with the same metric.
+    """
+    tables = [f"{report.name}: change of {_quality_name(report)} when only one place is compressed"]
+    for setting, text in (("ratio", "{:.0%} of the channels"), ("weight_bits", "{} bits")):
+        own = [each for each in found if each[setting] is not None]
+        values = list(dict.fromkeys(each[setting] for each in own))
+        rows = [["", *[text.format(value) for value in values]]]
+        for place in dict.fromkeys(each["place"] for each in own):
+            cells = {each[setting]: each for each in own if each["place"] == place}
+            rows.append([place, *[_change(cells.get(value)) for value in values]])
+        if own:
+            tables.append(_aligned(rows))
+    return "\n\n".join(tables)
+
+
+def _quality_name(report: Report) -> str:
+    return METRIC_NAMES[report.quality.metric] if report.quality is not None else "quality"
+
+
+def _change(each: Mapping[str, Any] | None) -> str:
+    if each is None:
+        return ""
+    quality = each["quality"]
+    change = quality["value"] - (quality["reference_value"] or 0.0)
+    if quality["metric"] == "snr_db":
+        return f"{change:.1f} dB"
+    return f"{100 * change:+.2f}"
 
 
 def _optional(value: int | None, text: str) -> str:

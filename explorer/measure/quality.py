@@ -13,6 +13,7 @@ from explorer.report import Quality
 
 Z_95 = 1.959964  # the normal distribution's two-sided 95 % point
 CACHED_BYTES = 64 * 2**20  # outputs of a reference are kept up to this size
+DIFFERENT_SHAPES = "The outputs of the two models have different shapes; they can't be compared."
 
 Classes = npt.NDArray[np.int64]
 
@@ -49,6 +50,33 @@ def evaluate(
     if scores is not None and others is not None and scores.shape == others.shape:
         return _agreement(scores, others)
     return _signal_to_noise(outputs, original)
+
+
+def output_error(
+    model: Model,
+    data: Dataset,
+    reference: Model,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """Squared error of all outputs against the reference's, relative to the variance of these.
+
+    The variance is that over samples, of each output number by itself.
+
+    Raises:
+        DataError: the outputs of the two models have different shapes.
+        MeasurementError: the runtime can't run a model.
+    """
+    error, variance = 0.0, 0.0
+    outputs = model_outputs(model, data, check)
+    originals = model_outputs(reference, data, check)
+    for output, other in zip(outputs, originals, strict=True):
+        if output.shape != other.shape:
+            raise DataError(DIFFERENT_SHAPES)
+        if other.dtype.kind == "f":
+            wide = other.astype(np.float64)
+            error += float(((output.astype(np.float64) - wide) ** 2).sum())
+            variance += float(((wide - wide.mean(axis=0)) ** 2).sum())
+    return error / max(variance, float(np.finfo(np.float64).tiny))
 
 
 def check_labels(model: Model, data: Dataset) -> None:
@@ -142,9 +170,7 @@ def _signal_to_noise(outputs: list[Array], original: list[Array]) -> Quality:
     signal, noise = np.zeros(samples), np.zeros(samples)
     for output, other in zip(outputs, original, strict=True):
         if output.shape != other.shape:
-            raise DataError(
-                "The outputs of the two models have different shapes; they can't be compared."
-            )
+            raise DataError(DIFFERENT_SHAPES)
         if other.dtype.kind == "f":
             wide = other.reshape(samples, -1).astype(np.float64)
             signal += (wide**2).sum(axis=1)

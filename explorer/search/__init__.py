@@ -1,0 +1,1 @@
+"""Looking for the settings that pay."""

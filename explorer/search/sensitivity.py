@@ -1,0 +1,135 @@
+"""What it costs to compress one place of a network only: measured, place by place.
+
+A *probe* prunes the channels of one group, or rounds the weights of one layer, and leaves all else
+as it is. Each one is a recipe like any other: the network is compressed with it (and compensated),
+and the result is evaluated on real data.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from explorer.compress.apply import apply
+from explorer.compress.calibration import Calibration
+from explorer.compress.estimate import estimate
+from explorer.compress.plan import plan
+from explorer.formats.data import Dataset
+from explorer.graph.channels import find_channels
+from explorer.graph.layers import find_layers
+from explorer.measure.quality import evaluate, output_error
+from explorer.model import Model
+from explorer.recipe import LayerChoice, Recipe
+from explorer.report import Profile, Quality
+
+RATIOS = (0.25, 0.5, 0.75)
+PLAIN = Recipe()
+WEIGHT_BITS = (8, 6, 4, 3, 2)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One place compressed in one way: a channel ratio of a group, or weight bits of a layer.
+
+    `place` is the name of a layer, or of the first layer of a group; `members` are all its layers.
+    """
+
+    place: str
+    members: tuple[str, ...]
+    ratio: float | None = None
+    weight_bits: int | None = None
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """The recipe that does just this; seed, rounding and criterion are those of `base`."""
+        choice = LayerChoice(self.place, self.ratio, self.weight_bits)
+        pattern = "none" if self.ratio is None else "channel"
+        return replace(
+            base, pattern=pattern, ratio=0.0, weight_bits=32, activation_bits=32, layers=(choice,)
+        )
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What a probe came to.
+
+    `kept` channels of `channels` in the group (or of the layer). `output_error` is the squared
+    error of the network's outputs relative to their variance.
+    """
+
+    probe: Probe
+    channels: int
+    kept: int
+    profile: Profile
+    quality: Quality
+    output_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; the probe's fields stand beside the others."""
+        values = asdict(self)
+        return {**values.pop("probe"), **values}
+
+
+def find_probes(model: Model, widths: bool = False) -> tuple[Probe, ...]:
+    """All probes of a model: groups first, gentle ones first."""
+    groups: dict[str, tuple[str, ...]] = {}  # one that a split tensor makes of two has one name
+    for group in find_channels(model).groups:
+        if group.guard is None or widths:
+            groups[group.name] = tuple(dict.fromkeys((*groups.get(group.name, ()), *group.members)))
+    layers = find_layers(model)
+    first = {layer.weight: layer for layer in reversed(layers)}  # a shared weight has one width
+    return (
+        *(
+            Probe(name, members, ratio=ratio)
+            for ratio in RATIOS
+            for name, members in groups.items()
+        ),
+        *(
+            Probe(layer.name, (layer.name,), weight_bits=bits)
+            for bits in WEIGHT_BITS
+            for layer in layers
+            if first[layer.weight] is layer
+        ),
+    )
+
+
+def measure_sensitivity(
+    model: Model,
+    data: Dataset,
+    calibration: Calibration | None,
+    base: Recipe = PLAIN,
+    done: Collection[Probe] = (),
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Sensitivity]:
+    """Measure one probe after the other, but for those `done`.
+
+    Without a calibration, or where the base recipe doesn't compensate, weights are not refitted.
+    `check` is called between steps and may raise to stop the work.
+
+    Raises:
+        DataError: the data doesn't fit the model.
+    """
+    for probe in find_probes(model, base.widths):
+        if probe not in done:
+            check()
+            yield measure_probe(model, probe, data, calibration, base, check)
+
+
+def measure_probe(
+    model: Model,
+    probe: Probe,
+    data: Dataset,
+    calibration: Calibration | None,
+    base: Recipe = PLAIN,
+    check: Callable[[], None] = lambda: None,
+) -> Sensitivity:
+    """Compress one place and evaluate the whole network."""
+    planned = plan(model, probe.recipe(base), calibration)
+    small = apply(model, planned, calibration, check)
+    kept = next(layer for layer in planned.layers if layer.name == probe.place)
+    return Sensitivity(
+        probe=probe,
+        channels=kept.channels,
+        kept=kept.kept,
+        profile=estimate(model, planned),
+        quality=evaluate(small, data, model, check),
+        output_error=output_error(small, data, model, check),
+    )

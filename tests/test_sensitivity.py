@@ -1,0 +1,86 @@
+"""Sensitivity: equal to what really compressing that one place and evaluating gives."""
+
+import json
+
+import pytest
+from conftest import SAMPLES
+
+import explorer
+from explorer import LayerChoice, Recipe
+from explorer.cli import main
+from explorer.formats.data import Dataset
+from explorer.search.sensitivity import (
+    RATIOS,
+    WEIGHT_BITS,
+    find_probes,
+    measure_probe,
+    measure_sensitivity,
+)
+
+
+def test_probes_are_gentle_first_and_cover_every_place(resnet: explorer.Model) -> None:
+    probes = find_probes(resnet)
+    groups = [p for p in probes if p.ratio is not None]
+    layers = [p for p in probes if p.weight_bits is not None]
+    assert len(groups) == 7 * len(RATIOS)
+    assert len(layers) == len(resnet.layers) * len(WEIGHT_BITS)
+    assert [p.ratio for p in groups] == sorted(p.ratio for p in groups)
+    assert [p.weight_bits for p in layers] == sorted((p.weight_bits for p in layers), reverse=True)
+
+
+@pytest.mark.parametrize("compensate", [True, False])
+@pytest.mark.parametrize(
+    "choice",
+    [LayerChoice("stage3.0.conv1", ratio=0.5), LayerChoice("stage2.0.conv2", weight_bits=2)],
+    ids=["channels", "bits"],
+)
+def test_a_probe_is_what_compressing_that_place_gives(
+    resnet: explorer.Model,
+    calibration: explorer.Calibration,
+    test_data: Dataset,
+    choice: LayerChoice,
+    compensate: bool,
+) -> None:
+    base = Recipe(compensate=compensate)
+    probe = next(
+        p
+        for p in find_probes(resnet)
+        if (p.place, p.ratio, p.weight_bits) == (choice.name, choice.ratio, choice.weight_bits)
+    )
+    found = measure_probe(resnet, probe, test_data, calibration, base)
+    pattern = "channel" if choice.ratio else "none"
+    recipe = Recipe(pattern=pattern, layers=(choice,), compensate=compensate)
+    plan = explorer.plan(resnet, recipe, calibration)
+    small = explorer.apply(resnet, plan, calibration)
+    quality = explorer.evaluate(small, test_data, resnet)
+    assert found.quality.value == pytest.approx(quality.value, abs=1e-6)
+    assert found.profile.macs == explorer.profile(small).macs
+    changed = [layer.name for layer in plan.layers if layer.kept < layer.channels]
+    assert set(changed) <= set(probe.members)
+
+
+def test_what_is_done_is_not_measured_again(
+    resnet: explorer.Model, calibration: explorer.Calibration, test_data: Dataset
+) -> None:
+    probes = find_probes(resnet)
+    rest = measure_sensitivity(resnet, test_data.head(50), calibration, done=probes[:-1])
+    assert [each.probe for each in rest] == [probes[-1]]
+
+
+def test_the_command_prints_json(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
+    calibration = SAMPLES / "vowels_calibration.npz"
+    arguments = [
+        "sensitivity", str(model), "--data", str(data), "--calibration", str(calibration), "--json",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["quality"]["metric"] == "accuracy"
+    places = {each["place"] for each in answer["sensitivity"]}
+    assert places >= {layer.name for layer in explorer.load(model).layers}
+    entry = answer["sensitivity"][0]
+    assert entry["ratio"] == RATIOS[0]
+    assert entry["kept"] < entry["channels"]
+    assert set(entry["quality"]) >= {"value", "low", "high", "samples"}
+    assert main(arguments[:-1]) == 0
+    assert "25% of the channels" in capsys.readouterr().out
