@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench samples clean
+.PHONY: run test check bench bench-quality samples clean
 
 run: $(VENV)/installed
 	$(BIN)/python -m streamlit run app.py
@@ -21,6 +21,11 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.compensation
+
+# Installs the tools that the explorer is compared with; takes half an hour.
+bench-quality: $(VENV)/installed-benchmarks
+	$(BIN)/python -m benchmarks.quality
 
 # Trains the sample models anew; needs the data sets that sample_models/README.md names.
 samples: $(VENV)/installed
@@ -39,4 +44,8 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/pip
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(VENV)/installed-benchmarks: benchmarks/requirements.txt $(VENV)/installed-dev
+	$(BIN)/pip install --quiet -r benchmarks/requirements.txt
 	touch $@

@@ -1,4 +1,6 @@
-"""A ResNet-50 (He et al., arXiv 1512.03385) with random weights, for timing."""
+"""Networks with random weights, for timing: ResNet-50 (He et al., arXiv 1512.03385),
+MobileNetV2 (Sandler et al., arXiv 1801.04381) and a transformer encoder.
+"""
 
 import torch
 from torch import nn
@@ -39,6 +41,45 @@ def resnet50() -> nn.Module:
             layers.append(Bottleneck(inputs, width, stride if block == 0 else 1))
             inputs = 4 * width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000))
+
+
+class InvertedResidual(nn.Module):
+    """1x1, depthwise 3x3, 1x1, and a shortcut where the shapes allow it."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, factor: int) -> None:
+        super().__init__()
+        width = inputs * factor
+        parts: list[nn.Module] = []
+        if factor > 1:
+            parts += [nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()]
+        self.body = nn.Sequential(
+            *parts,
+            nn.Conv2d(width, width, 3, stride, 1, groups=width, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU6(),
+            nn.Conv2d(width, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x) if self.adds else self.body(x)
+
+
+def mobilenet_v2() -> nn.Module:
+    """3.5 M parameters, 0.3 G multiply-accumulates at 224 pixels."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32)]
+    layers.append(nn.ReLU6())
+    inputs = 32
+    settings = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+    for factor, width, blocks, stride in (*settings, (6, 160, 3, 2), (6, 320, 1, 1)):
+        for block in range(blocks):
+            layers.append(InvertedResidual(inputs, width, stride if block == 0 else 1, factor))
+            inputs = width
+    head = [nn.Conv2d(inputs, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU6()]
+    return nn.Sequential(
+        *layers, *head, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000)
+    )
 
 
 class EncoderLayer(nn.Module):

@@ -1,0 +1,1 @@
+"""What compression costs in accuracy, beside other tools, without any training."""
