@@ -5,6 +5,7 @@ Colours, fonts and backgrounds not given here come from the theme that draws the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 
@@ -20,6 +21,9 @@ PALETTE = (
     "#3a92b5",
     "#6d8f2f",
 )
+LOSS_SCALE = ((0.0, "rgba(217, 102, 31, 0.07)"), (1.0, "rgba(217, 102, 31, 0.75)"))
+FULL_LOSS = 10.0  # at least this much is lost where the colour is strongest
+LONGEST_NAME = 20  # characters of a row's name that are shown, its end
 BLUE, ORANGE, GREEN, GREY = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[6]
 
 
@@ -42,6 +46,16 @@ class Point:
     high: float
     label: str
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field of a heat map: `label`, in plotly's markup, is shown where one points at it."""
+
+    row: int
+    column: int
+    loss: float
+    label: str
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -73,6 +87,78 @@ def trade_off(
         _add(figure, "Original", [original], marker=star)
     _lay_out(figure, x, y)
     return figure
+
+
+def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> go.Figure:
+    """Losses as numbers on a colour that grows stronger with the root of the loss.
+
+    The colour is one hue over the page's background, so that it serves light and dark pages and
+    any eye. `rows` are plain text, the first at the top; `columns` may have line breaks.
+    """
+    grid = [[Cell(row, column, float("nan"), "") for column in range(len(columns))]
+            for row in range(len(rows))]  # fmt: skip
+    for cell in cells:
+        grid[cell.row][cell.column] = cell
+    strength = [[_root(cell.loss) if cell.label else None for cell in line] for line in grid]
+    figure = go.Figure()
+    figure.add_trace(
+        go.Heatmap(
+            z=strength,
+            zmin=0.0,
+            zmax=max([FULL_LOSS**0.5, *(_root(cell.loss) for cell in cells)]),
+            colorscale=LOSS_SCALE,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hoverongaps=False,
+            text=[[cell.label for cell in line] for line in grid],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    figure.add_trace(  # in a colour that a page can set, unlike text of the heat map itself
+        go.Scatter(
+            x=[cell.column for cell in cells],
+            y=[cell.row for cell in cells],
+            text=[loss_text(cell.loss) for cell in cells],
+            mode="text",
+            textfont={"size": 11},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False)
+    figure.update_xaxes(side="top", **_ticks([*columns], len(columns)), tickangle=0)
+    figure.update_yaxes(**_ticks([_short(name) for name in rows], len(rows)), automargin=True)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
+    return figure
+
+
+def loss_text(loss: float) -> str:
+    """With one decimal: 12.3, −0.1; never −0.0."""
+    return f"{loss:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def _root(loss: float) -> float:
+    return float(max(loss, 0.0) ** 0.5)
+
+
+def _short(name: str) -> str:
+    shown = name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+    return escape(shown)
+
+
+def _ticks(texts: Sequence[str], count: int) -> dict[str, object]:
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(count)),
+        "ticktext": list(texts),
+        "tickfont": {"size": 11},
+        "range": [-0.5, count - 0.5],
+        "ticks": "",
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+    }
 
 
 def _add(figure: go.Figure, name: str, points: Sequence[Point], **style: object) -> None:

@@ -17,9 +17,10 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.charts import PALETTE, Axis, Point, pareto_front, trade_off
 from explorer.errors import DataError, ModelError
-from explorer.recipe import LayerChoice, Recipe
-from explorer.ui import layers, netron
+from explorer.recipe import CRITERIA, LayerChoice, Recipe
+from explorer.ui import layers, netron, sensitivity, words
 from explorer.ui.cards import cards, cards_html, relative
+from explorer.ui.probing import base_of
 from explorer.ui.session import Trial, View, view_of
 from explorer.ui.sources import Folder, clean_title, samples, uploaded
 from explorer.ui.words import describe
@@ -118,6 +119,48 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
     assert not page.error
 
 
+def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
+    settled(page)
+    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    settled(page)
+    session = page.session_state["explorer"]
+    assert len(page.get("plotly_chart")) == 1
+    page.button(key="sensitivity_start").click().run()
+    assert session.probing.running
+    wait_for_probes(page, 3)
+    chart = json.loads(page.get("plotly_chart")[1].proto.spec)
+    assert any("channels stay" in text for row in chart["data"][0]["text"] for text in row)
+    page.slider(key="w_ratio").set_value(55).run()
+    settled(page)
+    assert session.view.trial.recipe.ratio == 0.55
+    assert session.probing.running
+    known = len(session.probing.found(session.source, session.recipe))
+    wait_for_probes(page, known + 2)
+    page.button(key="sensitivity_cancel").click().run()
+    assert not session.probing.running
+    found = session.probing.found(session.source, session.recipe)
+    assert len(found) >= known + 2
+    assert page.button(key="sensitivity_start").label == "Go on measuring"
+    page.toggle(key="w_compensate").set_value(False).run()
+    settled(page)
+    assert page.button(key="sensitivity_start").label == "Measure sensitivity"
+    page.toggle(key="w_compensate").set_value(True).run()
+    settled(page)
+    assert session.probing.found(session.source, session.recipe) == found
+
+
+def wait_for_probes(page: AppTest, count: int) -> None:
+    """Run the page until so many results of the sensitivity have come."""
+    session, deadline = page.session_state["explorer"], time.monotonic() + PATIENCE_S
+    while len(session.probing.found(session.source, session.recipe)) < count:
+        assert time.monotonic() < deadline
+        assert session.probing.running
+        time.sleep(0.05)
+        page.run()
+    assert not page.exception
+
+
 def test_every_card_and_the_chart_follow_a_changed_setting(app):
     session = app.session_state["explorer"]
     before, tried = cards(session.view, busy=False), len(session.tried)
@@ -195,6 +238,8 @@ def test_without_samples_there_is_no_accuracy(app, tmp_path):
     assert not app.error
     assert "no samples" in html_of(app)
     assert not app.get("plotly_chart")
+    assert app.button(key="sensitivity_start").disabled
+    assert any("no samples to measure" in text.value for text in app.caption)
 
 
 def test_a_model_that_the_runtime_cannot_run_is_still_counted(app, tmp_path):
@@ -242,6 +287,54 @@ def test_the_chart_shows_original_tried_and_current():
     assert list(traces["This setting"].error_y.array) == pytest.approx([0.01])
 
 
+FOUND = {
+    "place": "<b>b</b>",
+    "members": ["<b>b</b>", "c"],
+    "ratio": 0.5,
+    "weight_bits": None,
+    "channels": 16,
+    "kept": 8,
+    "quality": QUALITY,
+    "output_error": 0.25,
+}
+BY_BITS = {**FOUND, "place": "a", "members": ["a"], "ratio": None, "weight_bits": 4}
+
+
+def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
+    better = {**BY_BITS, "quality": {**QUALITY, "value": 0.9304}}
+    figure, height = sensitivity.figure_of([FOUND, better], ["a", "<b>b</b>", "c"])
+    heat, numbers = figure.data
+    assert figure.layout.yaxis.ticktext == ("a", "&lt;b&gt;b&lt;/b&gt;")
+    assert list(zip(numbers.x, numbers.y, numbers.text, strict=True)) == [
+        (1, 1, "2.0"),
+        (5, 0, "0.0"),
+    ]
+    assert heat.z[1][1] == pytest.approx(2**0.5)
+    assert (heat.z[0][5], heat.z[0][0]) == (0, None)
+    assert "8 of 16 channels stay: 2.00 lost<br>with c" in heat.text[1][1]
+    assert "<b>b</b><br>" not in heat.text[1][1]
+    assert "−0.04 lost" in heat.text[0][5]
+    places = [{**FOUND, "place": name} for name in "abc"]
+    assert sensitivity.figure_of(places, "abc")[1] > height
+
+
+def test_losses_stand_beside_every_layer_of_a_group():
+    assert sensitivity.table_columns([], ["a"]) == {}
+    columns = sensitivity.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
+    assert columns["loss_ratio"] == [None, pytest.approx(2.0), pytest.approx(2.0)]
+    assert columns["loss_bits"] == [pytest.approx(2.0), None, None]
+    noise = {**FOUND, "quality": {**QUALITY, "metric": "snr_db", "reference_value": None}}
+    assert sensitivity.loss_of(noise) == 25.0
+    assert "percent of their variance" in sensitivity.caption([noise])
+
+
+def test_sensitivity_depends_on_how_but_not_on_how_much():
+    recipe = Recipe(pattern="channel", ratio=0.4, weight_bits=4, layers=(LayerChoice("a", 0.1),))
+    assert base_of(recipe) == base_of(Recipe(scope="layer", seed=3, group_size=16)) == Recipe()
+    assert base_of(Recipe(compensate=False)) != Recipe()
+    assert base_of(Recipe(criterion="random", seed=3)).seed == 3
+
+
 def test_an_estimate_shows_at_once_and_old_measurements_stay():
     before = Trial(Recipe(), {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}, True)
     estimate = {**PROFILE, "params": 500, "nonzero_params": None, "gzip_bytes": None}
@@ -261,6 +354,39 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
     assert shown["Accuracy"].difference == "−2.00 points"
     assert shown["Accuracy"].original == "93.00 %"
     assert "FLOPs = 2 × MACs" in cards_html([shown["MACs"]])
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "naive", "note"),
+    [
+        ("accuracy", 0.91, 0.1634, "naive 16.34 %: refitting wins 74.66 points"),
+        ("accuracy", 0.91, 0.92, "naive 92.00 %: refitting loses 1.00 points"),
+        ("agreement", 0.91, 0.91, "naive 91.00 %: refitting changes nothing"),
+        ("snr_db", 20.5, 12.25, "naive 12.2 dB: refitting wins 8.25 dB"),
+    ],
+)
+def test_the_card_says_what_refitting_wins(metric, value, naive, note):
+    quality = {**QUALITY, "metric": metric, "value": value}
+    parts = {
+        "file": {"path": "small.onnx", "not_compensated": None},
+        "estimate": PROFILE,
+        "quality": quality,
+    }
+    trial = Trial(Recipe(ratio=0.3), parts)
+    assert cards(view_of({}, trial, None), busy=True)[-1].note == "naive: measuring …"
+    trial = Trial(trial.recipe, {**parts, "naive_quality": {**quality, "value": naive}}, True)
+    view = view_of({}, trial, None)
+    (card,) = [card for card in cards(view, busy=False) if card.note]
+    assert card.note == note
+    assert note in cards_html([card])
+    newer = Trial(Recipe(ratio=0.4), {"estimate": PROFILE})
+    assert cards(view_of({}, newer, trial), busy=True)[-1].note == note  # of the setting before
+    off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
+    assert cards(view_of({}, Trial(newer.recipe, off, True), trial), busy=False)[-1].note == ""
+
+
+def test_criteria_and_their_names_match():
+    assert set(words.CRITERIA) == set(CRITERIA)
 
 
 def test_a_difference_that_the_clock_cannot_see_is_not_a_number():

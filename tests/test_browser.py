@@ -134,6 +134,14 @@ def test_netron_draws_the_compressed_model(page):
     assert viewer.locator(".node").count() > 5
 
 
+def test_sensitivity_is_drawn_while_it_is_measured(page):
+    page.get_by_role("button", name="Measure sensitivity").click()
+    page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Go on measuring")).to_be_visible()
+    assert page.locator(".js-plotly-plot .heatmaplayer image").count() == 1
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_nothing_is_wider_than_the_screen(page, width, height):
     page.set_viewport_size({"width": width, "height": height})

@@ -1,16 +1,20 @@
 """The child process: parts that arrive in order, newest wins, and a dead child is replaced."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SAMPLES
 
-from explorer import Recipe
+from explorer import Recipe, apply, calibrate, evaluate, load, plan
+from explorer.formats.data import load_data
 from explorer.jobs import Job, Pool, State
+from explorer.search.sensitivity import find_probes, measure_probe
 
 LIMIT_S = 120
 
@@ -36,6 +40,22 @@ def compress(pool: Pool, out: Path, ratio: float = 0.3, session: str = "one") ->
     return pool.submit(session, "compress", {"source": source(), "recipe": recipe, "out": str(out)})
 
 
+def vowels(**changed: Any) -> dict[str, Any]:
+    """A small source; names of its files, or None, may be given otherwise."""
+    files = {"data": "vowels_test.npz", "calibration": "vowels_calibration.npz", **changed}
+    paths = {key: name and str(SAMPLES / name) for key, name in files.items()}
+    return {"model": str(SAMPLES / "vowels_cnn.onnx"), "name": "vowels", **paths}
+
+
+def run_vowels(pool: Pool, folder: Path, recipe: Recipe, **changed: Any) -> Job:
+    """Compress the small source and wait."""
+    arguments = {"source": vowels(**changed), "recipe": recipe.to_json()}
+    job = pool.submit("one", "compress", {**arguments, "out": str(folder / "small.onnx")})
+    assert job.wait(LIMIT_S)
+    assert (job.state, job.error) == (State.DONE, None)
+    return job
+
+
 def test_opening_a_model(pool: Pool) -> None:
     job = pool.submit("one", "open_model", {"source": source()})
     assert job.wait(LIMIT_S)
@@ -51,6 +71,81 @@ def test_compressing(pool: Pool, tmp_path: Path) -> None:
     assert list(job.parts)[:2] == ["plan", "estimate"]
     assert job.parts["estimate"]["macs"] == job.parts["profile"]["macs"]
     assert (tmp_path / "o.onnx").stat().st_size == job.parts["profile"]["file_bytes"]
+
+
+def test_a_compensated_setting_also_says_what_it_comes_to_without(
+    pool: Pool, tmp_path: Path
+) -> None:
+    model = load(SAMPLES / "vowels_cnn.onnx")
+    data = load_data(SAMPLES / "vowels_test.npz", model)
+    job = run_vowels(pool, tmp_path, Recipe(pattern="channel", ratio=0.6))
+    assert list(job.parts)[-2:] == ["quality", "naive_quality"]
+    naive = plan(model, Recipe(pattern="channel", ratio=0.6, compensate=False))
+    expected = evaluate(apply(model, naive), data, model)
+    assert job.parts["naive_quality"] == asdict(expected)
+    assert job.parts["quality"]["value"] > expected.value
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        (Recipe(pattern="channel", ratio=0.3, compensate=False), "it is switched off"),
+        (Recipe(weight_bits=16), "nothing was removed"),
+    ],
+    ids=["switched off", "nothing to refit"],
+)
+def test_nothing_is_naive_where_nothing_is_refitted(
+    pool: Pool, tmp_path: Path, recipe: Recipe, reason: str
+) -> None:
+    job = run_vowels(pool, tmp_path, recipe)
+    assert reason in job.parts["file"]["not_compensated"]
+    assert "quality" in job.parts
+    assert "naive_quality" not in job.parts
+
+
+def test_without_samples_there_is_no_score(pool: Pool, tmp_path: Path) -> None:
+    job = run_vowels(pool, tmp_path, Recipe(pattern="channel", ratio=0.3), data=None)
+    assert job.parts["file"]["not_compensated"] is None
+    assert not {"quality", "naive_quality"} & set(job.parts)
+    job = run_vowels(
+        pool, tmp_path, Recipe(pattern="channel", ratio=0.3), data=None, calibration=None
+    )
+    assert "samples" in job.parts["file"]["not_compensated"]
+
+
+def probe_vowels(pool: Pool, done: list[str], **changed: Any) -> Job:
+    """A slice of one probe."""
+    arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": done}
+    job = pool.submit("one/sensitivity", "sensitivity", {**arguments, "slice_s": 0.0})
+    assert job.wait(LIMIT_S)
+    return job
+
+
+def test_sensitivity_comes_in_slices_and_leaves_out_what_is_done(pool: Pool) -> None:
+    model = load(SAMPLES / "vowels_cnn.onnx")
+    data = load_data(SAMPLES / "vowels_test.npz", model)
+    calibration = calibrate(model, SAMPLES / "vowels_calibration.npz")
+    probes = find_probes(model)
+    names = [f"sensitivity:{p.place}:{p.ratio or p.weight_bits}" for p in probes]
+    done = [names[0], *names[2:-1]]
+    for left in (1, len(probes) - 1):
+        job = probe_vowels(pool, done)
+        assert (job.state, job.error) == (State.DONE, None)
+        assert list(job.parts) == ["probes", names[left]]
+        assert job.parts["probes"] == len(probes)
+        found = measure_probe(model, probes[left], data, calibration)
+        expected = json.loads(json.dumps(found.to_dict()))
+        error = expected.pop("output_error")
+        assert job.parts[names[left]].pop("output_error") == pytest.approx(error, rel=1e-3)
+        assert job.parts[names[left]] == expected
+        done.append(names[left])
+    assert list(probe_vowels(pool, names).parts) == ["probes"]
+
+
+def test_sensitivity_needs_samples(pool: Pool) -> None:
+    job = probe_vowels(pool, [], data=None)
+    assert job.state is State.FAILED
+    assert "no samples" in str(job.error)
 
 
 def test_the_newest_setting_wins(pool: Pool, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ A model is named by a *source*: {"model": path, "name": title, "data": path or n
 "calibration": path or null}. The few models used last stay open.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from explorer.compress.calibration import Calibration, calibrate
 from explorer.compress.compensation import why_not_compensated
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
+from explorer.errors import DataError
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
@@ -25,10 +27,14 @@ from explorer.measure.profile import profile
 from explorer.measure.quality import check_labels, evaluate
 from explorer.model import Model
 from explorer.recipe import Recipe
+from explorer.report import Quality
+from explorer.search.sensitivity import Probe, find_probes, measure_sensitivity
 
 OPEN_MODELS = 4
 DATA_TITLE = "The data file"
 FIRST_SAMPLES = 500  # scored first, so that a number is there at once
+PROBE_SAMPLES = 1000  # scored for each probe of the sensitivity
+SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 
 Task = Callable[..., None]
 Source = dict[str, Any]
@@ -71,15 +77,18 @@ def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     """Parts `plan`, `estimate`, and of the file at `out` its `profile`, `latency`, `quality`.
 
     Part `file` also says why the weights weren't refitted, where they weren't; `first_quality`,
-    on the first samples, comes before `quality` where there are many.
+    on the first samples, comes before `quality` where there are many. Where the weights were
+    refitted, `naive_quality` is that of the same recipe without refitting.
     """
-    opened = _open(source)
+    opened, asked = _open(source), Recipe.from_json(recipe)
     model = opened.model
-    planned = plan(model, Recipe.from_json(recipe))
+    calibration = _calibration(context, opened) if asked.compensate else None
+    planned = plan(model, asked, calibration)
     context.part("plan", planned.to_dict())
     context.part("estimate", asdict(estimate(model, planned)))
-    context.progress(0.1, "compressing")
-    calibration = _calibration(context, opened)
+    context.progress(0.3, "compressing")
+    if calibration is None:
+        calibration = _calibration(context, opened)
     small = apply(model, planned, calibration, context.check)
     small.save(out)
     reason = why_not_compensated(model, planned, calibration)
@@ -89,6 +98,55 @@ def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     context.progress(0.4, "measuring latency")
     context.part("latency", asdict(measure_latency(small, model, check=context.check)))
     _score(context, opened, small)
+    if opened.data is not None and reason is None:
+        context.progress(0.9, "scoring without refitting")
+        naive = replace(asked, compensate=False)
+        quality = _naive_quality(context, opened, opened.data, naive, calibration)
+        context.part("naive_quality", asdict(quality))
+
+
+@task
+def sensitivity(
+    context: Context, source: Source, recipe: str, done: list[str], slice_s: float = SLICE_S
+) -> None:
+    """Parts `probes`, how many there are, and `sensitivity:<place>:<ratio or bits>` for each.
+
+    Those `done`, by the names of their parts, are left out. Scored on the first samples. Ends after
+    about `slice_s` seconds, though not without a result; the next slice goes on.
+    """
+    opened, base = _open(source), Recipe.from_json(recipe)
+    if opened.data is None:
+        raise DataError("There are no samples to measure sensitivity on.")
+    data = opened.data.head(PROBE_SAMPLES)
+    calibration = _calibration(context, opened) if base.compensate else None
+    probes = find_probes(opened.model, base.widths)
+    context.part("probes", len(probes))
+    known = [probe for probe in probes if _part_of(probe) in done]
+    deadline = time.monotonic() + slice_s
+    found = measure_sensitivity(opened.model, data, calibration, base, known, context.check)
+    for count, each in enumerate(found, len(known) + 1):
+        context.part(_part_of(each.probe), each.to_dict())
+        context.progress(count / len(probes), "measuring sensitivity")
+        if time.monotonic() >= deadline:
+            return
+
+
+def _part_of(probe: Probe) -> str:
+    setting = probe.weight_bits if probe.ratio is None else probe.ratio
+    return f"sensitivity:{probe.place}:{setting}"
+
+
+def _naive_quality(
+    context: Context,
+    opened: _Opened,
+    data: Dataset,
+    recipe: Recipe,
+    calibration: Calibration | None,
+) -> Quality:
+    """Of a recipe without refitting; samples only give the ranges of rounded activations."""
+    model = opened.model
+    small = apply(model, plan(model, recipe), calibration, context.check)
+    return evaluate(small, data, model, context.check)
 
 
 def _open(source: Source) -> _Opened:
@@ -130,7 +188,7 @@ def _calibration(context: Context, opened: _Opened) -> Calibration | None:
     return calibrate(
         opened.model,
         source,
-        lambda done, total: context.progress(0.1 + 0.2 * done / total, "calibrating"),
+        lambda done, total: context.progress(0.25 * done / total, "calibrating"),
     )
 
 
@@ -143,7 +201,7 @@ def _score(context: Context, opened: _Opened, model: Model) -> None:
         context.progress(0.7, f"scoring the first {FIRST_SAMPLES} samples")
         first = evaluate(model, data.head(FIRST_SAMPLES), original, context.check)
         context.part("first_quality", asdict(first))
-    context.progress(0.8, f"scoring all {len(data)} samples")
+    context.progress(0.75, f"scoring all {len(data)} samples")
     quality = evaluate(model, data, original, context.check)
     if model is not original or quality.metric != "snr_db":  # there is no noise against itself
         context.part("quality", asdict(quality))

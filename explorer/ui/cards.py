@@ -8,7 +8,7 @@ from typing import Any
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.ui.session import View
-from explorer.ui.words import DEFINITIONS, METRICS
+from explorer.ui.words import DEFINITIONS, METRICS, NAIVE
 
 UNKNOWN = "–"
 SAME = "no change"
@@ -35,7 +35,10 @@ KINDS = {  # where a number comes from: what the card says, and what that means
 
 @dataclass(frozen=True)
 class Card:
-    """One quantity; `tone` is good, bad or even, `kind` says where the number comes from."""
+    """One quantity; `tone` is good, bad or even, `kind` says where the number comes from.
+
+    `note` is a sentence below the numbers.
+    """
 
     title: str
     definition: str
@@ -45,6 +48,7 @@ class Card:
     interval: str = UNKNOWN
     kind: str = "measured"
     tone: str = "even"
+    note: str = ""
 
 
 def cards(view: View, busy: bool) -> list[Card]:
@@ -134,7 +138,20 @@ def _quality_card(view: View) -> Card:
         card,
         value=format_quality(after),
         interval=f"{low.removesuffix(' %').removesuffix(' dB')}–{high}",
+        note=_naive_note(view, after),
     )
+
+
+def _naive_note(view: View, refitted: Quality) -> str:
+    """What the same setting comes to without refitting, and how much refitting wins."""
+    if view.naive is None:
+        return "naive: measuring …" if view.naive_coming else ""
+    naive = Quality(**view.naive)
+    won = _points(refitted, naive.value)
+    if won == SAME:
+        return f"naive {format_quality(naive)}: refitting changes nothing"
+    verb = "loses" if won.startswith("−") else "wins"
+    return f"naive {format_quality(naive)}: refitting {verb} {won[1:]}"
 
 
 def _significant(quality: Quality) -> bool:
@@ -175,12 +192,13 @@ def _card_html(card: Card) -> str:
     lines = "".join(
         f'<dt>{label}</dt><dd class="{style}">{escape(text)}</dd>' for label, text, style in rows
     )
+    note = f'<p class="ce-naive" title="{NAIVE}">{escape(card.note)}</p>' if card.note else ""
     return (
         f'<section class="ce-card ce-{card.kind}" aria-label="{escape(card.title)}">'
         f"<header><h3>{escape(card.title)}</h3>{_tip(card.title, card.definition)}</header>"
         f'<p class="ce-value">{escape(card.value)}</p>'
         f'<p class="ce-kind" title="{escape(note)}">{kind}</p>'
-        f"<dl>{lines}</dl></section>"
+        f"<dl>{lines}</dl>{note}</section>"
     )
 
 

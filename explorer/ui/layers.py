@@ -11,6 +11,7 @@ import streamlit as st
 from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.report import Plan
+from explorer.ui import sensitivity, words
 from explorer.ui.session import Session
 from explorer.ui.words import percent
 
@@ -42,6 +43,12 @@ COLUMNS = {
         options=list(WEIGHT_BITS),
         width=90,
     ),
+    "loss_ratio": st.column_config.NumberColumn(
+        "Loss, 50 %", help=words.HELP["loss_ratio"], format="%.1f", width=80
+    ),
+    "loss_bits": st.column_config.NumberColumn(
+        "Loss, 4 bits", help=words.HELP["loss_bits"], format="%.1f", width=85
+    ),
     "coupled": st.column_config.TextColumn(
         "Shrinks with",
         help="Layers whose channels go together with this one's; the sentences below the table say "
@@ -53,6 +60,7 @@ COLUMNS = {
 ROWS_IN_FULL = 24
 NAMES_SHOWN = 8
 EDITABLE = ("own_ratio", "own_bits")
+LOSSES = ("loss_ratio", "loss_bits")
 
 
 def draw(session: Session) -> None:
@@ -62,16 +70,20 @@ def draw(session: Session) -> None:
         st.caption("The table comes with the first plan.")
         return
     planned = trial.parts["plan"]["layers"]
+    names = [layer["name"] for layer in planned]
+    found = session.probing.found(session.source, session.recipe)
+    losses = sensitivity.table_columns(found, names)
     key = f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
     st.data_editor(
-        pd.DataFrame(rows(planned, session.recipe)),
+        pd.DataFrame({**rows(planned, session.recipe), **losses}),
         key=key,
         column_config=COLUMNS,
+        column_order=[name for name in COLUMNS if name not in LOSSES or losses],
         disabled=[name for name in COLUMNS if name not in EDITABLE],
         hide_index=True,
         height="content" if len(planned) <= ROWS_IN_FULL else "auto",
         placeholder="–",
-        on_change=lambda: _take_edits(session, key, [layer["name"] for layer in planned]),
+        on_change=lambda: _take_edits(session, key, names),
         alt="What the plan does to each layer.",
     )
     if session.recipe.layers:
@@ -79,6 +91,7 @@ def draw(session: Session) -> None:
         st.button("Clear own choices", on_click=lambda: session.set_recipe(without))
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
+    sensitivity.draw(session)
 
 
 def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:

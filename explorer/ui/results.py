@@ -21,7 +21,8 @@ STYLE = Path(__file__).with_name("style.css")
 def draw(session: Session) -> None:
     """The live part; polls only while there is work."""
     st.html(STYLE)
-    st.fragment(_draw, run_every=POLL_S if session.busy else None)(session, session.stage)
+    working = session.busy or session.probing.running
+    st.fragment(_draw, run_every=POLL_S if working else None)(session, session.stage)
 
 
 def _draw(session: Session, drawn: tuple[object, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
+from explorer.ui.probing import Probing
 from explorer.ui.sources import Folder, Source, samples
 
 Parts = Mapping[str, Any]
@@ -44,7 +45,8 @@ class View:
 
     `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
     the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only; `stale` names the parts that belong to the setting before.
+    only; `stale` names the parts that belong to the setting before. `naive` is the quality of the
+    same setting without refitting, where that is known; `naive_coming` says that it will be.
     """
 
     original: Parts
@@ -53,6 +55,8 @@ class View:
     estimated: bool = False
     first_samples: bool = False
     stale: frozenset[str] = frozenset()
+    naive: Parts | None = None
+    naive_coming: bool = False
 
 
 def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View:
@@ -69,7 +73,10 @@ def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View
     old = before.parts if before else {}
     stale = frozenset() if newest.complete else frozenset(set(MEASURED) & set(old) - set(parts))
     compressed = {name: {**old, **parts}[name] for name in (*stale, *parts) if name in MEASURED}
-    return View(original, compressed, newest, estimated, first_samples, stale)
+    naive = (old if "quality" in stale else parts).get("naive_quality")
+    refitted = "file" in parts and parts["file"]["not_compensated"] is None
+    coming = refitted and naive is None and "quality" in parts and not newest.complete
+    return View(original, compressed, newest, estimated, first_samples, stale, naive, coming)
 
 
 # What is known of the samples serves every visitor; other models stay with theirs.
@@ -88,6 +95,7 @@ class Session:
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
+        self.probing = Probing(pool, f"{self.id}/sensitivity")
         self._pool = pool
         self._candidate: Source | None = None
         self._opening: Job | None = None
@@ -129,6 +137,7 @@ class Session:
             self.notice,
             trial and (trial.recipe, "plan" in trial.parts, "file" in trial.parts),
             "model" in self.original,
+            self.probing.running,
         )
 
     @property
@@ -149,6 +158,7 @@ class Session:
         for job in (self._opening, self._compressing and self._compressing[1]):
             if job is not None:
                 self._pool.cancel(job)
+        self.probing.stop()
         self.folder.remove()
 
     def open(self, source: Source) -> None:
@@ -178,8 +188,20 @@ class Session:
         if self._candidate is None and self.source is not None:
             self._start()
 
+    def measure_sensitivity(self) -> None:
+        """Measure what compressing each place of the open model costs, while nothing else runs."""
+        assert self.source is not None
+        self.notice = None
+        self.probing.start(self.source, self.recipe)
+
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
+        self._advance_settings()
+        self.notice = (
+            self.probing.advance(self.source, self.recipe, free=not self.busy) or self.notice
+        )
+
+    def _advance_settings(self) -> None:
         self._follow_opening()
         self._follow_compressing()
         if self.busy or self.source is None:
@@ -219,6 +241,7 @@ class Session:
             self._compressing, self._running = (self.recipe, job), None
 
     def _submit(self, task: str, arguments: dict[str, Any]) -> Job | None:
+        self.probing.make_way()
         try:
             return self._pool.submit(self.id, task, arguments)
         except ExplorerError as error:

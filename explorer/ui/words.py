@@ -20,7 +20,12 @@ SHORT_PATTERNS = {
 WEIGHT_BITS = {32: "32 (float)", 16: "16 (float)"}
 ACTIVATION_BITS = {32: "32 (float)", 8: "8 (integer)"}
 SCOPES = {"global": "over the network", "layer": "in each layer"}
-CRITERIA = {"l1": "L1 norm", "l2": "L2 norm", "random": "random"}
+CRITERIA = {
+    "reconstruction": "least error after refitting",
+    "l1": "L1 norm",
+    "l2": "L2 norm",
+    "random": "random",
+}
 GRANULARITIES = {"tensor": "tensor", "channel": "output channel", "group": "group of inputs"}
 METRICS = {"accuracy": "Accuracy", "agreement": "Agreement", "snr_db": "Signal-to-noise"}
 
@@ -36,7 +41,10 @@ HELP = {
         "8 rounds activations; with weights of 5 to 8 bits the products then run in integers."
     ),
     "scope": "Spread the ratio by need over the whole network, or take the same share everywhere.",
-    "criterion": "How the importance of a channel or weight is judged.",
+    "criterion": (
+        "How the importance of a channel or weight is judged. “Least error after refitting” needs "
+        "samples; without them, or without refitting, weights are judged by their L2 norm."
+    ),
     "round_to": "Kept channels are a multiple of this in wide layers; odd widths run slowly.",
     "granularity": "How many weights share one scale.",
     "group_size": "Inputs that share a scale.",
@@ -45,6 +53,12 @@ HELP = {
         "width of a transformer and its embeddings. What stays is then averaged over fewer."
     ),
     "compensate": "Refit what stays, on calibration samples, so that it makes up for what went.",
+    "sensitivity": (
+        "Compresses one place at a time, leaves all else as it is, and scores each on the first "
+        "samples. Takes a while; a changed setting goes first."
+    ),
+    "loss_ratio": "Lost when half of the channels of this layer's group go, and nothing else does.",
+    "loss_bits": "Lost when this layer's weights have 4 bits, and all else stays as it is.",
     "seed": "Decides the criterion “random”.",
 }
 
@@ -73,6 +87,8 @@ DEFINITIONS = {
     ),
     "peak_activation_bytes": "The largest set of activations alive at once in one inference.",
 }
+
+NAIVE = "The same setting without refitting what stays, scored on the same samples."
 
 
 def describe(recipe: Recipe) -> str:

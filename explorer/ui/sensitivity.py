@@ -1,0 +1,141 @@
+"""What each place of the network costs alone: a button, a heat map, and columns for the table."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from explorer.charts import Cell, heat_map
+from explorer.explain import few
+from explorer.ui.probing import Found
+from explorer.ui.session import Session
+from explorer.ui.words import HELP, METRICS, percent
+
+POLL_S = 1.0
+ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
+COLUMNS: Mapping[tuple[str, float], str] = {
+    **{("ratio", ratio): f"{percent(ratio)} %<br>out" for ratio in (0.25, 0.5, 0.75)},
+    **{("weight_bits", bits): f"{bits}<br>bits" for bits in (8, 6, 4, 3, 2)},
+}
+TABLE_RATIO, TABLE_BITS = 0.5, 4
+NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this model."
+
+
+def draw(session: Session) -> None:
+    """The section; it draws itself anew while measuring goes on."""
+    running = session.probing.running
+    st.fragment(_draw, run_every=POLL_S if running else None)(session, running)
+
+
+def _draw(session: Session, drawn: bool) -> None:
+    """`drawn` says whether measuring went on when the whole page was drawn, which then polls."""
+    if session.probing.running != drawn:
+        st.rerun()
+    st.html('<h2 class="ce-h2">Sensitivity</h2>')
+    _controls(session)
+    found = session.probing.found(session.source, session.recipe)
+    if not found:
+        return
+    st.caption(caption(found))
+    names = [layer["name"] for layer in session.original["model"]["layers"]]
+    figure, height = figure_of(found, names)
+    with st.container(height=LARGEST_PX if height > LARGEST_PX else "content", border=False):
+        st.plotly_chart(
+            figure,
+            height=height,
+            key="sensitivity",
+            config={"displayModeBar": False},
+            alt="What is lost when one place alone is compressed: places down, settings across.",
+        )
+
+
+def _controls(session: Session) -> None:
+    probing, source = session.probing, session.source
+    done, count = probing.progress(source, session.recipe)
+    if probing.running:
+        text = f"measuring, {done} of {count}" if count else "calibrating"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(done / count if count else 0.0, text)
+            st.button("Cancel", key="sensitivity_cancel", on_click=probing.stop)
+        return
+    samples = session.original.get("model", {}).get("samples")
+    if not probing.is_complete(source, session.recipe):
+        st.button(
+            "Go on measuring" if done else "Measure sensitivity",
+            key="sensitivity_start",
+            help=HELP["sensitivity"],
+            disabled=not samples or source is None,
+            on_click=session.measure_sensitivity,
+        )
+        if samples == 0:
+            st.caption(NO_SAMPLES)
+
+
+def loss_of(found: Found) -> float:
+    """Points of accuracy or agreement lost; where there are no classes, the outputs' error in %."""
+    quality = found["quality"]
+    if quality["metric"] == "snr_db":
+        return float(100 * found["output_error"])
+    return float(100 * (quality["reference_value"] - quality["value"]))
+
+
+def caption(found: Sequence[Found]) -> str:
+    """What the numbers are, and of how many samples."""
+    quality = found[0]["quality"]
+    unit = (
+        "Squared error of the outputs, in percent of their variance,"
+        if quality["metric"] == "snr_db"
+        else f"Points of {METRICS[quality['metric']].lower()} lost"
+    )
+    return (
+        f"{unit} when only this place is compressed, measured on {quality['samples']} samples. "
+        "“Out” is the share of channels taken out of a group, which stands at its first layer."
+    )
+
+
+def figure_of(found: Sequence[Found], names: Sequence[str]) -> tuple[go.Figure, int]:
+    """The heat map with its height in pixels; `names` are the layers in the network's order."""
+    places = {each["place"] for each in found}
+    rows = [name for name in names if name in places]
+    columns = list(COLUMNS)
+    cells = [
+        Cell(rows.index(each["place"]), columns.index(setting), loss_of(each), _label(each))
+        for each in found
+        if (setting := _setting(each)) in COLUMNS
+    ]
+    return heat_map(rows, list(COLUMNS.values()), cells), ROW_PX * len(rows) + AXIS_PX
+
+
+def _setting(found: Found) -> tuple[str, float]:
+    name = "weight_bits" if found["ratio"] is None else "ratio"
+    return name, found[name]
+
+
+def _label(found: Found) -> str:
+    what = f"{found['weight_bits']}-bit weights"
+    if found["ratio"] is not None:
+        what = f"{found['kept']} of {found['channels']} channels stay"
+    loss = f"{loss_of(found):.2f}".replace("-0.00", "0.00").replace("-", "−")
+    lines = [f"<b>{escape(found['place'])}</b>", f"{what}: {loss} lost"]
+    others = [name for name in found["members"] if name != found["place"]]
+    if others:
+        lines.append(f"with {escape(few(others))}")
+    return "<br>".join(lines)
+
+
+def table_columns(found: Sequence[Found], names: Sequence[str]) -> dict[str, list[float | None]]:
+    """Losses for the table of layers, at half the channels and at 4 bits; none before the first."""
+    if not found:
+        return {}
+    by_ratio = {
+        member: loss_of(each)
+        for each in found
+        if each["ratio"] == TABLE_RATIO
+        for member in each["members"]
+    }
+    by_bits = {e["place"]: loss_of(e) for e in found if e["weight_bits"] == TABLE_BITS}
+    return {
+        "loss_ratio": [by_ratio.get(name) for name in names],
+        "loss_bits": [by_bits.get(name) for name in names],
+    }

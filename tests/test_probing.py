@@ -1,0 +1,98 @@
+"""Sensitivity in slices: what is done is passed on, and other work goes first."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.jobs import Job, Pool, State
+from explorer.recipe import Recipe
+from explorer.ui.probing import Probing
+from explorer.ui.sources import Source
+
+SOURCE = Source("key", "title", Path("model.onnx"), Path("data.npz"), files=("a", "b", None))
+ONE, TWO = {"sensitivity:a:0.5": {"place": "a"}}, {"sensitivity:b:8": {"place": "b"}}
+
+
+class Stopped(Pool):
+    """A pool whose jobs end only when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Job] = []
+
+    def submit(self, session: str, task: str, arguments: dict[str, Any]) -> Job:
+        self.jobs.append(Job(len(self.jobs), session, task, arguments))
+        return self.jobs[-1]
+
+    def cancel(self, job: Job) -> None:
+        job.end(State.CANCELLED)
+
+
+@pytest.fixture
+def pool() -> Stopped:
+    return Stopped()
+
+
+@pytest.fixture
+def probing(pool: Stopped) -> Probing:
+    started = Probing(pool, "one/sensitivity")
+    started.start(SOURCE, Recipe(ratio=0.3))
+    assert started.advance(SOURCE, Recipe(ratio=0.3), free=True) is None
+    return started
+
+
+def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Probing) -> None:
+    pool.jobs[0].parts = {"probes": 2, **ONE}
+    probing.advance(SOURCE, Recipe(), free=True)
+    assert probing.progress(SOURCE, Recipe()) == (1, 2)
+    assert len(pool.jobs) == 1
+    pool.jobs[0].end(State.DONE)
+    probing.advance(SOURCE, Recipe(), free=True)
+    assert pool.jobs[1].arguments["done"] == list(ONE)
+    pool.jobs[1].parts = {"probes": 2, **TWO}
+    pool.jobs[1].end(State.DONE)
+    probing.advance(SOURCE, Recipe(), free=True)
+    assert not probing.running
+    assert probing.is_complete(SOURCE, Recipe())
+    assert probing.found(SOURCE, Recipe()) == ({"place": "a"}, {"place": "b"})
+
+
+def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing: Probing) -> None:
+    pool.jobs[0].parts = {"probes": 2, **ONE}
+    probing.make_way()
+    probing.advance(SOURCE, Recipe(ratio=0.4), free=False)
+    assert pool.jobs[0].state is State.CANCELLED
+    assert len(pool.jobs) == 1
+    assert probing.running
+    probing.advance(SOURCE, Recipe(ratio=0.4), free=True)
+    assert pool.jobs[1].arguments["done"] == list(ONE)
+
+
+@pytest.mark.parametrize(
+    ("source", "recipe"),
+    [(None, Recipe()), (SOURCE, Recipe(compensate=False))],
+    ids=["another model", "other base settings"],
+)
+def test_another_model_or_base_ends_it(
+    pool: Stopped, probing: Probing, source: Source | None, recipe: Recipe
+) -> None:
+    pool.jobs[0].parts = {"probes": 2, **ONE}
+    probing.advance(source, recipe, free=True)
+    assert not probing.running
+    assert pool.jobs[0].state is State.CANCELLED
+    assert probing.found(source, recipe) == ()
+    assert len(probing.found(SOURCE, Recipe())) == 1
+
+
+def test_a_mistake_ends_it_in_one_sentence(pool: Stopped, probing: Probing) -> None:
+    pool.jobs[0].end(State.FAILED, "No.")
+    assert probing.advance(SOURCE, Recipe(), free=True) == "No."
+    assert not probing.running
+
+
+def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing: Probing) -> None:
+    pool.jobs[0].end(State.DONE)
+    probing.advance(SOURCE, Recipe(), free=True)
+    assert not probing.running
+    assert len(pool.jobs) == 1
