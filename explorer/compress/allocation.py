@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.calibration import Calibration
-from explorer.compress.criteria import weight_array
+from explorer.compress.criteria import by_weight, weight_array
 from explorer.compress.masking import Choose, error_curve
 from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, keep_salient, piece_scores
 from explorer.compress.regression import Matrix, precision, with_ridge
@@ -15,7 +15,7 @@ from explorer.compress.rows import Form, form_of
 from explorer.compress.selection import LAST_NEED
 from explorer.compress.targets import find_targets
 from explorer.model import Layer, Model
-from explorer.recipe import RECONSTRUCTION, Recipe
+from explorer.recipe import Recipe
 
 LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)  # sparsities at which the error is found
 FINE_STEPS = 200  # between none and the last level
@@ -61,8 +61,8 @@ def allocate(
         if calibration is not None:
             removed.update(_by_need(model, shared, recipe, calibration, sizes))
         else:
-            by_weight = "l2" if recipe.criterion == RECONSTRUCTION else recipe.criterion
-            removed.update(_by_threshold(model, shared, pattern, ratio, by_weight))
+            criterion = by_weight(recipe.criterion)
+            removed.update(_by_threshold(model, shared, pattern, ratio, criterion))
     shares = []
     for layer in layers:
         pieces = sizes[layer.name]

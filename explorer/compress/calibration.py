@@ -6,7 +6,7 @@ be rounded, its range. The places are drawn once, so that the compressed network
 with the original at the same ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,20 +162,15 @@ def calibrate_on(
         )
         for layer in _affordable(layers)
     }
-    if watched:
-        session_model = _watching(model, watched)
-        session = new_session(session_model, SCORING_THREADS)
-        rng, done = np.random.default_rng(0), 0
-        for feed in samples.batches(model, chunk):
-            values = dict(zip(watched, run(session_model, session, feed), strict=True))
-            for name, spread in spreads.items():
-                spread.add(values[name])
-            if done < fitted:
-                for layer in layers:
-                    if layer.name in gathered:
-                        gathered[layer.name].add(values[entering[layer.name]], values, rng)
-            done = min(len(samples), done + chunk)
-            progress(done, len(samples))
+    rng, done = np.random.default_rng(0), 0
+    for values in _watch(model, watched, samples, chunk):
+        for name, spread in spreads.items():
+            spread.add(values[name])
+        if done < fitted:
+            for name, each in gathered.items():
+                each.add(values[entering[name]], values, rng)
+        done = min(len(samples), done + chunk)
+        progress(done, len(samples))
     finished = {name: each.finish() for name, each in gathered.items()}
     statistics = {name: each for name, each in finished.items() if each.is_finite}
     return Calibration(model.id, samples, spreads, statistics, fitted, chunk)
@@ -274,13 +269,22 @@ def find_spreads(model: Model, samples: Dataset) -> dict[str, Spread]:
     """The spread of each activation of a model that can be rounded."""
     points = activation_points(model)
     spreads = {name: Spread() for name in points}
-    if points:
-        watching = _watching(model, list(points))
-        session = new_session(watching, SCORING_THREADS)
-        for feed in samples.batches(model, _chunk(model, list(points))):
-            for name, values in zip(points, run(watching, session, feed), strict=True):
-                spreads[name].add(values)
+    for values in _watch(model, list(points), samples, _chunk(model, list(points))):
+        for name, spread in spreads.items():
+            spread.add(values[name])
     return spreads
+
+
+def _watch(
+    model: Model, names: list[str], samples: Dataset, chunk: int
+) -> Iterator[dict[str, Array]]:
+    """The named activations on all samples, chunk by chunk; nothing runs where none is named."""
+    if not names:
+        return
+    watching = _watching(model, names)
+    session = new_session(watching, SCORING_THREADS)
+    for feed in samples.batches(model, chunk):
+        yield dict(zip(names, run(watching, session, feed), strict=True))
 
 
 def _watching(model: Model, names: list[str]) -> Model:

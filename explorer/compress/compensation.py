@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration
+from explorer.compress.planned import rounded_activations
 from explorer.compress.quantizers import Rounded
 from explorer.compress.ranges import Spread, round_to_levels
 from explorer.compress.refit import Range, Refit
-from explorer.compress.storage import activation_points
 from explorer.compress.versions import PLAIN_BITS, Step, find_versions
 from explorer.compress.walk import Walk
 from explorer.graph.layers import find_layers
@@ -74,7 +74,7 @@ def compensate(
     """
     steps = list(zip(graph_model.graph, find_versions(model, plan, graph_model), strict=True))
     refit = Refit(model, plan, graph_model, calibration)
-    activations = _Activations(model, plan, calibration, refit.ranges)
+    activations = _Activations(rounded_activations(model, plan), calibration, refit.ranges)
     memory, rounded = calibration.memory, {}
     known = {
         step.solves: memory.get(step.solves) for _, step in steps if step.solves in memory.solved
@@ -124,16 +124,9 @@ def _given(node: ir.Node) -> list[str]:
 class _Activations:
     """Which activations are rounded, and over which ranges."""
 
-    model: Model
-    plan: Plan
+    points: frozenset[str]
     calibration: Calibration
     ranges: dict[str, Range]
-
-    @property
-    def points(self) -> tuple[str, ...]:
-        """Names of the activations that are rounded."""
-        rounds = self.plan.recipe.activation_bits == PLAIN_BITS
-        return activation_points(self.model) if rounds else ()
 
     def is_unknown(self, name: str, step: Step) -> bool:
         """True where only a walk can tell the range."""

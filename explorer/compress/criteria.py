@@ -12,7 +12,7 @@ import numpy.typing as npt
 from explorer.graph.channels import Channels, find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
-from explorer.recipe import CRITERIA
+from explorer.recipe import CRITERIA, RECONSTRUCTION
 
 Floats = npt.NDArray[np.floating]
 Criterion = Callable[[Floats, np.random.Generator], npt.NDArray[np.float32]]
@@ -30,6 +30,11 @@ def criterion(name: str) -> Callable[[Criterion], Criterion]:
         return function
 
     return register
+
+
+def by_weight(name: str) -> str:
+    """The criterion that judges weights alone, in place of one that needs samples."""
+    return "l2" if name == RECONSTRUCTION else name
 
 
 @criterion("l1")

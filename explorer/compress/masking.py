@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from explorer.compress.regression import Fit, Matrix, Regression, inverse_of
+from explorer.compress.regression import Fit, Matrix, Regression
 
 ROUNDS = 40  # of the search for a mask
 ROUNDS_OF_CURVE = 8
@@ -39,7 +39,7 @@ def saliency(gram: Matrix, matrix: Matrix) -> Matrix:
     """Error that the loss of each weight alone adds."""
     if len(gram) > 1:  # the few inputs of one group can hardly stand in for each other
         return matrix**2 * np.diagonal(gram, axis1=1, axis2=2)[:, :, None]
-    inverse = inverse_of(gram)
+    inverse = np.linalg.inv(gram)
     return matrix**2 / np.diagonal(inverse, axis1=1, axis2=2)[:, :, None]
 
 

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from explorer.compress.allocation import allocate
 from explorer.compress.calibration import Calibration, check_calibration, newest_calibration
 from explorer.compress.coupling import find_couplings
-from explorer.compress.criteria import unit_scores
+from explorer.compress.criteria import by_weight, unit_scores
 from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
 from explorer.compress.planned import storage_opset, units_alive
 from explorer.compress.portions import Portions, by_error, by_score, take
@@ -149,8 +149,7 @@ def _portions(
         places = {unit: place for place, unit in enumerate(group.units.tolist())}
         order = np.array([places[unit] for unit in removal.order.tolist()])
         return Portions(order, removal.errors, weight, recipe.round_to)
-    criterion = "l2" if recipe.criterion == RECONSTRUCTION else recipe.criterion
-    scores = unit_scores(model, criterion, recipe.seed)[group.units]
+    scores = unit_scores(model, by_weight(recipe.criterion), recipe.seed)[group.units]
     order = np.argsort(scores, kind="stable")
     return Portions(order, scores[order], weight, recipe.round_to)
 

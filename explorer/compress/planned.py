@@ -17,6 +17,7 @@ STORAGE_OPSETS = {"int8": 13, "uint8": 13, "int4": 21, "int2": 25}
 BLOCKED_OPSET = 21
 FLOAT16_SCALE_OPSET = 19
 ACTIVATION_OPSET = 13
+ACTIVATION_BITS = 8
 
 
 def units_alive(model: Model, groups: tuple[GroupPlan, ...]) -> npt.NDArray[np.bool_]:
@@ -36,6 +37,12 @@ def removed_channels(model: Model, plan_: Plan) -> dict[str, tuple[int, ...]]:
         for name, units in find_channels(model).outputs.items()
     }
     return {name: indices for name, indices in gone.items() if indices}
+
+
+def rounded_activations(model: Model, plan_: Plan) -> frozenset[str]:
+    """Names of the activations that the plan rounds to 8 bits."""
+    rounds = plan_.recipe.activation_bits == ACTIVATION_BITS
+    return frozenset(activation_points(model)) if rounds else frozenset()
 
 
 def storage_opset(layer: Layer, storage: str, recipe: Recipe) -> int:

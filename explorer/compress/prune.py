@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from explorer.compress.criteria import weight_array
+from explorer.compress.criteria import by_weight, weight_array
 from explorer.compress.estimate import planned_dims
 from explorer.compress.patterns import Mask, keep_mask
 from explorer.compress.planned import units_alive
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
-from explorer.model import Layer, Model
-from explorer.recipe import RECONSTRUCTION
+from explorer.model import Layer, Model, per_model
+from explorer.recipe import Recipe
 from explorer.report import Plan
 
 Array = npt.NDArray[Any]
@@ -41,9 +41,10 @@ def cut_channels(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
 
 def lay_masks(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
     """Zero the weights of a clone that the plan's pattern removes; True where there were any."""
+    planned = {layer.name: layer for layer in plan.layers}
     masked = set()
     for layer in find_layers(model):
-        mask = mask_of(model, plan, layer)
+        mask = mask_of(model, plan.recipe, layer, planned[layer.name].sparsity)
         if mask is not None and layer.weight not in masked:
             masked.add(layer.weight)
             weight = weight_array(model, layer.weight)
@@ -51,17 +52,18 @@ def lay_masks(model: Model, plan: Plan, graph_model: ir.Model) -> bool:
     return bool(masked)
 
 
-def mask_of(model: Model, plan: Plan, layer: Layer) -> Mask | None:
-    """The mask that the plan's criterion lays over a layer, by its weights alone."""
-    recipe = plan.recipe
-    places = {each.name: place for place, each in enumerate(find_layers(model))}
-    sparsity = next(each.sparsity for each in plan.layers if each.name == layer.name)
+def mask_of(model: Model, recipe: Recipe, layer: Layer, sparsity: float) -> Mask | None:
+    """The mask that a recipe's criterion lays over a layer by its weights alone; None for none."""
     if not sparsity:
         return None
-    rng = np.random.default_rng([recipe.seed, places[layer.name]])
+    rng = np.random.default_rng([recipe.seed, _layer_places(model)[layer.name]])
     weight = weight_array(model, layer.weight)
-    criterion = "l2" if recipe.criterion == RECONSTRUCTION else recipe.criterion
-    return keep_mask(weight, layer, recipe.pattern, sparsity, criterion, rng)
+    return keep_mask(weight, layer, recipe.pattern, sparsity, by_weight(recipe.criterion), rng)
+
+
+@per_model
+def _layer_places(model: Model) -> dict[str, int]:
+    return {layer.name: place for place, layer in enumerate(find_layers(model))}
 
 
 def array_of(value: ir.Value) -> Array:

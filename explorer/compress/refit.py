@@ -80,7 +80,7 @@ class Refit:
     def _plain(self, layer: Layer, weight: Array) -> Solved:
         """Masked and rounded, without a fit."""
         choice = self._choices[layer.name]
-        mask = mask_of(self.model, self.plan, layer)
+        mask = mask_of(self.model, self.plan.recipe, layer, choice.sparsity)
         weight = weight if mask is None else weight * mask
         if choice.storage not in INTEGERS:
             return Solved(weight, None, None)
@@ -159,7 +159,7 @@ class Refit:
         if not choice.sparsity:
             return stays
         if self.plan.recipe.criterion != RECONSTRUCTION:
-            mask = mask_of(self.model, self.plan, layer)
+            mask = mask_of(self.model, self.plan.recipe, layer, choice.sparsity)
             assert mask is not None
             return stays & form.to_matrix(mask)
 

@@ -65,7 +65,7 @@ class Regression:
     @cached_property
     def inverse(self) -> Matrix:
         """Of the Gram matrix."""
-        return inverse_of(self.gram)
+        return np.linalg.inv(self.gram)
 
     def start(self, matrix: Matrix, bias: Matrix) -> Fit:
         """The layer as it is."""
@@ -163,9 +163,3 @@ def with_ridge(gram: Matrix) -> Matrix:
     strength = RIDGE * np.trace(gram, axis1=-2, axis2=-1) / size + SMALLEST
     regular: Matrix = gram + strength[..., None, None] * np.eye(size, dtype=gram.dtype)
     return regular
-
-
-def inverse_of(gram: Matrix) -> Matrix:
-    """Inverse of symmetric positive definite matrices."""
-    inverse: Matrix = np.linalg.inv(gram)
-    return inverse

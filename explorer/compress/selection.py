@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from explorer.compress.calibration import Calibration
 from explorer.compress.criteria import unit_scores, weight_array
-from explorer.compress.regression import WIDE, Matrix, inverse_of, precision, with_ridge
+from explorer.compress.regression import WIDE, Matrix, precision, with_ridge
 from explorer.compress.rows import form_of, kernel_size
 from explorer.compress.targets import find_targets
 from explorer.graph.channels import ChannelGroup, find_channels
@@ -72,7 +72,7 @@ class _Reader:
 
     def __init__(self, gram: Matrix, matrix: Matrix, units: Units, need: float) -> None:
         """`units` of the inputs (inputs,), 0 for what isn't of the group."""
-        self.inverse, self.matrix = inverse_of(with_ridge(gram)), matrix
+        self.inverse, self.matrix = np.linalg.inv(with_ridge(gram)), matrix
         self.units, self.need = units, need
 
     def harm(self, units: Units) -> npt.NDArray[np.float64]:

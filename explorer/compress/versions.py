@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from explorer.compress.memory import Version
-from explorer.compress.planned import removed_channels, units_alive
-from explorer.compress.storage import activation_points
+from explorer.compress.planned import removed_channels, rounded_activations, units_alive
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
@@ -33,7 +32,7 @@ def find_versions(model: Model, plan: Plan, graph_model: ir.Model) -> list[Step]
     choices = {layer.name: layer for layer in plan.layers}
     gone = removed_channels(model, plan)
     marks = _cut_marks(model, plan)
-    points = set(activation_points(model)) if plan.recipe.activation_bits == PLAIN_BITS else set()
+    points = rounded_activations(model, plan)
     versions = {name: _version("rounded", name) for name in points}
     steps = []
     for node in graph_model.graph:
