@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.calibration import Calibration
+from explorer.compress.cholesky import Matrix
 from explorer.compress.criteria import by_weight, weight_array
 from explorer.compress.masking import Choose, error_curve
+from explorer.compress.need import need_of, original_weights
 from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, keep_salient, piece_scores
-from explorer.compress.regression import Matrix, precision, with_ridge
-from explorer.compress.rows import Form, form_of
-from explorer.compress.selection import LAST_NEED
-from explorer.compress.targets import find_targets
+from explorer.compress.regression import with_ridge
+from explorer.compress.rows import Form
 from explorer.model import Layer, Model
 from explorer.recipe import Recipe
 
@@ -117,11 +117,8 @@ def _find_curve(model: Model, layer: Layer, pattern: str, calibration: Calibrati
         power = np.sort(weight.astype(np.float64).ravel() ** 2)
         gone = np.cumsum(power) / max(float(power.sum()), SMALLEST)
         return [float(gone[int(level * (power.size - 1))]) for level in LEVELS]
-    nodes = {str(node.name): node for node in model.graph_model.graph}
-    form = form_of(nodes[layer.node], layer)
-    matrix = form.to_matrix(weight).astype(precision(statistics.gram.shape[-1]))
-    target = find_targets(model)[layer.name]
-    need = (LAST_NEED if target.is_last else 1.0) / max(statistics.energy, SMALLEST)
+    matrix, form = original_weights(model, layer, statistics)
+    need = need_of(model, layer, statistics)
     errors = error_curve(
         with_ridge(statistics.gram), matrix, LEVELS, lambda at: _chooser(layer, form, pattern, at)
     )

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from explorer.compress.cholesky import Matrix
 from explorer.compress.memory import Memory
 from explorer.compress.ranges import Spread
-from explorer.compress.regression import Matrix, precision
+from explorer.compress.regression import precision
 from explorer.compress.rows import Array, Floats, Places, input_rows, output_rows
 from explorer.compress.storage import activation_points
 from explorer.compress.targets import Target, find_targets

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from explorer.compress.regression import Fit, Matrix, Regression
+from explorer.compress.cholesky import Factor, Matrix
+from explorer.compress.regression import Fit, Regression
 
 ROUNDS = 40  # of the search for a mask
 ROUNDS_OF_CURVE = 8
@@ -39,8 +40,7 @@ def saliency(gram: Matrix, matrix: Matrix) -> Matrix:
     """Error that the loss of each weight alone adds."""
     if len(gram) > 1:  # the few inputs of one group can hardly stand in for each other
         return matrix**2 * np.diagonal(gram, axis1=1, axis2=2)[:, :, None]
-    inverse = np.linalg.inv(gram)
-    return matrix**2 / np.diagonal(inverse, axis1=1, axis2=2)[:, :, None]
+    return matrix**2 / Factor.of(gram).inverse_diagonal()[:, :, None]
 
 
 def error_curve(

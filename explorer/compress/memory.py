@@ -7,7 +7,7 @@ from typing import Any
 from explorer.compress.quantizers import Rounded
 from explorer.compress.rows import Array
 
-REMEMBERED_BYTES = 2**28
+REMEMBERED_BYTES = 2**29
 
 Version = str  # names all that a result depends on; empty where that is the original's
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration, LayerStatistics
+from explorer.compress.cholesky import Matrix
 from explorer.compress.estimate import data_of, planned_grid
 from explorer.compress.masking import Mask, find_mask, fit_under_mask
 from explorer.compress.memory import Solved
@@ -15,7 +16,7 @@ from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
 from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
 from explorer.compress.ranges import step_of
-from explorer.compress.regression import Fit, Matrix, Regression, precision
+from explorer.compress.regression import Fit, Regression, precision
 from explorer.compress.rounding import Cells, Rounding
 from explorer.compress.rows import Array, Floats, Form, form_of, input_rows, output_rows
 from explorer.compress.store import least_scale
@@ -54,8 +55,11 @@ class Refit:
         statistics = self.statistics.get(layer.name)
         solved = None
         if statistics is not None:
-            with np.errstate(over="ignore", invalid="ignore"):
-                solved = self._fitted(layer, node, walk, weight, statistics)
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    solved = self._fitted(layer, node, walk, weight, statistics)
+            except np.linalg.LinAlgError:  # numbers beyond the type enter the layer
+                return self._plain(layer, weight)
             finite = np.isfinite(solved.weight).all()
             if not finite or (solved.bias is not None and not np.isfinite(solved.bias).all()):
                 solved = None  # numbers beyond the type; the plain weights are better than none
@@ -194,6 +198,6 @@ class Refit:
         else:
             cells = Cells(grid, weight.shape, form)
             rounding = Rounding(choice.weight_bits, choice.storage, cells, weight.dtype, least)
-            levels, values = rounding.round(regression.gram, regression.inverse, fit.matrix, mask)
+            levels, values = rounding.round(regression.gram, fit.matrix, mask)
             rounded = rounding.stored(levels, form)
         return regression.recentre(replace(fit, matrix=values.astype(fit.matrix.dtype))), rounded

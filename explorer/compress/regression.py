@@ -13,18 +13,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from explorer.compress.cholesky import Factor, Matrix
 from explorer.compress.rows import Floats
 from explorer.compress.targets import NO_EDGES, Edges
 
 RIDGE = 0.01  # relative to the mean squared input
 STEPS = 4  # of majorisation
 FEW_STEPS = 2  # where each one is dear
+CHEAP = 2**17  # inputs times outputs up to which a step is
 WIDE = 1024  # inputs from which solves are done in single precision
 SMALLEST = 1e-12
-
-Matrix = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +62,9 @@ class Regression:
         return with_ridge(second_moment(self.rows))
 
     @cached_property
-    def inverse(self) -> Matrix:
+    def factor(self) -> Factor:
         """Of the Gram matrix."""
-        return np.linalg.inv(self.gram)
+        return Factor.of(self.gram)
 
     def start(self, matrix: Matrix, bias: Matrix) -> Fit:
         """The layer as it is."""
@@ -81,21 +80,30 @@ class Regression:
 
     def missing(self, given: Floats, follow: bool) -> Floats:
         """What must still be added, (n, outputs); nothing beyond an edge if that is followed."""
-        missing: Floats = self.wanted - given
+        missing: Floats = (self._nearest if follow else self.wanted) - given
         low, high = self.edges
         if follow and low > -np.inf:
-            np.copyto(missing, np.minimum(low - given, 0), where=self._below)
+            np.minimum(missing, self._most, out=missing)
         if follow and high < np.inf:
-            np.copyto(missing, np.maximum(high - given, 0), where=self._above)
+            np.maximum(missing, self._least, out=missing)
         return missing
 
     @cached_property
-    def _below(self) -> npt.NDArray[np.bool_]:
-        return self.wanted <= self.edges[0]
+    def _nearest(self) -> Floats:
+        """What is wanted, or the edge where that lies beyond it."""
+        low, high = np.array(self.edges, dtype=np.float32)
+        nearest: Floats = np.clip(self.wanted, low, high)
+        return nearest
 
     @cached_property
-    def _above(self) -> npt.NDArray[np.bool_]:
-        return self.wanted >= self.edges[1]
+    def _most(self) -> Floats:
+        """Most that can be missing: nothing where less than the low edge is wanted."""
+        return np.where(self.wanted <= self.edges[0], np.float32(0), np.float32(np.inf))
+
+    @cached_property
+    def _least(self) -> Floats:
+        """Least that can be missing: nothing where more than the high edge is wanted."""
+        return np.where(self.wanted >= self.edges[1], np.float32(0), np.float32(-np.inf))
 
     def slope(self, missing: Floats) -> Matrix:
         """Mean of x times what is missing, (groups, inputs, outputs of a group)."""
@@ -106,14 +114,12 @@ class Regression:
 
     def steps(self) -> range:
         """How often to follow the edges; the first time is without."""
-        follows = (
-            0 if self.edges == NO_EDGES else STEPS if self.rows.shape[2] <= WIDE else FEW_STEPS
-        )
-        return range(1 + follows)
+        follows = STEPS if self.rows.shape[2] * self.wanted.shape[1] <= CHEAP else FEW_STEPS
+        return range(1 if self.edges == NO_EDGES else 1 + follows)
 
     def solve(self, fit: Fit) -> Fit:
         """The best dense weights."""
-        return self.improve(fit, lambda slope: self.inverse @ slope)
+        return self.improve(fit, self.factor.solve)
 
     def improve(self, fit: Fit, step_of: Callable[[Matrix], Matrix]) -> Fit:
         """Weights and bias after all steps; `step_of` makes a slope a change of the weights."""
@@ -154,7 +160,7 @@ def second_moment(rows: Floats) -> Matrix:
 
 def precision(inputs: int) -> type[np.floating]:
     """The type to solve in."""
-    return np.float32 if inputs > WIDE else np.float64
+    return np.float32 if inputs >= WIDE else np.float64
 
 
 def with_ridge(gram: Matrix) -> Matrix:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from explorer.compress.cholesky import Factor, Matrix
 from explorer.compress.masking import Mask
 from explorer.compress.quantizers import (
     Grid,
@@ -22,7 +23,6 @@ from explorer.compress.quantizers import (
     level_range,
     spread,
 )
-from explorer.compress.regression import Matrix
 from explorer.compress.rows import Form
 
 SHARES_OF_FEW = np.linspace(0.4, 1.0, 13)  # of the full range, tried one by one
@@ -46,17 +46,28 @@ class Cells:
         self.scale_shape = grid.scale_shape(shape)
         self.count = int(np.prod(self.scale_shape, dtype=np.int64))
         numbers = np.arange(self.count).reshape(self.scale_shape)
-        self.index = form.to_matrix(np.broadcast_to(spread(numbers, grid, shape), shape))
+        index = form.to_matrix(np.broadcast_to(spread(numbers, grid, shape), shape))
+        alike = bool((index == index[:, :1]).all())
+        self.index = index[:, :1] if alike else index  # (groups, 1 or inputs, outputs)
+        self.shape = index.shape
         self.can_refit = grid.block is None  # the scales of an output don't depend on each other
+
+    def spread(self, values: Reals) -> Reals:
+        """What each weight gets of one value a scale, (groups, inputs, outputs)."""
+        return np.broadcast_to(values[self.index], self.shape)
 
     def sum(self, values: Reals) -> Reals:
         """Sum over the weights of each scale."""
+        if self.index.shape[1] == 1:
+            values = values.sum(axis=1, keepdims=True)
         sums = np.bincount(self.index.ravel(), values.ravel(), minlength=self.count)
         return sums.astype(np.float64)
 
     def largest(self, values: Reals) -> Reals:
         """Largest value of each scale, at least 0."""
         found: Reals = np.zeros(self.count)
+        if self.index.shape[1] == 1:
+            values = values.max(axis=1, keepdims=True)
         np.maximum.at(found, self.index.ravel(), values.ravel())
         return found
 
@@ -80,19 +91,20 @@ class Rounding:
     dtype: "np.dtype[np.floating]"
     least_scale: Reals | float = 0.0
 
-    def round(
-        self, gram: Matrix, inverse: Matrix, matrix: Matrix, mask: Mask
-    ) -> tuple[_Levels, Matrix]:
-        """Levels for weights under a mask, and the weights that they stand for.
-
-        `inverse` is that of the Gram matrix.
-        """
+    def round(self, gram: Matrix, matrix: Matrix, mask: Mask) -> tuple[_Levels, Matrix]:
+        """Levels for weights under a mask, and the weights that they stand for."""
         scale, zero = self._find_range(gram, matrix * mask)
-        found = self._pass_on(gram, inverse, matrix, mask, scale, zero)
+        found = self._pass_on(gram, matrix, mask, scale, zero)
         groups, inputs, outputs = matrix.shape
         if groups * inputs**2 * outputs <= MOST_WORK:
             found = self._improve(gram, matrix, mask, found)
         return found, self._values(found)
+
+    def draft(self, gram: Matrix, matrix: Matrix) -> Matrix:
+        """About what `round` comes to, in less time: levels are not improved by turns."""
+        mask = np.ones(matrix.shape, dtype=bool)
+        found = self._pass_on(gram, matrix, mask, *self._find_range(gram, matrix))
+        return self._values(found).astype(matrix.dtype)
 
     def stored(self, found: _Levels, form: Form) -> Rounded:
         """The result in the form of the file."""
@@ -130,10 +142,10 @@ class Rounding:
                 above / np.maximum(high - tried_zero, HALF_LEVEL),
                 below / np.maximum(tried_zero - low, HALF_LEVEL),
             )
-            point = tried_zero[cells.index]
+            point = tried_zero[cells.index].astype(matrix.dtype)
             for share in shares:
                 tried = self._stored_scale(np.where(reach > 0, reach, stand_in) * share)
-                each = tried[cells.index]
+                each = tried[cells.index].astype(matrix.dtype)
                 levels = self._nearest(matrix, each, point)
                 error = cells.sum(power * ((levels - point) * each - matrix) ** 2)
                 better = error < best
@@ -154,7 +166,6 @@ class Rounding:
     def _pass_on(
         self,
         gram: Matrix,
-        inverse: Matrix,
         matrix: Matrix,
         mask: Mask,
         scale: Reals,
@@ -163,19 +174,19 @@ class Rounding:
         """Round one input after the other, those with the most power first."""
         order = np.argsort(-np.diagonal(gram, axis1=1, axis2=2), axis=1, kind="stable")
         rows = order[:, :, None]
-        sorted_inverse = np.take_along_axis(
-            np.take_along_axis(inverse, rows, axis=1), order[:, None, :], axis=2
-        )
-        upper = np.linalg.cholesky(sorted_inverse).transpose(0, 2, 1)
+        upper = _root_in_order(gram, order)
         left = np.take_along_axis(matrix, rows, axis=1).copy()
         stays = np.take_along_axis(mask, rows, axis=1)
-        index = np.take_along_axis(self.cells.index, rows, axis=1)
+        steps, points = (
+            np.take_along_axis(self.cells.spread(values.astype(left.dtype)), rows, axis=1)
+            for values in (scale, zero)
+        )
         levels = np.empty_like(left)
         for start in range(0, left.shape[1], BLOCK):
             end = min(start + BLOCK, left.shape[1])
             errors = np.empty_like(left[:, start:end])
             for j in range(start, end):
-                each, point = scale[index[:, j]], zero[index[:, j]]
+                each, point = steps[:, j], points[:, j]
                 levels[:, j] = np.where(stays[:, j], self._nearest(left[:, j], each, point), point)
                 lost = left[:, j] - (levels[:, j] - point) * each
                 errors[:, j - start] = lost / upper[:, j, j, None]
@@ -197,8 +208,8 @@ class Rounding:
 
     def _sweep(self, gram: Matrix, matrix: Matrix, mask: Mask, found: _Levels) -> _Levels:
         """Set each level to the best one, given all others."""
-        index, levels = self.cells.index, found.levels.copy()
-        scale, zero = found.scale[index], found.zero[index]
+        levels = found.levels.copy()
+        scale, zero = self.cells.spread(found.scale), self.cells.spread(found.zero)
         slope = gram @ (matrix - self._values(found))
         power = np.diagonal(gram, axis1=1, axis2=2)
         for _ in range(SWEEPS):
@@ -224,3 +235,12 @@ class Rounding:
         fits = (power > SMALLEST) & (along > 0)
         scale = np.where(fits, along / np.maximum(power, SMALLEST), found.scale)
         return _Levels(self._stored_scale(scale), found.zero, found.levels)
+
+
+def _root_in_order(gram: Matrix, order: npt.NDArray[np.int64]) -> Matrix:
+    """Upper triangular U with U' U the inverse of the Gram matrix, its inputs put in an order.
+
+    That is the root of the turned around matrix, turned around.
+    """
+    turned = np.stack([group[np.ix_(o, o)] for group, o in zip(gram, order[:, ::-1], strict=True)])
+    return Factor.of(turned).root[:, ::-1, ::-1]

@@ -15,18 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.calibration import Calibration
-from explorer.compress.criteria import unit_scores, weight_array
-from explorer.compress.regression import WIDE, Matrix, precision, with_ridge
-from explorer.compress.rows import form_of, kernel_size
-from explorer.compress.targets import find_targets
+from explorer.compress.cholesky import Factor, Matrix
+from explorer.compress.criteria import unit_scores
+from explorer.compress.need import SMALLEST, need_of, original_weights
+from explorer.compress.regression import WIDE, with_ridge
+from explorer.compress.rows import kernel_size
 from explorer.graph.channels import ChannelGroup, find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
 
-LAST_NEED = 3.0  # how much more an error counts behind which no layer comes
 MOST_STEPS = 64  # in which a group is emptied
 FEW_STEPS = 24  # where each one is dear
-SMALLEST = 1e-30
+ROWS_AT_ONCE = 512  # of an update, which then stays in the cache
 
 Units = npt.NDArray[np.int64]
 
@@ -52,7 +52,7 @@ def _empty(model: Model, calibration: Calibration, group: ChannelGroup) -> Remov
     readers = _readers(model, calibration, group)
     alone = _unread_errors(model, calibration, group, readers)
     left, order, errors = np.array(group.units), [], []
-    is_wide = any(len(reader.units) > WIDE for reader in readers)
+    is_wide = any(len(reader.units) >= WIDE for reader in readers)
     at_once = -(-len(left) // (FEW_STEPS if is_wide else MOST_STEPS))
     while len(left):
         harm = np.array([alone.get(unit, 0.0) for unit in left.tolist()])
@@ -72,7 +72,7 @@ class _Reader:
 
     def __init__(self, gram: Matrix, matrix: Matrix, units: Units, need: float) -> None:
         """`units` of the inputs (inputs,), 0 for what isn't of the group."""
-        self.inverse, self.matrix = np.linalg.inv(with_ridge(gram)), matrix
+        self.inverse, self.matrix = Factor.of(with_ridge(gram)[None]).inverse()[0], matrix
         self.units, self.need = units, need
 
     def harm(self, units: Units) -> npt.NDArray[np.float64]:
@@ -88,27 +88,41 @@ class _Reader:
             rows = order[starts[which][:, None] + np.arange(size)]  # (units, inputs of a unit)
             weights = self.matrix[rows]
             block = self.inverse[rows[:, :, None], rows[:, None, :]]
-            harm[which] = (weights * np.linalg.solve(block, weights)).sum(axis=(1, 2))
+            power = weights @ weights.transpose(0, 2, 1)
+            if size == 1:
+                harm[which] = (power / block)[:, 0, 0]
+            else:
+                harm[which] = np.trace(np.linalg.solve(block, power), axis1=1, axis2=2)
         return self.need * harm
 
     def remove(self, units: Units) -> None:
         """Take units out and let the other inputs take over."""
         gone = np.isin(self.units, units)
-        if not gone.any():
+        left = len(gone) - int(gone.sum())
+        if left == len(gone):
             return
-        block = self.inverse[np.ix_(gone, gone)]
-        across = self.inverse[np.ix_(~gone, gone)]
-        taken = np.linalg.solve(block, np.hstack([across.T, self.matrix[gone]]))
-        kept = int((~gone).sum())
-        self.inverse = self.inverse[np.ix_(~gone, ~gone)] - across @ taken[:, :kept]
-        self.matrix = self.matrix[~gone] - across @ taken[:, kept:]
-        self.units = self.units[~gone]
+        self._move_to_end(gone, left)
+        root = Factor.of(self.inverse[None, left:, left:]).root[0]
+        across, taken = root @ self.inverse[left:, :left], root @ self.matrix[left:]
+        self.inverse, self.matrix = self.inverse[:left, :left], self.matrix[:left]
+        for start in range(0, left, ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            self.inverse[rows] -= across[:, rows].T @ across
+        self.matrix -= across.T @ taken
+        self.units = self.units[:left]
+
+    def _move_to_end(self, gone: npt.NDArray[np.bool_], left: int) -> None:
+        """Put the inputs that go behind the `left` ones that stay, by as few swaps as it takes."""
+        holes, fillers = np.flatnonzero(gone[:left]), left + np.flatnonzero(~gone[left:])
+        ahead, behind = np.concatenate([holes, fillers]), np.concatenate([fillers, holes])
+        self.inverse[ahead] = self.inverse[behind]
+        self.inverse[:, ahead] = self.inverse[:, behind]
+        self.matrix[ahead] = self.matrix[behind]
+        self.units[ahead] = self.units[behind]
 
 
 def _readers(model: Model, calibration: Calibration, group: ChannelGroup) -> list[_Reader]:
-    channels, targets = find_channels(model), find_targets(model)
-    nodes = {str(node.name): node for node in model.graph_model.graph}
-    readers = []
+    channels, readers = find_channels(model), []
     for layer in find_layers(model):
         statistics = calibration.layers.get(layer.name)
         units = channels.cuts.get((layer.weight, layer.in_axis))
@@ -116,12 +130,10 @@ def _readers(model: Model, calibration: Calibration, group: ChannelGroup) -> lis
             continue
         own = np.where(np.isin(units, group.units), units, 0)
         if own.any():
-            matrix = form_of(nodes[layer.node], layer).to_matrix(weight_array(model, layer.weight))
-            need = LAST_NEED if targets[layer.name].is_last else 1.0
-            need /= max(statistics.energy, SMALLEST)
-            kind = precision(statistics.gram.shape[-1])
+            matrix, _ = original_weights(model, layer, statistics)
             columns = np.repeat(own, kernel_size(layer))
-            readers.append(_Reader(statistics.gram[0], matrix[0].astype(kind), columns, need))
+            need = need_of(model, layer, statistics)
+            readers.append(_Reader(statistics.gram[0], matrix[0], columns, need))
     return readers
 
 
