@@ -5,7 +5,7 @@ import pytest
 from conftest import SAMPLES, run_onnx, with_weights
 
 import explorer
-from explorer import Recipe
+from explorer import LayerChoice, Recipe
 from explorer.compress.compensation import why_not_compensated
 from explorer.formats.data import Dataset, load_data
 
@@ -111,3 +111,23 @@ def test_switched_off_equals_no_samples(
 def test_the_calibration_split_scores_nothing() -> None:
     model = explorer.load(SAMPLES / "fashion_mlp.onnx")
     assert load_data(SAMPLES / "fashion_calibration.npz", model).labels is None
+
+
+def test_what_was_solved_before_changes_nothing() -> None:
+    """A layer behind a sum is fitted to what the other branch leaves to it."""
+
+    def opened() -> tuple[explorer.Model, explorer.Calibration]:
+        model = explorer.load(SAMPLES / "fashion_resnet.onnx")
+        data = load_data(SAMPLES / "fashion_calibration.npz", model)
+        return model, explorer.calibrate(model, data.head(128))
+
+    def compressed(
+        model: explorer.Model, calibration: explorer.Calibration, bits: int
+    ) -> explorer.Model:
+        branch = LayerChoice("stage2.0.conv2", weight_bits=bits)
+        recipe = Recipe(layers=(branch, LayerChoice("stage2.0.shortcut.conv", weight_bits=3)))
+        return explorer.apply(model, explorer.plan(model, recipe, calibration), calibration)
+
+    used = opened()
+    compressed(*used, bits=4)
+    assert compressed(*used, bits=2).id == compressed(*opened(), bits=2).id

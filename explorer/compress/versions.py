@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from explorer.compress.memory import Version
 from explorer.compress.planned import removed_channels, rounded_activations, units_alive
+from explorer.compress.targets import find_targets
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
@@ -30,7 +31,7 @@ def find_versions(model: Model, plan: Plan, graph_model: ir.Model) -> list[Step]
     """
     layers = {layer.node: layer for layer in find_layers(model)}
     choices = {layer.name: layer for layer in plan.layers}
-    gone = removed_channels(model, plan)
+    gone, targets = removed_channels(model, plan), find_targets(model)
     marks = _cut_marks(model, plan)
     points = rounded_activations(model, plan)
     versions = {name: _version("rounded", name) for name in points}
@@ -42,7 +43,9 @@ def find_versions(model: Model, plan: Plan, graph_model: ir.Model) -> list[Step]
         is_changed = any(depends)
         if layer is not None and (is_changed or _needs_solving(choices[layer.name])):
             choice = _choice(plan, choices[layer.name])
-            solves = _version(str(node.name), *depends, choice, gone.get(layer.name, ()))
+            addends = targets[layer.name].addends if layer.name in targets else ()
+            added = [versions.get(name, "") for name in addends]
+            solves = _version(str(node.name), *depends, added, choice, gone.get(layer.name, ()))
         gives = _version(str(node.name), *depends, solves) if is_changed or solves else ""
         steps.append(Step(solves, gives))
         for value in node.outputs:
