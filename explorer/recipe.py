@@ -18,6 +18,7 @@ CRITERIA = (RECONSTRUCTION, "l1", "l2", "random")
 WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 ACTIVATION_BITS = (32, 8)
 GRANULARITIES = ("tensor", "channel", "group")
+AIMS = ("size", "macs", "time")  # what a recipe can be made to save
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ class Recipe:
     `block`) to remove; `2:4` and `4:8` fix it themselves. `round_to`: kept channels are a multiple
     of this where the layer is wide enough. `weight_bits` 32 leaves weights as they are, 16 stores
     float16, 8 to 2 store integers with one scale per tensor, output channel or group of
-    `group_size` inputs. `widths` also removes channels that a normalisation or a mean runs over,
-    such as the residual width and the embeddings of a transformer; what is left is then averaged
-    over fewer channels, which is not the same as setting the others to zero. `activation_bits` 8
-    needs calibration data. `seed` decides criterion `random`.
+    `group_size` inputs. With `bits_scope` `global`, 8 bits and less are an average over all
+    weights: layers get 2, 4 or 8 by need. `widths` also removes channels that a normalisation or a
+    mean runs over, such as the residual width and the embeddings of a transformer; what is left is
+    then averaged over fewer channels, which is not the same as setting the others to zero.
+    `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
     """
 
     pattern: str = "none"
@@ -61,6 +63,7 @@ class Recipe:
     round_to: int = 8
     weight_bits: int = 32
     activation_bits: int = 32
+    bits_scope: str = "layer"
     granularity: str = "channel"
     group_size: int = 32
     widths: bool = False
@@ -75,6 +78,7 @@ class Recipe:
         _check_choice(self.criterion, CRITERIA, "The criterion")
         _check_choice(self.weight_bits, WEIGHT_BITS, "The number of weight bits")
         _check_choice(self.activation_bits, ACTIVATION_BITS, "The number of activation bits")
+        _check_choice(self.bits_scope, SCOPES, "The scope of the bits")
         _check_choice(self.granularity, GRANULARITIES, "The granularity")
         _check_int(self.round_to, 1, "The multiple that channels are rounded to")
         _check_int(self.group_size, 2, "The group size")
@@ -138,6 +142,15 @@ class Recipe:
             if "name" not in choice:
                 raise RecipeError("Each layer choice needs the name of a layer.")
         return cls(**{**values, "layers": tuple(LayerChoice(**choice) for choice in choices)})
+
+
+def check_aim(aim: str) -> None:
+    """Refuse what no recipe can be made to save.
+
+    Raises:
+        RecipeError: it is none of `AIMS`.
+    """
+    _check_choice(aim, AIMS, "What to spend on")
 
 
 def _check_keys(cls: type, values: object, what: str) -> None:

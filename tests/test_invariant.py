@@ -33,6 +33,7 @@ def recipes(draw: st.DrawFn, names: list[str]) -> Recipe:
         criterion=draw(st.sampled_from(CRITERIA)),
         round_to=draw(st.sampled_from([1, 4, 8, 16])),
         weight_bits=draw(st.sampled_from(WEIGHT_BITS)),
+        bits_scope=draw(st.sampled_from(SCOPES)),
         activation_bits=draw(st.sampled_from(ACTIVATION_BITS)),
         granularity=draw(st.sampled_from(GRANULARITIES)),
         group_size=draw(st.sampled_from([2, 16, 32])),

@@ -40,6 +40,7 @@ def test_ratios_outside_zero_to_one(ratio: object) -> None:
     [
         ("pattern", "diagonal"),
         ("scope", "world"),
+        ("bits_scope", "tensor"),
         ("criterion", "l3"),
         ("weight_bits", 9),
         ("weight_bits", 8.0),

@@ -4,11 +4,12 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.allocation import allocate
+from explorer.compress.bits import WIDTHS, allocate_bits
 from explorer.compress.calibration import Calibration, check_calibration, newest_calibration
 from explorer.compress.coupling import find_couplings
 from explorer.compress.criteria import by_weight, unit_scores
 from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
-from explorer.compress.planned import storage_opset, units_alive
+from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
 from explorer.compress.quantizers import storage_for
 from explorer.compress.selection import find_removal
@@ -44,7 +45,8 @@ def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -
         calibration = None
     groups = _choose_channels(model, recipe, calibration)
     sparsity, reasons = _choose_masks(model, layers, recipe, calibration)
-    return _assemble(model, recipe, groups, sparsity, reasons)
+    widths = _choose_widths(model, layers, recipe, groups, calibration)
+    return _assemble(model, recipe, groups, sparsity, reasons, widths)
 
 
 def _assemble(
@@ -53,8 +55,9 @@ def _assemble(
     groups: tuple[GroupPlan, ...],
     sparsity: dict[str, float],
     mask_reasons: dict[str, str],
+    widths: dict[str, int],
 ) -> Plan:
-    """The plan that follows from the removed channels and the sparsity of each layer."""
+    """The plan that follows from the removed channels, the sparsity and the bits of each layer."""
     channels = find_channels(model)
     alive = units_alive(model, groups)
     couplings = find_couplings(model, recipe.widths)
@@ -64,7 +67,7 @@ def _assemble(
             planned.append(_leave(model, layer, layer.closed, recipe))
             continue
         units = channels.outputs.get(layer.name)
-        bits, storage, storage_reason = _choose_storage(model, layer, recipe)
+        bits, storage, storage_reason = _choose_storage(model, layer, recipe, widths[layer.name])
         pruning_reason = mask_reasons.get(layer.name)
         coupling = couplings[layer.name]
         if recipe.pattern == "channel":
@@ -217,9 +220,28 @@ def _choose_masks(
     return sparsity, reasons
 
 
-def _choose_storage(model: Model, layer: Layer, recipe: Recipe) -> tuple[int, str, str | None]:
+def _choose_widths(
+    model: Model,
+    layers: tuple[Layer, ...],
+    recipe: Recipe,
+    groups: tuple[GroupPlan, ...],
+    calibration: Calibration | None,
+) -> dict[str, int]:
+    """Weight bits that are asked for, by layer name; the first user of a weight decides."""
+    users = {layer.weight: layer for layer in reversed(layers)}
+    own = {user.name: recipe.choice(user.name).weight_bits for user in users.values()}
+    bits = {name: width or recipe.weight_bits for name, width in own.items()}
+    if recipe.bits_scope == "global" and recipe.weight_bits <= max(WIDTHS):
+        shared = [user for user in users.values() if own[user.name] is None]
+        left = weights_left(model, groups)
+        bits.update(allocate_bits(model, shared, left, recipe, calibration))
+    return {layer.name: bits[users[layer.weight].name] for layer in layers}
+
+
+def _choose_storage(
+    model: Model, layer: Layer, recipe: Recipe, bits: int
+) -> tuple[int, str, str | None]:
     """Width, storage type, and why it isn't the one asked for."""
-    bits = recipe.choice(_first_users(model)[layer.weight]).weight_bits or recipe.weight_bits
     own_bits = 16 if layer.dtype == "float16" else 32
     if bits >= own_bits:
         return own_bits, layer.dtype, None
@@ -234,12 +256,6 @@ def _choose_storage(model: Model, layer: Layer, recipe: Recipe) -> tuple[int, st
             f"{storage} needs opset {opset}, which the graph can't be raised to",
         )
     return bits, storage, None
-
-
-@per_model
-def _first_users(model: Model) -> dict[str, str]:
-    """The layer that decides on a weight, by the weight's name: the first that reads it."""
-    return {layer.weight: layer.name for layer in reversed(find_layers(model))}
 
 
 @per_model

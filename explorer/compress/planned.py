@@ -8,7 +8,7 @@ from explorer.compress.quantizers import grid_for
 from explorer.compress.storage import activation_points
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
-from explorer.graph.shapes import infer_shapes
+from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Layer, Model
 from explorer.recipe import Recipe
 from explorer.report import GroupPlan, Plan
@@ -27,6 +27,20 @@ def units_alive(model: Model, groups: tuple[GroupPlan, ...]) -> npt.NDArray[np.b
     for planned, group in zip(groups, channels.groups, strict=True):
         alive[group.units[list(planned.removed)]] = False
     return alive
+
+
+def weights_left(model: Model, groups: tuple[GroupPlan, ...]) -> dict[str, int]:
+    """How many weights each layer keeps, by layer name."""
+    cuts, alive = find_channels(model).cuts, units_alive(model, groups)
+    left = {}
+    for layer in find_layers(model):
+        shape = list(layer.weight_shape)
+        for axis in range(len(shape)):
+            units = cuts.get((layer.weight, axis))
+            if units is not None:
+                shape[axis] = int(np.count_nonzero(alive[units]))
+        left[layer.name] = element_count(tuple(shape))
+    return left
 
 
 def removed_channels(model: Model, plan_: Plan) -> dict[str, tuple[int, ...]]:

@@ -134,6 +134,7 @@ def _more_choices(session: Session) -> None:
     _select(session, "Spread", "scope", SCOPES, words.SCOPES)
     _select(session, "Importance", "criterion", CRITERIA, words.CRITERIA)
     _select(session, "Keep multiples of", "round_to", sorted({*ROUND_TO, recipe.round_to}))
+    _select(session, "Spread of bits", "bits_scope", SCOPES[::-1], words.BITS_SCOPES)
     _select(session, "One scale for each", "granularity", GRANULARITIES, words.GRANULARITIES)
     if recipe.granularity == "group":
         sizes = sorted({*GROUP_SIZES, recipe.group_size})
