@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, with_weights
+from conftest import SAMPLE_NAMES, SAMPLES, with_weights
 
 import explorer
 from explorer.errors import DataError
 from explorer.formats.data import load_data
+from explorer.graph.costs import macs_by_node
+from explorer.graph.shapes import infer_shapes
 from explorer.measure.latency import measure_latency, summarise
+from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
 
 MS = 1e-3
@@ -63,6 +66,38 @@ def test_a_real_measurement_of_a_much_smaller_model(resnet: explorer.Model) -> N
     assert latency.ratio < 0.9
     assert latency.runtime.startswith("onnxruntime ")
     assert latency.threads == 1
+
+
+@pytest.mark.parametrize("name", SAMPLE_NAMES)
+def test_every_product_has_its_time(name: str) -> None:
+    model = explorer.load(SAMPLES / f"{name}.onnx")
+    macs = macs_by_node(model.graph_model.graph, infer_shapes(model).dims)
+    seconds = measure_node_times(model)
+    assert sum(macs[name] for name in seconds) > 0.9 * explorer.profile(model).macs
+    assert all(each >= 0 for each in seconds.values())
+    if name == "fashion_resnet":
+        assert seconds["stage1.0.conv1"] > 2 * seconds["classifier"]
+        assert sum(seconds.values()) < 5 * explorer.measure_latency(model).median_s
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "product"),
+    [
+        ("stage1.0.conv1", "FusedConv", "stage1.0.conv1"),
+        ("stage1.0.conv2_nchwc", "Conv", "stage1.0.conv2"),
+        ("stage1.0.relu_nchwc", "Conv", "stage1.0.conv1"),
+        ("fused stage1.0.conv1", "FusedConv", "stage1.0.conv1"),
+        ("stage1.0.relu", "Relu", None),
+        ("stage1.0.conv1/MadeUpFusion/", "Conv", "stage1.0.conv1"),
+        ("ReorderOutput", "ReorderOutput", None),
+    ],
+)
+def test_fused_nodes_are_told_by_name_and_operator(
+    resnet: explorer.Model, name: str, op: str, product: str | None
+) -> None:
+    nodes = {str(node.name): node for node in resnet.graph_model.graph}
+    products = macs_by_node(resnet.graph_model.graph, infer_shapes(resnet).dims)
+    assert find_product(name, op, nodes, products) == product
 
 
 def test_wilson_interval_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""The only clock: time of one inference, and its ratio to another model's, measured side by side.
+"""The clock: time of one inference, and its ratio to another model's, measured side by side.
 
 Candidate and reference alternate (A B B A), so that whatever else the machine does hits both. The
 headline is the ratio of the two minima: over twenty repeats its spread was 0.2 to 1 %, where

@@ -7,8 +7,16 @@ zero.
 """
 
 from explorer.graph.costs import attention, products, quantized, recurrent  # noqa: F401 - register
-from explorer.graph.costs.graphs import count_graph
+from explorer.graph.costs.graphs import count_graph, macs_by_node
 from explorer.graph.costs.registry import FORMULAS, Call, formula, node_macs
 from explorer.graph.costs.zero import ZERO_MAC_OPS
 
-__all__ = ["FORMULAS", "ZERO_MAC_OPS", "Call", "count_graph", "formula", "node_macs"]
+__all__ = [
+    "FORMULAS",
+    "ZERO_MAC_OPS",
+    "Call",
+    "count_graph",
+    "formula",
+    "macs_by_node",
+    "node_macs",
+]

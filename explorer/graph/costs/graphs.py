@@ -31,6 +31,12 @@ def count_graph(graph: ir.Graph, dims: Known) -> Count:
     return total, tuple(uncounted)
 
 
+def macs_by_node(graph: ir.Graph, dims: Known) -> dict[str, int]:
+    """Multiply-accumulates of each node that has any, by its name; those not counted are absent."""
+    macs = {str(node.name): _count_node(node, dims)[0] for node in graph}
+    return {name: count for name, count in macs.items() if count}
+
+
 def _count_node(node: ir.Node, dims: Known) -> Count:
     standard = node.domain in STANDARD_DOMAINS
     if standard and node.op_type in BODIES:
