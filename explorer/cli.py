@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
-from explorer.recipe import CRITERIA, PATTERNS, Recipe
+from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.report import Plan, Report
-from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table
+from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table, spent_table
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
+MOST_POINTS = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
+    add("--spend", type=float, metavar="POINTS", help="make a recipe that loses at most so many")
+    add("--on", metavar="WHAT", help=f"what to spend them on: {', '.join(AIMS)}; default size")
+    add("--save-recipe", metavar="R.json", help="where to write that recipe, for compress --recipe")
     evaluate = _add(commands, "evaluate", _evaluate, "score a model on data")
     evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
     evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
@@ -101,6 +105,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--criterion", metavar="NAME", help=", ".join(CRITERIA))
     add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
     add("--weight-bits", type=int, metavar="BITS", help="32, 16, or 8 to 2")
+    add("--bits-scope", help="layer, or global: weight bits are an average, spread by need")
     add("--activation-bits", type=int, metavar="BITS", help="32 or 8")
     add("--calibration", metavar="C.npz", help="unlabelled samples")
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
@@ -175,8 +180,11 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import calibrate, evaluate, load, profile  # noqa: PLC0415
     from explorer.formats.data import load_data  # noqa: PLC0415
+    from explorer.model import write_atomically  # noqa: PLC0415
     from explorer.search.sensitivity import find_probes, measure_sensitivity  # noqa: PLC0415
+    from explorer.search.spending import spend  # noqa: PLC0415
 
+    _check_spending(options)
     base = Recipe(compensate=not options.no_compensate, widths=options.widths)
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
@@ -187,13 +195,38 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
         _progress("calibrating")
         calibration = calibrate(model, options.calibration or data)
     report = Report(model.id, model.name, profile(model), quality=evaluate(model, data, model))
-    count, found = len(find_probes(model, base.widths)), list[dict[str, Any]]()
+    count, found = len(find_probes(model, base.widths)), []
     for number, each in enumerate(measure_sensitivity(model, data, calibration, base), 1):
         _progress(f"{number} of {count}")
-        found.append(each.to_dict())
-    if options.json:
-        return {**report.to_dict(), "sensitivity": found}
-    return {"table": sensitivity_table(report, found)}
+        found.append(each)
+    rows = [each.to_dict() for each in found]
+    answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
+    if options.spend is not None:
+        _progress("making a recipe")
+        on = options.on or AIMS[0]
+        spent = spend(model, found, options.spend, on, data, calibration, base)
+        if options.save_recipe:
+            write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
+        answer["spent"] = spent.to_dict()
+        tables.append(spent_table(answer["spent"]))
+    return answer if options.json else {"table": "\n\n".join(tables)}
+
+
+def _check_spending(options: argparse.Namespace) -> None:
+    """Fail before the work, not after it."""
+    if options.spend is None:
+        for name, given in (("--on", options.on), ("--save-recipe", options.save_recipe)):
+            if given is not None:
+                raise RecipeError(f"{name} is for a recipe that spends points; add --spend.")
+        return
+    if not 0 < options.spend <= MOST_POINTS:  # NaN fails the comparison too
+        raise RecipeError(
+            f"The number of points to spend is {options.spend:g}; it must be above 0 and at most "
+            f"{MOST_POINTS}."
+        )
+    check_aim(options.on or AIMS[0])
+    if options.save_recipe is not None:
+        _check_output(Path(options.save_recipe))
 
 
 def _latency(options: argparse.Namespace) -> dict[str, Any]:

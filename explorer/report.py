@@ -11,6 +11,8 @@ from typing import Any
 
 from explorer.recipe import Recipe
 
+DIGITS = 9  # of a difference of shares, below which there is only the arithmetic's own error
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -80,6 +82,17 @@ class Quality:
     samples: int
     reference_value: float | None = None
     p_value: float | None = None
+
+
+def points_lost(quality: Quality, output_error: float) -> float:
+    """Points of accuracy or agreement below the reference; without classes the error in percent.
+
+    `output_error` is the squared error of the outputs relative to the variance of the reference's.
+    """
+    if quality.metric == "snr_db":
+        return 100 * output_error
+    assert quality.reference_value is not None  # whoever asks has scored both
+    return round(100 * (quality.reference_value - quality.value), DIGITS)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from explorer.charts import PALETTE, Axis, Point, pareto_front, trade_off
 from explorer.errors import DataError, ModelError
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
+from explorer.text import spent_sentence
 from explorer.ui import layers, netron, sensitivity, words
 from explorer.ui.cards import cards, cards_html, relative
 from explorer.ui.probing import base_of
@@ -148,6 +149,47 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     page.toggle(key="w_compensate").set_value(True).run()
     settled(page)
     assert session.probing.found(session.source, session.recipe) == found
+
+
+def test_points_buy_a_recipe_that_becomes_the_setting():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
+    settled(page)
+    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    settled(page)
+    session = page.session_state["explorer"]
+    page.button(key="sensitivity_start").click().run()
+    wait_for_probes(page, 3)
+    assert not page.number_input
+    page.button(key="sensitivity_cancel").click().run()
+    known = session.probing._of(session.source, base_of(session.recipe))
+    known["probes"] = len(known) - 1  # as if there were no more
+    page.run()
+    page.number_input(key="w_points").set_value(5.0).run()
+    page.button_group(key="w_spend_on").set_value("macs").run()
+    page.button(key="spend_start").click().run()
+    assert session.spending.running
+    page.slider(key="w_ratio").set_value(55).run()
+    assert not session.spending.running
+    settled(page)
+    assert session.recipe.ratio == 0.55
+    page.button(key="spend_start").click().run()
+    deadline = time.monotonic() + PATIENCE_S
+    while session.spending.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+        page.run()
+    settled(page)
+    assert not page.error
+    assert session.recipe.ratio != 0.55
+    assert not session.recipe.is_identity
+    assert session.view.trial.recipe == session.recipe
+    spent = session.spending.bought(session.source, session.recipe)
+    assert (spent["points"], spent["on"]) == (5.0, "macs")
+    assert session.view.compressed["profile"] == spent["profile"]
+    assert session.view.compressed["quality"] == spent["quality"]  # there are few samples
+    assert any(spent_sentence(spent) == text.value for text in page.caption)
+    page.slider(key="w_ratio").set_value(10).run()
+    settled(page)
+    assert not any("points of accuracy buy" in text.value for text in page.caption)
 
 
 def wait_for_probes(page: AppTest, count: int) -> None:
@@ -414,6 +456,9 @@ def test_settings_are_described_in_a_few_words():
     assert describe(Recipe()) == "nothing removed"
     recipe = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
     assert describe(recipe) == "channels −30 %, 8-bit weights"
+    choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
+    assert describe(Recipe("channel", layers=choices[:2])) == "a −50 %, b −50 %"
+    assert describe(Recipe("channel", layers=choices)) == "7 layers with choices of their own"
 
 
 def test_uploads_never_name_a_file_on_disk():

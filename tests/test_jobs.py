@@ -148,6 +148,14 @@ def test_sensitivity_needs_samples(pool: Pool) -> None:
     assert "no samples" in str(job.error)
 
 
+def test_spending_needs_samples(pool: Pool) -> None:
+    arguments = {"source": vowels(data=None), "recipe": Recipe().to_json(), "found": []}
+    job = pool.submit("one/spending", "spend", {**arguments, "points": 1.0, "on": "size"})
+    assert job.wait(LIMIT_S)
+    assert job.state is State.FAILED
+    assert "no samples" in str(job.error)
+
+
 def test_the_newest_setting_wins(pool: Pool, tmp_path: Path) -> None:
     jobs = [compress(pool, tmp_path / f"{i}.onnx", ratio=i / 10) for i in range(6)]
     assert jobs[-1].wait(LIMIT_S)

@@ -1,14 +1,16 @@
-"""Sensitivity in slices: what is done is passed on, and other work goes first."""
+"""Sensitivity in slices, where other work goes first, and what it is spent on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from explorer.jobs import Job, Pool, State
-from explorer.recipe import Recipe
+from explorer.recipe import LayerChoice, Recipe
 from explorer.ui.probing import Probing
 from explorer.ui.sources import Source
+from explorer.ui.spending import Spending
 
 SOURCE = Source("key", "title", Path("model.onnx"), Path("data.npz"), files=("a", "b", None))
 ONE, TWO = {"sensitivity:a:0.5": {"place": "a"}}, {"sensitivity:b:8": {"place": "b"}}
@@ -96,3 +98,61 @@ def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing:
     probing.advance(SOURCE, Recipe(), free=True)
     assert not probing.running
     assert len(pool.jobs) == 1
+
+
+START = Recipe(ratio=0.3)
+BOUGHT = Recipe(pattern="channel", layers=(LayerChoice("a", 0.5),))
+
+
+@pytest.fixture
+def spending(pool: Stopped) -> Spending:
+    started = Spending(pool, "one/spending")
+    assert started.start(SOURCE, START, [{"place": "a"}]) is None
+    return started
+
+
+def spent(recipe: Recipe) -> dict[str, Any]:
+    return {"spent": {"recipe": json.loads(recipe.to_json())}}
+
+
+def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
+    pool: Stopped, spending: Spending
+) -> None:
+    taken: list[Recipe] = []
+    assert spending.advance(SOURCE, START, taken.append) is None
+    assert (spending.running, taken) == (True, [])
+    pool.jobs[0].parts = spent(BOUGHT)
+    pool.jobs[0].end(State.DONE)
+    assert spending.advance(SOURCE, START, taken.append) is None
+    assert (spending.running, taken) == (False, [BOUGHT])
+    assert spending.bought(SOURCE, BOUGHT) == spent(BOUGHT)["spent"]
+    assert spending.bought(SOURCE, START) is None
+    assert spending.bought(None, BOUGHT) is None
+
+
+def test_a_budget_that_buys_nothing_leaves_the_setting(pool: Stopped, spending: Spending) -> None:
+    taken: list[Recipe] = []
+    pool.jobs[0].parts = spent(Recipe())
+    pool.jobs[0].end(State.DONE)
+    spending.advance(SOURCE, START, taken.append)
+    assert taken == []
+    assert spending.bought(SOURCE, START) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "recipe"),
+    [(None, START), (SOURCE, Recipe(ratio=0.4))],
+    ids=["another model", "a changed setting"],
+)
+def test_spending_ends_with_what_it_is_for(
+    pool: Stopped, spending: Spending, source: Source | None, recipe: Recipe
+) -> None:
+    assert spending.advance(source, recipe, pytest.fail) is None
+    assert not spending.running
+    assert pool.jobs[0].state is State.CANCELLED
+
+
+def test_a_mistake_in_spending_is_one_sentence(pool: Stopped, spending: Spending) -> None:
+    pool.jobs[0].end(State.FAILED, "No.")
+    assert spending.advance(SOURCE, START, pytest.fail) == "No."
+    assert not spending.running

@@ -1,6 +1,8 @@
 """Sensitivity: equal to what really compressing that one place and evaluating gives."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from conftest import SAMPLES
@@ -67,11 +69,14 @@ def test_what_is_done_is_not_measured_again(
     assert [each.probe for each in rest] == [probes[-1]]
 
 
-def test_the_command_prints_json(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_json_and_spends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, data = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
     calibration = SAMPLES / "vowels_calibration.npz"
     arguments = [
-        "sensitivity", str(model), "--data", str(data), "--calibration", str(calibration), "--json",
+        "sensitivity", str(model), "--data", str(data), "--calibration", str(calibration),
+        "--spend", "1", "--save-recipe", str(tmp_path / "recipe.json"), "--json",
     ]  # fmt: skip
     assert main(arguments) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -82,5 +87,47 @@ def test_the_command_prints_json(tmp_path: object, capsys: pytest.CaptureFixture
     assert entry["ratio"] == RATIOS[0]
     assert entry["kept"] < entry["channels"]
     assert set(entry["quality"]) >= {"value", "low", "high", "samples"}
-    assert main(arguments[:-1]) == 0
-    assert "25% of the channels" in capsys.readouterr().out
+    spent, out = answer["spent"], tmp_path / "small.onnx"
+    assert spent["lost"] <= spent["points"] == 1
+    assert Recipe.from_json((tmp_path / "recipe.json").read_bytes()).layers
+    arguments = [
+        "compress", str(model), "--recipe", str(tmp_path / "recipe.json"), "--out", str(out),
+        "--calibration", str(calibration), "--data", str(data), "--json",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    compressed = json.loads(capsys.readouterr().out)["compressed"]
+    assert compressed["quality"] == spent["quality"]
+    assert compressed["profile"] == spent["profile"]
+    assert out.stat().st_size == spent["profile"]["file_bytes"]
+    assert spent["saved"] == 1 - out.stat().st_size / model.stat().st_size > 0.5
+
+
+def test_the_command_prints_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("explorer.search.sensitivity.RATIOS", (0.25,))
+    monkeypatch.setattr("explorer.search.sensitivity.WEIGHT_BITS", ())
+    model, data = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
+    arguments = ["sensitivity", str(model), "--data", str(data), "--spend", "2", "--on", "macs"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "25% of the channels" in shown
+    assert re.search(r"points of accuracy buy \d+ % of the MACs, measured on \d+ samples", shown)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--spend", "0"], "points to spend is 0; it must be above 0"),
+        (["--spend", "nan"], "points to spend is nan"),
+        (["--spend", "1", "--on", "money"], "'money'; it must be one of size, macs, time"),
+        (["--on", "size"], "add --spend"),
+        (["--spend", "1", "--save-recipe", "nowhere/recipe.json"], "there is no folder nowhere"),
+    ],
+)
+def test_a_wrong_budget_is_one_sentence_before_the_work(
+    options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sensitivity", "missing.onnx", "--data", "missing.npz", *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line

@@ -189,8 +189,11 @@ def _dtype(model: Model, name: str) -> ir.DataType:
     return dtype
 
 
-def _base_bytes(model: Model, opset: int) -> int:
-    """Size of the normalised file without the shapes of intermediate tensors, at an opset."""
+def base_bytes(model: Model, opset: int = 0) -> int:
+    """Size of the normalised file without the shapes of intermediate tensors, at an opset.
+
+    It is what a compressed file would come to if nothing were compressed.
+    """
     key = ("base_bytes", opset)
     if key not in model._cache:
         graph_model = upgrade(model.graph_model.clone(), opset)
@@ -211,7 +214,7 @@ def _file_bytes(
     if changes_nothing(model, plan):
         return len(model.data)
     old_dims = infer_shapes(model).dims
-    size = _base_bytes(model, needed_opset(model, plan))
+    size = base_bytes(model, needed_opset(model, plan))
     for name in model.graph_model.graph.initializers:
         form = forms.get(name)
         if form is None and dims[name] == old_dims[name]:

@@ -21,7 +21,7 @@ from explorer.compress.targets import NO_EDGES, Edges
 RIDGE = 0.01  # relative to the mean squared input
 STEPS = 4  # of majorisation
 FEW_STEPS = 2  # where each one is dear
-CHEAP = 2**17  # inputs times outputs up to which a step is
+CHEAP = 2**16  # inputs times outputs up to which a step is
 WIDE = 1024  # inputs from which solves are done in single precision
 SMALLEST = 1e-12
 

@@ -33,7 +33,7 @@ SWEEPS = 2  # over all levels in a round
 FEWEST_BITS = 2
 HALF_LEVEL = 0.5  # how far weights may lie beyond a range that ends at zero
 BLOCK = 128  # inputs whose errors are passed on together
-MOST_WORK = 2**27  # multiplications of a sweep that may be spent on improving levels
+MOST_WORK = 2**25  # multiplications of a sweep that may be spent on improving levels
 SMALLEST = 1e-30
 
 Reals = npt.NDArray[np.floating]

@@ -28,7 +28,8 @@ from explorer.measure.quality import check_labels, evaluate
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Quality
-from explorer.search.sensitivity import Probe, find_probes, measure_sensitivity
+from explorer.search import spending
+from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
 
 OPEN_MODELS = 4
 DATA_TITLE = "The data file"
@@ -129,6 +130,38 @@ def sensitivity(
         context.progress(count / len(probes), "measuring sensitivity")
         if time.monotonic() >= deadline:
             return
+
+
+@task
+def spend(
+    context: Context,
+    source: Source,
+    recipe: str,
+    found: list[dict[str, Any]],
+    points: float,
+    on: str,
+) -> None:
+    """Part `spent`: what a budget of points buys, a `Spent` with its recipe.
+
+    `found` are the parts of the sensitivity with this recipe; the same first samples are scored.
+    """
+    opened, base = _open(source), Recipe.from_json(recipe)
+    if opened.data is None:
+        raise DataError("There are no samples to measure on what a recipe loses.")
+    calibration = _calibration(context, opened) if base.compensate else None
+    context.progress(0.0, "making a recipe")
+    spent = spending.spend(
+        opened.model,
+        [Sensitivity.from_dict(each) for each in found],
+        points,
+        on,
+        opened.data.head(PROBE_SAMPLES),
+        calibration,
+        base,
+        context.check,
+        lambda fraction: context.progress(fraction, "making a recipe"),
+    )
+    context.part("spent", spent.to_dict())
 
 
 def _part_of(probe: Probe) -> str:

@@ -5,8 +5,8 @@ as it is. Each one is a recipe like any other: the network is compressed with it
 and the result is evaluated on real data.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from explorer.compress.apply import apply
@@ -66,6 +66,21 @@ class Sensitivity:
         """As JSON; the probe's fields stand beside the others."""
         values = asdict(self)
         return {**values.pop("probe"), **values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Sensitivity":
+        """The inverse of `to_dict`, also after a way through JSON."""
+        probe = {field.name: values[field.name] for field in fields(Probe)}
+        probe["members"] = tuple(probe["members"])
+        profile = {**values["profile"], "uncounted_ops": tuple(values["profile"]["uncounted_ops"])}
+        return cls(
+            probe=Probe(**probe),
+            channels=values["channels"],
+            kept=values["kept"],
+            profile=Profile(**profile),
+            quality=Quality(**values["quality"]),
+            output_error=values["output_error"],
+        )
 
 
 def find_probes(model: Model, widths: bool = False) -> tuple[Probe, ...]:

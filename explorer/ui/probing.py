@@ -26,6 +26,7 @@ def base_of(recipe: Recipe) -> Recipe:
         ratio=PLAIN.ratio,
         scope=PLAIN.scope,
         weight_bits=PLAIN.weight_bits,
+        bits_scope=PLAIN.bits_scope,
         activation_bits=PLAIN.activation_bits,
         group_size=recipe.group_size if recipe.granularity == "group" else PLAIN.group_size,
         seed=recipe.seed if recipe.criterion == "random" else PLAIN.seed,

@@ -21,7 +21,7 @@ STYLE = Path(__file__).with_name("style.css")
 def draw(session: Session) -> None:
     """The live part; polls only while there is work."""
     st.html(STYLE)
-    working = session.busy or session.probing.running
+    working = session.busy or session.probing.running or session.spending.running
     st.fragment(_draw, run_every=POLL_S if working else None)(session, session.stage)
 
 

@@ -8,6 +8,8 @@ import streamlit as st
 
 from explorer.charts import Cell, heat_map
 from explorer.explain import few
+from explorer.report import Quality, points_lost
+from explorer.ui import budget
 from explorer.ui.probing import Found
 from explorer.ui.session import Session
 from explorer.ui.words import HELP, METRICS, percent
@@ -24,13 +26,13 @@ NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this mo
 
 def draw(session: Session) -> None:
     """The section; it draws itself anew while measuring goes on."""
-    running = session.probing.running
-    st.fragment(_draw, run_every=POLL_S if running else None)(session, running)
+    running = (session.probing.running, session.spending.running)
+    st.fragment(_draw, run_every=POLL_S if any(running) else None)(session, running)
 
 
-def _draw(session: Session, drawn: bool) -> None:
-    """`drawn` says whether measuring went on when the whole page was drawn, which then polls."""
-    if session.probing.running != drawn:
+def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
+    """`drawn` says what went on when the whole page was drawn, which then polls."""
+    if (session.probing.running, session.spending.running) != drawn:
         st.rerun()
     st.html('<h2 class="ce-h2">Sensitivity</h2>')
     _controls(session)
@@ -48,6 +50,8 @@ def _draw(session: Session, drawn: bool) -> None:
             config={"displayModeBar": False},
             alt="What is lost when one place alone is compressed: places down, settings across.",
         )
+    if session.probing.is_complete(session.source, session.recipe):
+        budget.draw(session)
 
 
 def _controls(session: Session) -> None:
@@ -74,10 +78,7 @@ def _controls(session: Session) -> None:
 
 def loss_of(found: Found) -> float:
     """Points of accuracy or agreement lost; where there are no classes, the outputs' error in %."""
-    quality = found["quality"]
-    if quality["metric"] == "snr_db":
-        return float(100 * found["output_error"])
-    return float(100 * (quality["reference_value"] - quality["value"]))
+    return points_lost(Quality(**found["quality"]), found["output_error"])
 
 
 def caption(found: Sequence[Found]) -> str:

@@ -16,6 +16,7 @@ from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.probing import Probing
 from explorer.ui.sources import Folder, Source, samples
+from explorer.ui.spending import Spending
 
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")
@@ -96,6 +97,7 @@ class Session:
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
         self.probing = Probing(pool, f"{self.id}/sensitivity")
+        self.spending = Spending(pool, f"{self.id}/spending")
         self._pool = pool
         self._candidate: Source | None = None
         self._opening: Job | None = None
@@ -138,6 +140,7 @@ class Session:
             trial and (trial.recipe, "plan" in trial.parts, "file" in trial.parts),
             "model" in self.original,
             self.probing.running,
+            self.spending.running,
         )
 
     @property
@@ -159,6 +162,7 @@ class Session:
             if job is not None:
                 self._pool.cancel(job)
         self.probing.stop()
+        self.spending.stop()
         self.folder.remove()
 
     def open(self, source: Source) -> None:
@@ -168,6 +172,7 @@ class Session:
         if source == self.source and self._candidate is None:
             return
         self._drop_compressing()
+        self.spending.stop()
         self._candidate = source
         self._opening = self._submit("open_model", {"source": source.arguments()})
 
@@ -198,7 +203,9 @@ class Session:
         """Take in what the jobs have sent, and start what is due."""
         self._advance_settings()
         self.notice = (
-            self.probing.advance(self.source, self.recipe, free=not self.busy) or self.notice
+            self.spending.advance(self.source, self.recipe, self.set_recipe)
+            or self.probing.advance(self.source, self.recipe, free=not self.busy)
+            or self.notice
         )
 
     def _advance_settings(self) -> None:

@@ -26,7 +26,9 @@ CRITERIA = {
     "l2": "L2 norm",
     "random": "random",
 }
+BITS_SCOPES = {"layer": "the same in each layer", "global": "by need over the network"}
 GRANULARITIES = {"tensor": "tensor", "channel": "output channel", "group": "group of inputs"}
+AIMS = {"size": "Size", "macs": "MACs", "time": "Time"}
 METRICS = {"accuracy": "Accuracy", "agreement": "Agreement", "snr_db": "Signal-to-noise"}
 
 HELP = {
@@ -41,6 +43,10 @@ HELP = {
         "8 rounds activations; with weights of 5 to 8 bits the products then run in integers."
     ),
     "scope": "Spread the ratio by need over the whole network, or take the same share everywhere.",
+    "bits_scope": (
+        "Give every layer the same number of weight bits, or spread them by need: layers get 2, 4 "
+        "or 8 bits, on average at most the number chosen."
+    ),
     "criterion": (
         "How the importance of a channel or weight is judged. “Least error after refitting” needs "
         "samples; without them, or without refitting, weights are judged by their L2 norm."
@@ -56,6 +62,10 @@ HELP = {
     "sensitivity": (
         "Compresses one place at a time, leaves all else as it is, and scores each on the first "
         "samples. Takes a while; a changed setting goes first."
+    ),
+    "points": (
+        "How much may be lost, on the samples that sensitivity was measured on. Places that lose "
+        "least for what they save are compressed; the whole network is scored at every step."
     ),
     "loss_ratio": "Lost when half of the channels of this layer's group go, and nothing else does.",
     "loss_bits": "Lost when this layer's weights have 4 bits, and all else stays as it is.",
@@ -88,6 +98,8 @@ DEFINITIONS = {
     "peak_activation_bytes": "The largest set of activations alive at once in one inference.",
 }
 
+MOST_SPREAD_BITS = 8
+MOST_CHOICES = 6  # for single layers, that are told one by one
 NAIVE = "The same setting without refitting what stays, scored on the same samples."
 
 
@@ -99,14 +111,19 @@ def describe(recipe: Recipe) -> str:
     elif recipe.pattern != "none" and recipe.ratio:
         words.append(f"{SHORT_PATTERNS[recipe.pattern]} −{percent(recipe.ratio)} %")
     if recipe.weight_bits < 32:
-        words.append(f"{recipe.weight_bits}-bit weights")
+        is_mean = recipe.bits_scope == "global" and recipe.weight_bits <= MOST_SPREAD_BITS
+        mean = " on average" if is_mean else ""
+        words.append(f"{recipe.weight_bits}-bit weights{mean}")
         if recipe.weight_bits < 16 and recipe.granularity == "group":
             words.append(f"a scale per {recipe.group_size} inputs")
         elif recipe.weight_bits < 16 and recipe.granularity == "tensor":
             words.append("one scale a tensor")
     if recipe.activation_bits < 32:
         words.append(f"{recipe.activation_bits}-bit activations")
-    words += [choice_in_words(choice) for choice in recipe.layers]
+    if len(recipe.layers) > MOST_CHOICES:
+        words.append(f"{len(recipe.layers)} layers with choices of their own")
+    else:
+        words += [choice_in_words(choice) for choice in recipe.layers]
     if not words:
         return "nothing removed"
     return ", ".join([*words, *_unusual(recipe)])

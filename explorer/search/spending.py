@@ -1,0 +1,257 @@
+"""A budget of lost quality, spent where it buys the most bytes, MACs or seconds.
+
+Sensitivity says what every setting of every place loses and saves alone. For the whole network,
+losses and gains are taken to add up, and the settings that save most for a given sum of losses are
+chosen (see `knapsack`). They add up only roughly, so that sum is not the budget: it is searched for
+by bisection, and each time the whole network is compressed and scored. For MACs and seconds, a
+ratio of channels that is spread by need is searched for in the same way; the better one is taken.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from explorer.compress.apply import apply
+from explorer.compress.calibration import Calibration
+from explorer.compress.estimate import base_bytes
+from explorer.compress.plan import plan
+from explorer.formats.data import Dataset
+from explorer.graph.costs import macs_by_node
+from explorer.graph.shapes import infer_shapes
+from explorer.measure.latency import measure_latency
+from explorer.measure.nodes import measure_node_times
+from explorer.measure.profile import profile
+from explorer.measure.quality import evaluate, output_error
+from explorer.model import Model
+from explorer.recipe import LayerChoice, Recipe, check_aim
+from explorer.report import Latency, Profile, Quality, points_lost
+from explorer.search.knapsack import Offer, choose
+from explorer.search.sensitivity import PLAIN, Probe, Sensitivity
+
+STEPS, FINEST = 127, 2**-10  # sums of losses that are tried, down to this part of the largest
+LARGEST_RATIO = 0.95
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A recipe, and what was measured of it on the samples that the budget was spent on.
+
+    `lost` of the `points` allowed (see `points_lost`) bought the share `saved` of what to save
+    `on`: bytes of the file, MACs, or the time of one inference as in `latency`.
+    """
+
+    recipe: Recipe
+    on: str
+    points: float
+    lost: float
+    saved: float
+    profile: Profile
+    quality: Quality
+    output_error: float
+    latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def spend(
+    model: Model,
+    found: Sequence[Sensitivity],
+    points: float,
+    on: str,
+    data: Dataset,
+    calibration: Calibration | None,
+    base: Recipe = PLAIN,
+    check: Callable[[], None] = lambda: None,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Spent:
+    """The recipe that saves most `on` one of `AIMS` for at most `points` lost on the data.
+
+    Data, calibration and base recipe are those that the sensitivities were `found` with. Of the
+    base recipe all stays that says how, and nothing that says how much. Every budget asks the same
+    questions of the same samples, so a larger one never chooses from less. `check` is called
+    between steps and may raise to stop the work; `progress` gets the fraction that is done.
+
+    Raises:
+        RecipeError: there is no such aim.
+        MeasurementError: the runtime can't run a model.
+    """
+    gains = find_gains(model, found, on, calibration, base, check)
+    offers = [
+        Offer((each.probe.place, each.probe.ratio is None), gain, loss)
+        for each, gain, loss in zip(found, gains, expected_losses(found), strict=True)
+    ]
+    most, nothing = _largest_loss(offers) or 1.0, recipe_of([], base)
+
+    def by_places(step: int) -> Recipe:
+        chosen = choose(offers, most * FINEST ** (1 - step / STEPS))
+        return recipe_of([found[position].probe for position in chosen], base)
+
+    def by_ratio(step: int) -> Recipe:
+        ratio = round(LARGEST_RATIO * step / STEPS, 2)  # a whole percent, as on the page
+        return replace(nothing, pattern="channel", ratio=ratio)
+
+    paths = [by_places]
+    if on != "size" and any(each.probe.ratio is not None for each in found):
+        paths.append(by_ratio)
+    attempt = partial(_try, model=model, data=data, calibration=calibration, check=check)
+    first, bought = attempt(nothing), list[Spent]()
+    for number, path in enumerate(paths):
+        best = first
+        if points > 0:
+            own = _part_of(progress, number, len(paths))
+            best = _furthest(path, points, first, attempt, own)
+        bought.append(_finish(model, best, points, on, check))
+    return max(bought, key=lambda spent: spent.saved)
+
+
+def _part_of(progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    return lambda fraction: progress((number + fraction) / count)
+
+
+def _furthest(
+    path: Callable[[int], Recipe],
+    points: float,
+    first: "_Try",
+    attempt: Callable[[Recipe], "_Try"],
+    progress: Callable[[float], None],
+) -> "_Try":
+    """The last step of a path, 1 to `STEPS`, that is found within the budget; or the first."""
+    best, failed, low, high = first, first, 0, STEPS + 1
+    while high - low > 1:
+        progress(1 - math.log2(high - low) / math.log2(STEPS + 1))
+        middle = (low + high) // 2
+        recipe = path(middle)
+        known = (each for each in (best, failed) if each.recipe == recipe)
+        tried = next(known, None) or attempt(recipe)
+        if tried.lost <= points:
+            best, low = tried, middle
+        else:
+            failed, high = tried, middle
+    return best
+
+
+def expected_losses(found: Sequence[Sensitivity]) -> list[float]:
+    """Points that each probe is expected to lose: the mean of two views of it.
+
+    Points measured on some hundred samples are few and noisy; the error of the outputs is smooth,
+    but it knows no classes. It is put into points by what all probes together lose.
+    """
+    points = [max(0.0, points_lost(each.quality, each.output_error)) for each in found]
+    errors = [min(1.0, each.output_error) for each in found]  # more than all can't be lost
+    scale = sum(points) / (sum(errors) or 1.0) or 1.0
+    return [(lost + scale * error) / 2 for lost, error in zip(points, errors, strict=True)]
+
+
+def recipe_of(probes: Iterable[Probe], base: Recipe) -> Recipe:
+    """The recipe that does all that the probes do."""
+    choices: dict[str, LayerChoice] = {}
+    for probe in probes:
+        choice = choices.get(probe.place, LayerChoice(probe.place))
+        if probe.ratio is not None:
+            choices[probe.place] = replace(choice, ratio=probe.ratio)
+        else:
+            choices[probe.place] = replace(choice, weight_bits=probe.weight_bits)
+    prunes = any(choice.ratio is not None for choice in choices.values())
+    return replace(
+        base,
+        pattern="channel" if prunes else "none",
+        ratio=0.0,
+        weight_bits=32,
+        activation_bits=32,
+        layers=tuple(choices.values()),
+    )
+
+
+def find_gains(
+    model: Model,
+    found: Sequence[Sensitivity],
+    on: str,
+    calibration: Calibration | None,
+    base: Recipe,
+    check: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """What each probe saves `on` an aim: bytes, MACs, or seconds of the products that shrink.
+
+    Seconds are measured, in the original and in the network with fewer channels, as kernels work
+    on blocks of channels and don't get faster with each one that goes. Fewer bits save none:
+    weights are unpacked before the network runs.
+
+    Raises:
+        RecipeError: there is no such aim.
+        MeasurementError: the runtime can't run a model.
+    """
+    check_aim(on)
+    if on == "size":
+        size = base_bytes(model)
+        return [float(size - each.profile.file_bytes) for each in found]
+    if on == "macs":
+        total = sum(_macs(model).values())
+        return [float(total - each.profile.macs) for each in found]
+    macs_before, before = _macs(model), measure_node_times(model, check)
+    gains = []
+    for each in found:
+        gain = 0.0
+        if each.probe.ratio is not None:
+            planned = plan(model, each.probe.recipe(base), calibration)
+            small = apply(model, planned, check=check)  # not refitted, which changes no time
+            macs, after = _macs(small), measure_node_times(small, check)
+            shrunk = [name for name in after if name in before and macs[name] < macs_before[name]]
+            gain = sum(before[name] - after[name] for name in shrunk)
+        gains.append(gain)
+    return gains
+
+
+def _macs(model: Model) -> dict[str, int]:
+    return macs_by_node(model.graph_model.graph, infer_shapes(model).dims)
+
+
+def _largest_loss(offers: Iterable[Offer]) -> float:
+    largest: dict[object, float] = {}
+    for offer in offers:
+        largest[offer.key] = max(offer.loss, largest.get(offer.key, 0.0))
+    return sum(largest.values())
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A recipe, carried out and scored."""
+
+    recipe: Recipe
+    model: Model
+    quality: Quality
+    output_error: float
+
+    @property
+    def lost(self) -> float:
+        return points_lost(self.quality, self.output_error)
+
+
+def _try(
+    recipe: Recipe,
+    model: Model,
+    data: Dataset,
+    calibration: Calibration | None,
+    check: Callable[[], None],
+) -> _Try:
+    small = apply(model, plan(model, recipe, calibration), calibration, check)
+    quality = evaluate(small, data, model, check)
+    return _Try(recipe, small, quality, output_error(small, data, model, check))
+
+
+def _finish(model: Model, best: _Try, points: float, on: str, check: Callable[[], None]) -> Spent:
+    before, after, latency = profile(model, gzipped=False), profile(best.model), None
+    saved = 0.0
+    if on == "time":
+        latency = measure_latency(best.model, model, check=check)
+        saved = 1 - latency.ratio if best.model is not model else 0.0
+    elif on == "size":
+        saved = 1 - after.file_bytes / before.file_bytes
+    elif before.macs:
+        saved = 1 - after.macs / before.macs
+    return Spent(
+        best.recipe, on, points, best.lost, saved, after, best.quality, best.output_error, latency
+    )

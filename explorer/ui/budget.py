@@ -1,0 +1,65 @@
+"""Below the map of sensitivity: points to spend, on what, and what they have bought."""
+
+import streamlit as st
+
+from explorer.recipe import AIMS
+from explorer.text import spent_sentence
+from explorer.ui.session import Session
+from explorer.ui.words import AIMS as AIM_WORDS
+from explorer.ui.words import HELP
+
+FEWEST_POINTS, MOST_POINTS = 0.1, 10.0
+
+
+def draw(session: Session) -> None:
+    """The controls, or how far the search is; and a sentence when it has come to something."""
+    spending = session.spending
+    if spending.running:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(*spending.progress)
+            st.button("Cancel", key="spend_cancel", on_click=spending.stop)
+        return
+    _controls(session)
+    bought = spending.bought(session.source, session.recipe)
+    if bought is not None:
+        st.caption(spent_sentence(bought))
+
+
+def _controls(session: Session) -> None:
+    spending = session.spending
+
+    def write() -> None:
+        spending.points = float(st.session_state["w_points"])
+        spending.on = st.session_state["w_spend_on"]
+
+    st.session_state["w_points"] = spending.points
+    st.session_state["w_spend_on"] = spending.on
+    found = session.probing.found(session.source, session.recipe)
+    is_error = found[0]["quality"]["metric"] == "snr_db"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Percent of error to spend" if is_error else "Points to spend",
+            FEWEST_POINTS,
+            MOST_POINTS,
+            step=0.1,
+            format="%.1f",
+            key="w_points",
+            help=HELP["points"],
+            width=170,
+            on_change=write,
+        )
+        st.segmented_control(
+            "On",
+            AIMS,
+            key="w_spend_on",
+            format_func=lambda aim: AIM_WORDS[aim],
+            required=True,
+            on_change=write,
+        )
+        st.button("Make a recipe of it", key="spend_start", on_click=lambda: _start(session))
+
+
+def _start(session: Session) -> None:
+    assert session.source is not None
+    found = session.probing.found(session.source, session.recipe)
+    session.notice = session.spending.start(session.source, session.recipe, found)

@@ -1,0 +1,91 @@
+"""Spending a budget of lost quality: what is being bought, and what has been.
+
+No Streamlit here. The search is a job of a session of its own; a changed setting or another model
+ends it.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from explorer.errors import ExplorerError
+from explorer.jobs import Job, Pool, State
+from explorer.recipe import AIMS, Recipe
+from explorer.ui.probing import Found
+from explorer.ui.sources import Source
+
+
+class Spending:
+    """One visitor's budget: `points` to spend `on` one of `AIMS`, and at most one search."""
+
+    def __init__(self, pool: Pool, session: str) -> None:
+        self.points = 1.0
+        self.on = AIMS[0]
+        self._pool = pool
+        self._session = session
+        self._job: Job | None = None
+        self._wanted: tuple[Source, Recipe] | None = None
+        self._bought: tuple[Source, Recipe, dict[str, Any]] | None = None
+
+    @property
+    def running(self) -> bool:
+        """True while a recipe is being searched for."""
+        return self._job is not None
+
+    @property
+    def progress(self) -> tuple[float, str]:
+        """How far the search is, and what it does."""
+        return self._job.progress if self._job is not None else (0.0, "")
+
+    def bought(self, source: Source | None, recipe: Recipe) -> dict[str, Any] | None:
+        """What came of the last search, a `Spent`, as long as its recipe is the current one."""
+        if self._bought is None or (source, recipe) != self._bought[:2]:
+            return None
+        return self._bought[2]
+
+    def start(self, source: Source, recipe: Recipe, found: Sequence[Found]) -> str | None:
+        """Search for a recipe; `advance` takes it. Returns the sentence to show if that fails."""
+        self.stop()
+        arguments = {
+            "source": source.arguments(),
+            "recipe": recipe.to_json(),
+            "found": list(found),
+            "points": self.points,
+            "on": self.on,
+        }
+        try:
+            self._job = self._pool.submit(self._session, "spend", arguments)
+        except ExplorerError as error:
+            return str(error)
+        self._wanted = (source, recipe)
+        return None
+
+    def stop(self) -> None:
+        """End the search without a result."""
+        if self._job is not None:
+            self._pool.cancel(self._job)
+        self._job = self._wanted = None
+
+    def advance(
+        self, source: Source | None, recipe: Recipe, take: Callable[[Recipe], None]
+    ) -> str | None:
+        """Hand a recipe that has been found to `take`; one that does nothing is left alone.
+
+        Returns the sentence to show where something went wrong.
+        """
+        job = self._job
+        if job is None:
+            return None
+        if source is None or (source, recipe) != self._wanted:
+            self.stop()
+            return None
+        if not job.ended:
+            return None
+        self._job = self._wanted = None
+        if job.state is State.DONE:
+            spent = job.parts["spent"]
+            found = Recipe.from_json(json.dumps(spent["recipe"]))
+            self._bought = (source, recipe if found.is_identity else found, spent)
+            if not found.is_identity:
+                take(found)
+        return job.error
