@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration
+from explorer.compress.equalisation import equalise
 from explorer.compress.planned import rounded_activations
 from explorer.compress.quantizers import Rounded
 from explorer.compress.ranges import Spread, round_to_levels
@@ -72,8 +73,10 @@ def compensate(
 
     `check` is called before each node and may raise to stop the work.
     """
-    steps = list(zip(graph_model.graph, find_versions(model, plan, graph_model), strict=True))
-    refit = Refit(model, plan, graph_model, calibration)
+    scaled = equalise(model, plan, graph_model, calibration)
+    versions = find_versions(model, plan, graph_model, scaled)
+    steps = list(zip(graph_model.graph, versions, strict=True))
+    refit = Refit(model, plan, graph_model, calibration, scaled)
     activations = _Activations(rounded_activations(model, plan), calibration, refit.ranges)
     memory, rounded = calibration.memory, {}
     known = {

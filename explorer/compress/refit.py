@@ -1,5 +1,6 @@
 """Solving one layer of a compressed network: fit, mask, round, and fit the bias once more."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration, LayerStatistics
 from explorer.compress.cholesky import Matrix
+from explorer.compress.equalisation import Scaled
 from explorer.compress.estimate import data_of, planned_grid
 from explorer.compress.masking import Mask, find_mask, fit_under_mask
 from explorer.compress.memory import Solved
@@ -35,10 +37,18 @@ Range = tuple[float, float]
 
 
 class Refit:
-    """The layers of a pruned clone; `ranges` are those of the activations rounded so far."""
+    """The layers of a pruned clone, where pairs may be `scaled`.
+
+    `ranges` are those of the activations rounded so far.
+    """
 
     def __init__(
-        self, model: Model, plan: Plan, graph_model: ir.Model, calibration: Calibration
+        self,
+        model: Model,
+        plan: Plan,
+        graph_model: ir.Model,
+        calibration: Calibration,
+        scaled: Sequence[Scaled] = (),
     ) -> None:
         self.model, self.plan, self.graph_model = model, plan, graph_model
         self.statistics = calibration.layers
@@ -47,6 +57,7 @@ class Refit:
         self._choices = {layer.name: layer for layer in plan.layers}
         self._targets = find_targets(model)
         self._alive = units_alive(model, plan.groups)
+        self._factors = {each.layer: each.factors.astype(np.float32) for each in scaled}
 
     def solve(self, node: ir.Node, walk: Walk) -> Solved:
         """What a layer's weight and bias become; `node` is the clone's."""
@@ -134,6 +145,8 @@ class Refit:
             [input_rows(node, layer, data, sizes, places) for data, places in pairs], axis=1
         )
         wanted = statistics.outputs[:, self._kept_outputs(layer)]
+        if layer.name in self._factors:
+            wanted = wanted / self._factors[layer.name]
         addend: Floats = np.zeros((1, 1), dtype=np.float32)
         for name in target.addends:
             chunks = zip(walk.values[name], statistics.places, strict=True)

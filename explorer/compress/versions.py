@@ -1,10 +1,12 @@
 """What each activation of a compressed network depends on, known before anything runs."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from explorer.compress.equalisation import Scaled
 from explorer.compress.memory import Version
 from explorer.compress.planned import removed_channels, rounded_activations, units_alive
 from explorer.compress.targets import find_targets
@@ -24,8 +26,10 @@ class Step:
     gives: Version
 
 
-def find_versions(model: Model, plan: Plan, graph_model: ir.Model) -> list[Step]:
-    """The steps of a walk over a pruned clone, in graph order.
+def find_versions(
+    model: Model, plan: Plan, graph_model: ir.Model, scaled: Sequence[Scaled] = ()
+) -> list[Step]:
+    """The steps of a walk over a pruned clone in which pairs are `scaled`, in graph order.
 
     A version is empty where a node gives what the original's gives.
     """
@@ -33,6 +37,9 @@ def find_versions(model: Model, plan: Plan, graph_model: ir.Model) -> list[Step]
     choices = {layer.name: layer for layer in plan.layers}
     gone, targets = removed_channels(model, plan), find_targets(model)
     marks = _cut_marks(model, plan)
+    for each in scaled:
+        for side, name in enumerate(each.weights):
+            marks[name] = _version(marks.get(name, ""), side, each.factors.tobytes())
     points = rounded_activations(model, plan)
     versions = {name: _version("rounded", name) for name in points}
     steps = []
