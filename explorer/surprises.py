@@ -15,6 +15,7 @@ from explorer.text import format_bytes
 Facts = Mapping[str, Any]
 
 NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sentence
+MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
 STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
 
@@ -29,6 +30,14 @@ class _Case:
     def both(self, part: str) -> tuple[Facts, Facts] | None:
         before, after = self.original.get(part), self.compressed.get(part)
         return (before, after) if before and after else None
+
+    @property
+    def naive(self) -> Facts | None:
+        """Quality without refitting."""
+        found: Facts | None = self.compressed.get("naive_quality")
+        if found is None and not self.recipe.compensate:
+            found = self.compressed.get("quality")
+        return found
 
 
 Rule = Callable[[_Case], Iterator[str]]
@@ -47,7 +56,8 @@ def surprises(
     """Sentences about one result.
 
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
-    objects of the reports; what isn't known yet is missing or None.
+    objects of the reports, and so is `naive_quality` in `compressed`, that without refitting; what
+    isn't known yet is missing or None.
     """
     case = _Case(recipe, list(plan.get("layers", [])), original, compressed, host)
     return [sentence for function in RULES for sentence in function(case)]
@@ -143,8 +153,7 @@ def weights_unpacked(case: _Case) -> Iterator[str]:
         return
     yield (
         "Only the weights are narrow: the runtime turns them back into floats when it loads the "
-        "file, so they make the file smaller but not the time shorter (open it with "
-        "session.disable_quant_qdq=1, or convolutions unpack their weights at every run)."
+        "file, so they make the file smaller but not the time shorter."
     )
 
 
@@ -225,6 +234,23 @@ def accuracy_collapsed(case: _Case) -> Iterator[str]:
             f"Accuracy fell from {_percent(before)} to {_percent(after)}: {why} what the next "
             "layers rely on."
         )
+
+
+@rule
+def one_scale_for_all(case: _Case) -> Iterator[str]:
+    naive = case.naive
+    if case.recipe.granularity != "tensor" or naive is None or naive["metric"] == "snr_db":
+        return
+    rounded = [layer for layer in case.layers if layer["storage"] in STORED_BITS]
+    pruned = any(layer["kept"] < layer["channels"] or layer["sparsity"] for layer in case.layers)
+    lost = (naive["reference_value"] or 0.0) - naive["value"]
+    if pruned or lost <= MUCH_LOST or all(layer["closed"] for layer in rounded):
+        return
+    yield (
+        f"Rounded naively, this loses {100 * lost:.1f} points: one scale for a whole tensor must "
+        "cover its widest channel, so narrow channels fall onto few levels. A scale per output "
+        "channel gives each of them all the levels."
+    )
 
 
 @rule

@@ -1,5 +1,6 @@
 """Sentences: each appears where it should, and only there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,13 +21,14 @@ def told(
     recipe: Recipe,
     layer: dict[str, Any] | None = None,
     host: dict[str, Any] | None = None,
-    **compressed: dict[str, Any],
+    **compressed: Any,
 ) -> str:
     original = {"profile": PROFILE, "latency": LATENCY, "quality": {**QUALITY, "p_value": 1.0}}
     after = {
         "profile": {**PROFILE, **compressed.get("profile", {})},
         "latency": {**LATENCY, **compressed.get("latency", {})},
         "quality": {**QUALITY, "p_value": 1.0, **compressed.get("quality", {})},
+        "naive_quality": compressed.get("naive_quality"),
     }
     plan = {"layers": [{**LAYER, **(layer or {})}]}
     return " ".join(surprises(recipe, plan, original, after, host or {"has_vnni": True}))
@@ -82,6 +84,38 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
 )
 def test_what_is_surprising_is_explained(sentence: str, part: str) -> None:
     assert part in sentence
+
+
+BY_TENSOR = Recipe(weight_bits=4, granularity="tensor")
+NARROW = {"weight_bits": 4, "storage": "int4"}
+COLLAPSED = {**QUALITY, "value": 0.562}
+
+
+def test_what_one_scale_for_all_channels_costs_is_told_with_the_naive_number() -> None:
+    sentence = "Rounded naively, this loses 33.8 points: one scale for a whole tensor"
+    assert sentence in told(BY_TENSOR, NARROW, naive_quality=COLLAPSED)
+    not_refitted = replace(BY_TENSOR, compensate=False)
+    assert sentence in told(not_refitted, NARROW, quality={"value": 0.562})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "layer", "naive"),
+    [
+        (replace(BY_TENSOR, granularity="channel"), NARROW, COLLAPSED),
+        (BY_TENSOR, NARROW, {**QUALITY, "value": 0.86}),
+        (BY_TENSOR, NARROW, None),
+        (BY_TENSOR, NARROW, {**COLLAPSED, "metric": "snr_db", "reference_value": None}),
+        (BY_TENSOR, {**NARROW, "sparsity": 0.5}, COLLAPSED),
+        (BY_TENSOR, {**NARROW, "kept": 8}, COLLAPSED),
+        (BY_TENSOR, {**NARROW, "closed": True, "unprunable": "is in a loop"}, COLLAPSED),
+        (replace(BY_TENSOR, weight_bits=32), {}, COLLAPSED),
+    ],
+    ids="channel, little, unknown, decibels, masked, pruned, closed, float".split(", "),
+)
+def test_other_losses_are_not_put_down_to_the_scale(
+    recipe: Recipe, layer: dict[str, Any], naive: dict[str, Any] | None
+) -> None:
+    assert "one scale" not in told(recipe, layer, naive_quality=naive)
 
 
 def test_results_that_are_not_there_yet_are_no_surprise() -> None:

@@ -73,6 +73,8 @@ def _surprises(session: Session) -> list[str]:
     if view.trial is None or "plan" not in view.trial.parts:
         return []
     known = {name: view.compressed[name] for name in view.compressed if name not in view.stale}
+    if "quality" not in view.stale:
+        known["naive_quality"] = view.naive
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
     return surprises(view.trial.recipe, plan, view.original, known, host)
 
