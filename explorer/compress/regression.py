@@ -19,6 +19,7 @@ from explorer.compress.rows import Floats
 from explorer.compress.targets import NO_EDGES, Edges
 
 RIDGE = 0.01  # relative to the mean squared input
+RIDGE_OF_FEW = 0.1  # the same, times inputs for each row: few rows say little
 STEPS = 4  # of majorisation
 FEW_STEPS = 2  # where each one is dear
 CHEAP = 2**16  # inputs times outputs up to which a step is
@@ -59,7 +60,8 @@ class Regression:
     @cached_property
     def gram(self) -> Matrix:
         """Mean of x x', with the ridge, (groups, inputs, inputs)."""
-        return with_ridge(second_moment(self.rows))
+        _, count, inputs = self.rows.shape
+        return with_ridge(second_moment(self.rows), max(RIDGE, RIDGE_OF_FEW * inputs / count))
 
     @cached_property
     def factor(self) -> Factor:
@@ -163,9 +165,9 @@ def precision(inputs: int) -> type[np.floating]:
     return np.float32 if inputs >= WIDE else np.float64
 
 
-def with_ridge(gram: Matrix) -> Matrix:
+def with_ridge(gram: Matrix, ridge: float = RIDGE) -> Matrix:
     """A Gram matrix that can be inverted."""
     size = gram.shape[-1]
-    strength = RIDGE * np.trace(gram, axis1=-2, axis2=-1) / size + SMALLEST
+    strength = ridge * np.trace(gram, axis1=-2, axis2=-1) / size + SMALLEST
     regular: Matrix = gram + strength[..., None, None] * np.eye(size, dtype=gram.dtype)
     return regular
