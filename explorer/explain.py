@@ -1,6 +1,7 @@
-"""Why layers shrink together, in sentences for people who have never heard of channel groups."""
+"""Why layers shrink together and how a file is meant, in sentences for people new to both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from explorer.report import GroupPlan
 
@@ -22,6 +23,16 @@ TIES = {
 }
 ON_REQUEST = "goes only when widths are asked for"
 OTHER_TIE = "ties their channels one to one"
+UNSIGNED = (
+    "The weights of its integer products are stored unsigned: x86 processors without VNNI add "
+    "products with signed ones in 16 bits, which overflows. So this one file is right on every x86 "
+    "and ARM processor."
+)
+WEIGHT_ONLY = (
+    "Only its weights are narrow: open it in ONNX Runtime with the session option "
+    "session.disable_quant_qdq=1, so that they are turned back into floats once, when it is "
+    "loaded, and not at every run."
+)
 
 
 def few(names: Sequence[str], shown: int = NAMES_SHOWN) -> str:
@@ -37,6 +48,12 @@ def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
         if len(group.members) > 1:
             sentences[group.members] = _sentence(group)
     return list(sentences.values())
+
+
+def file_sentences(layers: Sequence[Mapping[str, Any]], is_weight_only: bool) -> list[str]:
+    """What to know before running a compressed file; `layers` are those of its plan."""
+    is_unsigned = any(layer["storage"] == "uint8" and not layer["closed"] for layer in layers)
+    return [UNSIGNED] * is_unsigned + [WEIGHT_ONLY] * is_weight_only
 
 
 def _sentence(group: GroupPlan) -> str:

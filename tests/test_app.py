@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,9 +18,10 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.charts import PALETTE, Axis, Point, pareto_front, trade_off
 from explorer.errors import DataError, ModelError
+from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
-from explorer.ui import layers, netron, sensitivity, words
+from explorer.ui import layers, netron, results, sensitivity, words
 from explorer.ui.cards import cards, cards_html, relative
 from explorer.ui.probing import base_of
 from explorer.ui.session import Trial, View, view_of
@@ -118,6 +120,19 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
     assert "Accuracy" in shown
     assert shown.count("ce-card ce-measured") + shown.count("ce-card ce-noisy") == 5
     assert not page.error
+
+
+def test_a_file_is_explained_where_it_is_downloaded():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
+    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    settled(page)
+    integer_kernels, weights_only = Recipe(weight_bits=8, activation_bits=8), Recipe(weight_bits=8)
+    for recipe, told in ((integer_kernels, UNSIGNED), (weights_only, WEIGHT_ONLY), (Recipe(), "")):
+        page.session_state["explorer"].set_recipe(recipe)
+        page.session_state["details"] = "Take away"
+        settled(page.run())
+        captions = [text.value for text in page.run().caption]
+        assert [text for text in captions if text in (UNSIGNED, WEIGHT_ONLY)] == [told] * bool(told)
 
 
 def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
@@ -425,6 +440,20 @@ def test_the_card_says_what_refitting_wins(metric, value, naive, note):
     assert cards(view_of({}, newer, trial), busy=True)[-1].note == note  # of the setting before
     off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
     assert cards(view_of({}, Trial(newer.recipe, off, True), trial), busy=False)[-1].note == ""
+
+
+def test_the_naive_number_reaches_the_sentences():
+    recipe = Recipe(weight_bits=4, granularity="tensor")
+    plan = {"layers": [{"name": "a", "channels": 8, "kept": 8, "sparsity": 0.0, "weight_bits": 4,
+                        "storage": "int4", "closed": False, "unprunable": None, "skipped": None}]}  # fmt: skip
+    parts = {"plan": plan, "estimate": PROFILE, "quality": QUALITY}
+    collapsed = {**parts, "naive_quality": {**QUALITY, "value": 0.6}}
+    before = Trial(recipe, collapsed, True)
+    newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
+    for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
+        session = SimpleNamespace(view=view_of({}, newest, before))
+        told = " ".join(results._surprises(session))
+        assert ("this loses 33.0 points" in told) == is_told
 
 
 def test_criteria_and_their_names_match():

@@ -5,7 +5,7 @@ from conftest import with_weights
 import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
-from explorer.explain import few, group_sentences
+from explorer.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
 from explorer.report import GroupPlan, Plan
 from explorer.text import plan_table
 
@@ -98,3 +98,11 @@ def test_a_channel_that_is_all_there_is_in_a_tensor_stays() -> None:
         assert 2 <= plan.layers[0].kept <= 4
         assert 0 not in removed_channels(model, plan)["first"]
         explorer.profile(explorer.apply(model, plan))
+
+
+def test_a_file_says_how_its_weights_are_stored_and_how_to_open_it() -> None:
+    floats = {"storage": "float32", "closed": False}
+    unsigned = {**floats, "storage": "uint8"}
+    assert file_sentences([floats, unsigned], is_weight_only=False) == [UNSIGNED]
+    assert file_sentences([{**floats, "storage": "int8"}], is_weight_only=True) == [WEIGHT_ONLY]
+    assert file_sentences([floats, {**unsigned, "closed": True}], is_weight_only=False) == []

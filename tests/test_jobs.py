@@ -113,6 +113,22 @@ def test_without_samples_there_is_no_score(pool: Pool, tmp_path: Path) -> None:
     assert "samples" in job.parts["file"]["not_compensated"]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "weight_only"),
+    [
+        (Recipe(weight_bits=4), True),
+        (Recipe(weight_bits=16), False),
+        (Recipe(weight_bits=8, activation_bits=8), False),
+    ],
+    ids=["integer weights", "float16", "integer activations too"],
+)
+def test_the_file_says_whether_only_weights_are_quantized(
+    pool: Pool, tmp_path: Path, recipe: Recipe, weight_only: bool
+) -> None:
+    job = run_vowels(pool, tmp_path, recipe, data=None)
+    assert job.parts["file"]["weight_only"] is weight_only
+
+
 def probe_vowels(pool: Pool, done: list[str], **changed: Any) -> Job:
     """A slice of one probe."""
     arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": done}

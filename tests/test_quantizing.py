@@ -1,5 +1,8 @@
 """Rounding, storage types, and the files that hold them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +15,7 @@ from onnx import TensorProto, numpy_helper
 import explorer
 from explorer import Recipe
 from explorer.compress.quantizers import Grid, round_weights, spread
+from explorer.measure.host import describe_host
 
 STORED = {
     16: "FLOAT16",
@@ -122,6 +126,75 @@ def test_eight_bit_activations_run_in_integer_kernels(
     ops = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
     assert "QLinearConv" in ops
     assert "Conv" not in ops
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of 8-bit integers in a file of the explorer, with what it must give.
+
+    `inputs` and `weights` are the integers without their zero points, `exact` their product in
+    64 bits, dequantized.
+    """
+
+    file: onnx.ModelProto
+    x: np.ndarray
+    inputs: np.ndarray  # (samples, 64)
+    weights: np.ndarray  # (64, 8)
+    exact: np.ndarray  # (samples, 8)
+
+    def error_of(self, file: onnx.ModelProto) -> float:
+        """Largest error of ONNX Runtime, relative to the exact result."""
+        found = run_onnx(file.SerializeToString(), {"x": self.x})[0]
+        return float(np.abs(found / self.exact - 1).max())
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    """Of large weights of one sign and inputs at the upper end: sums of pairs exceed 16 bits."""
+    random = np.random.default_rng(0)
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n,64] x) => (float[n,8] y) { y = MatMul (x, w) }"""
+    proto = onnx.parser.parse_model(text)
+    weight = random.uniform(0.8, 1, (64, 8)).astype(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    model = explorer.load(proto.SerializeToString(), "large")
+    x = random.uniform(0.9, 1, (16, 64)).astype(np.float32)
+    calibration = explorer.calibrate(model, {"x": x})
+    recipe = Recipe(weight_bits=8, activation_bits=8)
+    file = explorer.apply(model, explorer.plan(model, recipe), calibration).data
+    stored = {
+        t.name: numpy_helper.to_array(t) for t in onnx.load_from_string(file).graph.initializer
+    }
+    scale, zero = stored["x/scale"], stored["x/zero_point"].astype(np.int64)
+    inputs = np.clip(np.rint(x / scale).astype(np.int64) + zero, 0, 255) - zero
+    weights = stored["w"].astype(np.int64) - stored["w/zero_point"]
+    exact = (inputs @ weights) * (scale.astype(np.float64) * stored["w/scale"])
+    return Product(onnx.load_from_string(file), x, inputs, weights, exact)
+
+
+def test_integer_kernels_add_up_exactly_on_any_processor(product: Product) -> None:
+    stored = {tensor.name: tensor for tensor in product.file.graph.initializer}
+    assert stored["w"].data_type == TensorProto.UINT8
+    assert (numpy_helper.to_array(stored["w/zero_point"]) == 128).all()
+    assert product.error_of(product.file) < 1e-6
+
+
+def test_signed_weights_overflow_on_x86_without_vnni(
+    product: Product, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    """The same integers with the weights as int8; where they come out right is the processor's."""
+    halves = product.inputs[:, :, None] * product.weights  # (samples, 64, 8)
+    assert (halves[:, ::2] + halves[:, 1::2]).max() > np.iinfo(np.int16).max
+    signed = onnx.ModelProto()
+    signed.CopyFrom(product.file)
+    for tensor in signed.graph.initializer:
+        if tensor.name in ("w", "w/zero_point"):
+            values = numpy_helper.to_array(tensor).astype(np.int16) - 128
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.int8), tensor.name))
+    error = product.error_of(signed)
+    record_testsuite_property("signed_weights_overflow", error > 0.01)
+    if describe_host()["has_vnni"] is False:  # None: not x86, or not known
+        assert error > 0.01
 
 
 def test_eight_bits_keep_the_accuracy(

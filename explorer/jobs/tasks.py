@@ -25,6 +25,7 @@ from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
 from explorer.measure.quality import check_labels, evaluate
+from explorer.measure.runtime import is_weight_only
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Quality
@@ -77,9 +78,10 @@ def open_model(context: Context, source: Source) -> None:
 def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     """Parts `plan`, `estimate`, and of the file at `out` its `profile`, `latency`, `quality`.
 
-    Part `file` also says why the weights weren't refitted, where they weren't; `first_quality`,
-    on the first samples, comes before `quality` where there are many. Where the weights were
-    refitted, `naive_quality` is that of the same recipe without refitting.
+    Part `file` also says why the weights weren't refitted, where they weren't, and whether only
+    the weights are quantized; `first_quality`, on the first samples, comes before `quality` where
+    there are many. Where the weights were refitted, `naive_quality` is that of the same recipe
+    without refitting.
     """
     opened, asked = _open(source), Recipe.from_json(recipe)
     model = opened.model
@@ -94,7 +96,8 @@ def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     small.save(out)
     reason = why_not_compensated(model, planned, calibration)
     names = {"path": out, "model_id": small.id, "name": small.name}
-    context.part("file", {**names, "not_compensated": reason})
+    facts = {"not_compensated": reason, "weight_only": is_weight_only(small)}
+    context.part("file", {**names, **facts})
     context.part("profile", asdict(profile(small)))
     context.progress(0.4, "measuring latency")
     context.part("latency", asdict(measure_latency(small, model, check=context.check)))

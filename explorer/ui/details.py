@@ -4,6 +4,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.explain import file_sentences
 from explorer.report import Latency
 from explorer.text import command_line, format_bytes, format_count, format_seconds
 from explorer.ui import graphs, layers
@@ -93,6 +94,10 @@ def _draw_downloads(session: Session) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
+    if file is not None:
+        facts = trial.parts["file"]
+        for sentence in file_sentences(trial.parts["plan"]["layers"], facts["weight_only"]):
+            st.caption(sentence)
     line = command_line(trial.recipe, *source.files)
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
     st.caption(f"The same result from a shell{needs_recipe} where these files are:")
