@@ -3,6 +3,7 @@
 Colours, fonts and backgrounds not given here come from the theme that draws the figure.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,7 +24,7 @@ PALETTE = (
 )
 LOSS_SCALE = ((0.0, "rgba(217, 102, 31, 0.07)"), (1.0, "rgba(217, 102, 31, 0.75)"))
 FULL_LOSS = 10.0  # at least this much is lost where the colour is strongest
-LONGEST_NAME = 20  # characters of a row's name that are shown, its end
+LONGEST_NAME = 22  # characters of a row's name that are shown
 BLUE, ORANGE, GREEN, GREY = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[6]
 
 
@@ -128,7 +129,9 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
     )
     figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False)
     figure.update_xaxes(side="top", **_ticks([*columns], len(columns)), tickangle=0)
-    figure.update_yaxes(**_ticks([_short(name) for name in rows], len(rows)), automargin=True)
+    figure.update_yaxes(
+        **_ticks([escape(short_name(name)) for name in rows], len(rows)), automargin=True
+    )
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
     return figure
 
@@ -142,9 +145,19 @@ def _root(loss: float) -> float:
     return float(max(loss, 0.0) ** 0.5)
 
 
-def _short(name: str) -> str:
-    shown = name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
-    return escape(shown)
+def short_name(name: str) -> str:
+    """A name in few characters: without its first words, but with the numbers among them.
+
+    `encoder.layer.10.attention.output.dense` is `…10…output.dense`.
+    """
+    parts = re.findall(r"[./]*[^./]+", name)
+    shown, place = name, 0
+    while len(shown) > LONGEST_NAME and place < len(parts) - 1:
+        if not re.search(r"\d", parts[place]):
+            parts[place] = "…"
+            shown = re.sub(r"…+[./]*", "…", "".join(parts))
+        place += 1
+    return shown if len(shown) <= LONGEST_NAME else f"…{shown[1 - LONGEST_NAME :]}"
 
 
 def _ticks(texts: Sequence[str], count: int) -> dict[str, object]:

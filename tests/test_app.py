@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -11,12 +12,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
-from explorer.charts import PALETTE, Axis, Point, pareto_front, trade_off
+from explorer.charts import (
+    LONGEST_NAME,
+    PALETTE,
+    Axis,
+    Point,
+    loss_text,
+    pareto_front,
+    short_name,
+    trade_off,
+)
 from explorer.errors import DataError, ModelError
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
@@ -375,6 +386,44 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     assert sensitivity.figure_of(places, "abc")[1] > height
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("blocks.0.attention.qkv", "blocks.0.attention.qkv"),
+        ("blocks.0.attention.project", "…0.attention.project"),
+        ("encoder.layer.10.attention.output.dense", "…10…output.dense"),
+        ("/encoder/layer.10/attention/self/query/MatMul", "…10…self/query/MatMul"),
+        ("a_single_word_of_thirty_letters", "…ord_of_thirty_letters"),
+        ("", ""),
+    ],
+)
+def test_a_long_name_keeps_its_numbers_and_its_end(name, shown):
+    assert short_name(name) == shown
+    assert len(shown) <= LONGEST_NAME
+
+
+def test_losses_are_written_with_a_true_minus_and_zero_has_none():
+    assert [loss_text(loss) for loss in (12.34, 0.0, -0.04, -0.06, -10.0)] == [
+        "12.3",
+        "0.0",
+        "0.0",
+        "−0.1",
+        "−10.0",
+    ]
+    columns = {"loss_ratio": [None, -0.04], "loss_bits": [-0.06, 12.34]}
+    styled = layers.with_minus_signs(pd.DataFrame({"layer": ["a", "b"], **columns}))
+    assert "−0.1" in styled.to_html()
+    assert "-0" not in re.sub("<[^>]*>", "", styled.to_html().partition("</style>")[2])
+    assert list(styled.data["loss_bits"]) == [-0.06, 12.34]  # sorted as numbers
+
+
+def test_columns_without_anything_to_say_are_left_out():
+    dense, sparse = {"sparsity": 0.0}, {"sparsity": 0.5}
+    assert {"zeros", *layers.LOSSES}.isdisjoint(layers.shown_columns([dense], {}))
+    assert "zeros" in layers.shown_columns([dense, sparse], {})
+    assert set(layers.LOSSES) < set(layers.shown_columns([dense], {"loss_ratio": [1.0]}))
+
+
 def test_losses_stand_beside_every_layer_of_a_group():
     assert sensitivity.table_columns([], ["a"]) == {}
     columns = sensitivity.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
@@ -444,8 +493,11 @@ def test_the_card_says_what_refitting_wins(metric, value, naive, note):
 
 def test_the_naive_number_reaches_the_sentences():
     recipe = Recipe(weight_bits=4, granularity="tensor")
-    plan = {"layers": [{"name": "a", "channels": 8, "kept": 8, "sparsity": 0.0, "weight_bits": 4,
-                        "storage": "int4", "closed": False, "unprunable": None, "skipped": None}]}  # fmt: skip
+    layer = {
+        "name": "a", "channels": 8, "kept": 8, "sparsity": 0.0, "weight_bits": 4,
+        "storage": "int4", "closed": False, "unprunable": None, "skipped": None,
+    }  # fmt: skip
+    plan = {"layers": [layer]}
     parts = {"plan": plan, "estimate": PROFILE, "quality": QUALITY}
     collapsed = {**parts, "naive_quality": {**QUALITY, "value": 0.6}}
     before = Trial(recipe, collapsed, True)

@@ -1,13 +1,15 @@
 """The table of layers: what the plan does to each, and a ratio and a width for single ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
+from explorer.charts import loss_text
 from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.report import Plan
@@ -16,18 +18,18 @@ from explorer.ui.session import Session
 from explorer.ui.words import percent
 
 COLUMNS = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True, width=135),
+    "layer": st.column_config.TextColumn("Layer", pinned=True, width=130),
     "op": st.column_config.TextColumn("Op", width=55),
     "channels": st.column_config.NumberColumn("Channels", width=70),
     "removable": st.column_config.NumberColumn(
         "Can go",
         help="How many of its channels can go at most; where none can, the last column says why.",
-        width=60,
+        width=58,
     ),
-    "kept": st.column_config.NumberColumn("Kept", width=50),
+    "kept": st.column_config.NumberColumn("Kept", width=48),
     "zeros": st.column_config.NumberColumn("Zeros", format="%d %%", width=55),
-    "bits": st.column_config.NumberColumn("Bits", width=45),
-    "storage": st.column_config.TextColumn("Stored as", width=75),
+    "bits": st.column_config.NumberColumn("Bits", width=42),
+    "storage": st.column_config.TextColumn("Stored as", width=72),
     "own_ratio": st.column_config.NumberColumn(
         "Own ratio",
         help="Percent to take out of this layer; empty: as the recipe says.",
@@ -35,19 +37,19 @@ COLUMNS = {
         max_value=95,
         step=1,
         format="%d %%",
-        width=95,
+        width=92,
     ),
     "own_bits": st.column_config.SelectboxColumn(
         "Own bits",
         help="Weight bits of this layer; empty: as the recipe says.",
         options=list(WEIGHT_BITS),
-        width=90,
+        width=86,
     ),
     "loss_ratio": st.column_config.NumberColumn(
-        "Loss, 50 %", help=words.HELP["loss_ratio"], format="%.1f", width=80
+        "Loss, 50 %", help=words.HELP["loss_ratio"], width=76
     ),
     "loss_bits": st.column_config.NumberColumn(
-        "Loss, 4 bits", help=words.HELP["loss_bits"], format="%.1f", width=85
+        "Loss, 4 bits", help=words.HELP["loss_bits"], width=82
     ),
     "coupled": st.column_config.TextColumn(
         "Shrinks with",
@@ -75,10 +77,10 @@ def draw(session: Session) -> None:
     losses = sensitivity.table_columns(found, names)
     key = f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
     st.data_editor(
-        pd.DataFrame({**rows(planned, session.recipe), **losses}),
+        with_minus_signs(pd.DataFrame({**rows(planned, session.recipe), **losses})),
         key=key,
         column_config=COLUMNS,
-        column_order=[name for name in COLUMNS if name not in LOSSES or losses],
+        column_order=shown_columns(planned, losses),
         disabled=[name for name in COLUMNS if name not in EDITABLE],
         hide_index=True,
         height="content" if len(planned) <= ROWS_IN_FULL else "auto",
@@ -92,6 +94,22 @@ def draw(session: Session) -> None:
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
     sensitivity.draw(session)
+
+
+def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:
+    """The table with its losses, where it has any, written as in the heat map."""
+    losses: list[Hashable] = [name for name in LOSSES if name in frame]
+    return frame.style.format(_loss_text, subset=losses, na_rep="") if losses else frame
+
+
+def shown_columns(
+    planned: Sequence[Mapping[str, Any]], losses: Mapping[str, Sequence[float | None]]
+) -> list[str]:
+    """All columns but those that have nothing to say."""
+    empty = () if losses else LOSSES
+    if not any(layer["sparsity"] for layer in planned):
+        empty = (*empty, "zeros")
+    return [name for name in COLUMNS if name not in empty]
 
 
 def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -157,6 +175,11 @@ def with_edits(
         choices[choice.name] = choice
     kept = (c for c in choices.values() if c.ratio is not None or c.weight_bits is not None)
     return replace(recipe, layers=tuple(kept))
+
+
+def _loss_text(loss: object) -> str:
+    assert isinstance(loss, float)
+    return loss_text(loss)
 
 
 def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ def caption(found: Sequence[Found]) -> str:
         else f"Points of {METRICS[quality['metric']].lower()} lost"
     )
     return (
-        f"{unit} when only this place is compressed, measured on {quality['samples']} samples. "
+        f"{unit} when only this place is compressed, measured on {quality['samples']:,} samples. "
         "“Out” is the share of channels taken out of a group, which stands at its first layer."
     )
 
