@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,8 @@ def _by_need(
     fine = np.linspace(0, LEVELS[-1], FINE_STEPS + 1)
     owners, costs, counts = [], [], []
     for place, layer in enumerate(layers):
-        curve = _curve(model, layer, recipe.pattern, calibration)
+        find = partial(_find_curve, model, layer, recipe.pattern, calibration)
+        curve = calibration.memory.curve(("mask", recipe.pattern, layer.name), find)
         errors = np.exp(np.interp(fine, LEVELS, np.log(np.array(curve) + SMALLEST)))
         errors *= np.minimum(fine / LEVELS[0], 1) ** FIRST_POWER
         portion = sizes[layer.name] * fine[1]
@@ -101,28 +103,22 @@ def _by_need(
     return {layer.name: round(number) for layer, number in zip(layers, removed, strict=True)}
 
 
-def _curve(model: Model, layer: Layer, pattern: str, calibration: Calibration) -> list[float]:
-    """Error of a layer at each level, relative to what it is part of; looked for once."""
-    key = ("mask", pattern, layer.name)
-    if key not in calibration.memory.shares:
-        calibration.memory.shares[key] = _find_curve(model, layer, pattern, calibration)
-    curve: list[float] = calibration.memory.shares[key]
-    return curve
-
-
-def _find_curve(model: Model, layer: Layer, pattern: str, calibration: Calibration) -> list[float]:
+def _find_curve(
+    model: Model, layer: Layer, pattern: str, calibration: Calibration
+) -> tuple[float, ...]:
+    """Error of a layer at each level, relative to what it is part of."""
     weight = weight_array(model, layer.weight)
     statistics = calibration.layers.get(layer.name)
     if statistics is None:  # the share of the weights' power that goes
         power = np.sort(weight.astype(np.float64).ravel() ** 2)
         gone = np.cumsum(power) / max(float(power.sum()), SMALLEST)
-        return [float(gone[int(level * (power.size - 1))]) for level in LEVELS]
+        return tuple(float(gone[int(level * (power.size - 1))]) for level in LEVELS)
     matrix, form = original_weights(model, layer, statistics)
     need = need_of(model, layer, statistics)
     errors = error_curve(
         with_ridge(statistics.gram), matrix, LEVELS, lambda at: _chooser(layer, form, pattern, at)
     )
-    return [need * error for error in errors]
+    return tuple(need * error for error in errors)
 
 
 def _chooser(layer: Layer, form: Form, pattern: str, level: float) -> Choose:

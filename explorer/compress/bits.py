@@ -68,14 +68,11 @@ def _steps(name: str, errors: Sequence[float], size: int) -> list[Step]:
 def _errors(
     model: Model, layer: Layer, recipe: Recipe, calibration: Calibration | None
 ) -> tuple[float, ...]:
-    """Error of a layer at each width, relative to what it is part of; looked for once."""
+    """Error of a layer at each width, relative to what it is part of."""
     if calibration is None:
         return _error_of_weights(model, layer, recipe)
     key = ("bits", recipe.granularity, recipe.group_size, layer.name)
-    if key not in calibration.memory.shares:
-        calibration.memory.shares[key] = _find_errors(model, layer, recipe, calibration)
-    errors: tuple[float, ...] = calibration.memory.shares[key]
-    return errors
+    return calibration.memory.curve(key, lambda: _find_errors(model, layer, recipe, calibration))
 
 
 def _find_errors(

@@ -50,14 +50,13 @@ class LayerStatistics:
     """What the original's samples say about a layer.
 
     `places` of each chunk of samples, in spatial dimensions `sizes`; `outputs`: what the layer's
-    target is there, (n, outputs); `mean` of its inputs, (groups, inputs), and `gram`, the second
-    moment of the centred ones, (groups, inputs, inputs).
+    target is there, (n, outputs); `gram`: the second moment of its centred inputs, (groups, inputs,
+    inputs).
     """
 
     places: tuple[Places, ...] = field(repr=False)
     sizes: Shape
     outputs: Floats = field(repr=False)
-    mean: Matrix = field(repr=False)
     gram: Matrix = field(repr=False)
 
     @property
@@ -222,9 +221,7 @@ class _Gathered:
         mean = self.total / len(outputs)
         gram = self.square / len(outputs) - mean[:, :, None] * mean[:, None, :]
         gram = gram.astype(self.square.dtype)
-        return LayerStatistics(
-            tuple(self.places), self.sizes, outputs, mean + self.shift[:, 0], gram
-        )
+        return LayerStatistics(tuple(self.places), self.sizes, outputs, gram)
 
 
 def _affordable(layers: list[Layer]) -> list[Layer]:

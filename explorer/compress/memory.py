@@ -1,6 +1,7 @@
 """What compensation has solved before, so that a recipe solves only what it changes."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,16 @@ class Memory:
     solved: "OrderedDict[Version, Solved]" = field(default_factory=OrderedDict)
     ranges: dict[Version, tuple[float, float]] = field(default_factory=dict)
     removals: dict[int, Any] = field(default_factory=dict)
-    shares: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    curves: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
+    sequences: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+
+    def curve(
+        self, key: tuple[Any, ...], find: Callable[[], tuple[float, ...]]
+    ) -> tuple[float, ...]:
+        """A layer's errors at some settings; looked for once."""
+        if key not in self.curves:
+            self.curves[key] = find()
+        return self.curves[key]
 
     def get(self, version: Version) -> Solved:
         """What was solved under a version."""

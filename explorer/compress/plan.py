@@ -168,10 +168,10 @@ def _sequence(
     if calibration is None:
         return by_score(portions)
     key = ("sequence", tuple(places), recipe.round_to)
-    if key not in calibration.memory.shares:
-        calibration.memory.shares[key] = by_error(model, portions, places)
-    sequence: list[int] = calibration.memory.shares[key]
-    return sequence
+    sequences = calibration.memory.sequences
+    if key not in sequences:
+        sequences[key] = by_error(model, portions, places)
+    return sequences[key]
 
 
 @per_model

@@ -1,7 +1,7 @@
 """Solving one layer of a compressed network: fit, mask, round, and fit the bias once more."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,17 @@ SPARSE = 0.03  # share of zeros from which sparse storage pays, so that they mus
 Range = tuple[float, float]
 
 
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """A layer of the clone with its weight as it is, and what shall become of it."""
+
+    layer: Layer
+    choice: LayerPlan
+    regression: Regression
+    form: Form
+    weight: Array
+
+
 class Refit:
     """The layers of a pruned clone, where pairs may be `scaled`.
 
@@ -63,18 +74,7 @@ class Refit:
         """What a layer's weight and bias become; `node` is the clone's."""
         layer = self.layers[str(node.name)]
         weight = array_of(self._weight(node))
-        statistics = self.statistics.get(layer.name)
-        solved = None
-        if statistics is not None:
-            try:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    solved = self._fitted(layer, node, walk, weight, statistics)
-            except np.linalg.LinAlgError:  # numbers beyond the type enter the layer
-                return self._plain(layer, weight)
-            finite = np.isfinite(solved.weight).all()
-            if not finite or (solved.bias is not None and not np.isfinite(solved.bias).all()):
-                solved = None  # numbers beyond the type; the plain weights are better than none
-        return solved or self._plain(layer, weight)
+        return self._refitted(layer, node, walk, weight) or self._plain(layer, weight)
 
     def write(self, node: ir.Node, solved: Solved) -> None:
         """Give a layer of the clone its new content."""
@@ -103,30 +103,39 @@ class Refit:
         rounded = round_weights(weight, choice.weight_bits, choice.storage, grid)
         return Solved(rounded.dequantize(grid).astype(weight.dtype), None, rounded)
 
-    def _fitted(
-        self, layer: Layer, node: ir.Node, walk: Walk, weight: Array, statistics: LayerStatistics
-    ) -> Solved:
-        target, choice = self._targets[layer.name], self._choices[layer.name]
-        form = form_of(node, layer)
-        has_bias = target.bias is not None
-        bias = np.zeros(1)
-        if has_bias:
-            bias = array_of(self._bias(layer)).astype(np.float64).reshape(-1)
-        regression = self._regression(layer, node, walk, statistics, target)
+    def _refitted(self, layer: Layer, node: ir.Node, walk: Walk, weight: Array) -> Solved | None:
+        """None where nothing is known of the layer, or numbers go beyond the type."""
+        if layer.name not in self.statistics:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            problem = self._problem(layer, node, walk, weight)
+            try:
+                solved = self._solved(problem)
+            except np.linalg.LinAlgError:  # what enters the layer isn't finite
+                return None
+        arrays = (solved.weight, solved.bias) if solved.bias is not None else (solved.weight,)
+        return solved if all(np.isfinite(array).all() for array in arrays) else None
+
+    def _problem(self, layer: Layer, node: ir.Node, walk: Walk, weight: Array) -> _Problem:
+        target = self._targets[layer.name]
+        regression = self._regression(layer, node, walk, self.statistics[layer.name], target)
+        return _Problem(layer, self._choices[layer.name], regression, form_of(node, layer), weight)
+
+    def _solved(self, problem: _Problem) -> Solved:
+        regression, form, weight = problem.regression, problem.form, problem.weight
+        bias = array_of(self._bias(problem.layer)) if regression.has_bias else None
+        start = np.zeros(1) if bias is None else bias.astype(np.float64).reshape(-1)
         matrix = form.to_matrix(weight).astype(precision(regression.rows.shape[2]))
-        fit = regression.solve(regression.start(matrix, bias))
-        mask = self._mask(layer, choice, regression, fit, weight, form)
+        fit = regression.solve(regression.start(matrix, start))
+        mask = self._mask(problem, fit)
         if not mask.all():
             fit = fit_under_mask(regression, fit, mask)
         rounded = None
-        if choice.storage in INTEGERS:
-            fit, rounded = self._rounded(layer, choice, regression, fit, mask, weight, form)
-        new_weight = form.to_tensor(fit.matrix).astype(weight.dtype)
-        new_bias = None
-        if has_bias:
-            old = array_of(self._bias(layer))
-            new_bias = regression.bias(fit).reshape(old.shape).astype(old.dtype)
-        return Solved(new_weight, new_bias, rounded)
+        if problem.choice.storage in INTEGERS:
+            fit, rounded = self._rounded(problem, fit, mask)
+        if bias is not None:
+            bias = regression.bias(fit).reshape(bias.shape).astype(bias.dtype)
+        return Solved(form.to_tensor(fit.matrix).astype(weight.dtype), bias, rounded)
 
     def _regression(
         self,
@@ -161,17 +170,10 @@ class Refit:
             return np.ones(layer.channels, dtype=bool)
         return self._alive[units]
 
-    def _mask(
-        self,
-        layer: Layer,
-        choice: LayerPlan,
-        regression: Regression,
-        fit: Fit,
-        weight: Array,
-        form: Form,
-    ) -> Mask:
+    def _mask(self, problem: _Problem, fit: Fit) -> Mask:
         """Weights that stay: those the pattern keeps, without zeros that the file has already."""
-        old = form.to_matrix(weight) != 0
+        layer, choice, form = problem.layer, problem.choice, problem.form
+        old = form.to_matrix(problem.weight) != 0
         stays: Mask = old if (~old).mean() > SPARSE else np.ones_like(old)
         if not choice.sparsity:
             return stays
@@ -186,18 +188,11 @@ class Refit:
             found: Mask = form.to_matrix(kept)
             return found
 
-        return find_mask(regression.gram, fit.matrix, choose)
+        return find_mask(problem.regression.gram, fit.matrix, choose)
 
-    def _rounded(
-        self,
-        layer: Layer,
-        choice: LayerPlan,
-        regression: Regression,
-        fit: Fit,
-        mask: Mask,
-        weight: Array,
-        form: Form,
-    ) -> tuple[Fit, Rounded]:
+    def _rounded(self, problem: _Problem, fit: Fit, mask: Mask) -> tuple[Fit, Rounded]:
+        layer, choice, form = problem.layer, problem.choice, problem.form
+        regression, weight = problem.regression, problem.weight
         grid = planned_grid(self.model, layer, weight.shape, self.plan)
         least: Array | float = 0.0
         entering = data_of(self.model)[layer.name]
