@@ -18,6 +18,7 @@ CRITERIA = (RECONSTRUCTION, "l1", "l2", "random")
 WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 ACTIVATION_BITS = (32, 8)
 GRANULARITIES = ("tensor", "channel", "group")
+MOST_SPREAD_BITS = 8
 AIMS = ("size", "macs", "time")  # what a recipe can be made to save
 
 
@@ -104,6 +105,11 @@ class Recipe:
     def prunes_by_ratio(self) -> bool:
         """True for patterns whose ratio the user chooses."""
         return self.pattern in RATIO_PATTERNS
+
+    @property
+    def spreads_bits(self) -> bool:
+        """True where `weight_bits` is an average over the layers."""
+        return self.bits_scope == "global" and self.weight_bits <= MOST_SPREAD_BITS
 
     @property
     def is_identity(self) -> bool:

@@ -152,8 +152,8 @@ def weights_unpacked(case: _Case) -> Iterator[str]:
     if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8:
         return
     yield (
-        "Only the weights are narrow: the runtime turns them back into floats when it loads the "
-        "file, so they make the file smaller but not the time shorter."
+        "Only the weights are narrow: the runtime turns them back into floats before it "
+        "computes, so they make the file smaller but not the time shorter."
     )
 
 

@@ -74,7 +74,7 @@ def test_every_product_has_its_time(name: str) -> None:
     macs = macs_by_node(model.graph_model.graph, infer_shapes(model).dims)
     seconds = measure_node_times(model)
     assert sum(macs[name] for name in seconds) > 0.9 * explorer.profile(model).macs
-    assert all(each >= 0 for each in seconds.values())
+    assert set(seconds) <= set(macs)
     if name == "fashion_resnet":
         assert seconds["stage1.0.conv1"] > 2 * seconds["classifier"]
         assert sum(seconds.values()) < 5 * explorer.measure_latency(model).median_s

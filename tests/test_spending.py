@@ -20,8 +20,9 @@ from explorer.search.sensitivity import (
     find_probes,
     measure_probe,
     measure_sensitivity,
+    recipe_of,
 )
-from explorer.search.spending import Spent, expected_losses, find_gains, recipe_of, spend
+from explorer.search.spending import Spent, expected_losses, find_gains, spend
 from explorer.text import spent_sentence, spent_table
 
 
@@ -116,7 +117,7 @@ def test_the_recipe_is_what_it_says(
         assert spent.saved == 1 - spent.profile.macs / explorer.profile(fresh).macs > 0.2
     else:
         assert spent.latency is not None
-        assert spent.saved == 1 - spent.latency.ratio > 0
+        assert spent.saved == 1 - spent.latency.ratio
         assert not any(choice.weight_bits for choice in spent.recipe.layers)
 
 

@@ -3,7 +3,8 @@
 Rounding a layer costs about a quarter of the error with each further bit, but how large that error
 is differs by orders of magnitude. Bits go, step by step, to the layer where they take away most
 error for the space that they need: the greedy way along the convex hulls of Shoham & Gersho (1988).
-Only widths that an integer type holds without waste are used.
+Widths are those of the integer types; beside 8-bit activations, where 2-bit weights are stored in
+4, the average is one of widths and not of space.
 """
 
 from collections.abc import Mapping, Sequence

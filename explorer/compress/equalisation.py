@@ -8,9 +8,9 @@ magnitude that a channel reaches and w the largest weight that reads it,
 
     s = sqrt(r / w)
 
-leaves both at sqrt(r w), neither the activation nor the weights being hard to round (Xiao et al.,
-arXiv 2211.10438, equation 4, with a migration strength of a half). Masks that go by the size of
-weights go by those of the original.
+leaves both at sqrt(r w), but for a factor that all channels share, neither the activation nor the
+weights being hard to round (Xiao et al., arXiv 2211.10438, equation 4, with a migration strength of
+a half). Masks that go by the size of weights go by those of the original.
 """
 
 from dataclasses import dataclass

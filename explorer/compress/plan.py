@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.allocation import allocate
-from explorer.compress.bits import WIDTHS, allocate_bits
+from explorer.compress.bits import allocate_bits
 from explorer.compress.calibration import Calibration, check_calibration, newest_calibration
 from explorer.compress.coupling import find_couplings
 from explorer.compress.criteria import by_weight, unit_scores
@@ -231,7 +231,7 @@ def _choose_widths(
     users = {layer.weight: layer for layer in reversed(layers)}
     own = {user.name: recipe.choice(user.name).weight_bits for user in users.values()}
     bits = {name: width or recipe.weight_bits for name, width in own.items()}
-    if recipe.bits_scope == "global" and recipe.weight_bits <= max(WIDTHS):
+    if recipe.spreads_bits:
         shared = [user for user in users.values() if own[user.name] is None]
         left = weights_left(model, groups)
         bits.update(allocate_bits(model, shared, left, recipe, calibration))

@@ -19,10 +19,10 @@ from explorer.compress.rows import Floats
 from explorer.compress.targets import NO_EDGES, Edges
 
 RIDGE = 0.01  # relative to the mean squared input
-RIDGE_OF_FEW = 0.1  # the same, times inputs for each row: few rows say little
+RIDGE_OF_FEW = 0.1  # the same per (inputs / rows): few rows say little, so old weights count more
 STEPS = 4  # of majorisation
 FEW_STEPS = 2  # where each one is dear
-CHEAP = 2**16  # inputs times outputs up to which a step is
+CHEAP_SIZE = 2**16  # inputs times outputs up to which all steps are affordable
 WIDE = 1024  # inputs from which solves are done in single precision
 SMALLEST = 1e-12
 
@@ -116,7 +116,7 @@ class Regression:
 
     def steps(self) -> range:
         """How often to follow the edges; the first time is without."""
-        follows = STEPS if self.rows.shape[2] * self.wanted.shape[1] <= CHEAP else FEW_STEPS
+        follows = STEPS if self.rows.shape[2] * self.wanted.shape[1] <= CHEAP_SIZE else FEW_STEPS
         return range(1 if self.edges == NO_EDGES else 1 + follows)
 
     def solve(self, fit: Fit) -> Fit:

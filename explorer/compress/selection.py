@@ -26,6 +26,7 @@ from explorer.model import Model
 
 MOST_STEPS = 64  # in which a group is emptied
 FEW_STEPS = 24  # where each one is dear
+ROUNDING = 1e-6  # relative to what stands on the diagonal: what updates may have lost
 ROWS_AT_ONCE = 512  # of an update, which then stays in the cache
 
 Units = npt.NDArray[np.int64]
@@ -102,7 +103,8 @@ class _Reader:
         if left == len(gone):
             return
         self._move_to_end(gone, left)
-        root = Factor.of(self.inverse[None, left:, left:]).root[0]
+        block = with_ridge(self.inverse[None, left:, left:], ROUNDING)
+        root = Factor.of(block).root[0]
         across, taken = root @ self.inverse[left:, :left], root @ self.matrix[left:]
         self.inverse, self.matrix = self.inverse[:left, :left], self.matrix[:left]
         for start in range(0, left, ROWS_AT_ONCE):

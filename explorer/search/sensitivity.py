@@ -5,7 +5,7 @@ as it is. Each one is a recipe like any other: the network is compressed with it
 and the result is evaluated on real data.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -40,11 +40,27 @@ class Probe:
 
     def recipe(self, base: Recipe) -> Recipe:
         """The recipe that does just this; seed, rounding and criterion are those of `base`."""
-        choice = LayerChoice(self.place, self.ratio, self.weight_bits)
-        pattern = "none" if self.ratio is None else "channel"
-        return replace(
-            base, pattern=pattern, ratio=0.0, weight_bits=32, activation_bits=32, layers=(choice,)
-        )
+        return recipe_of([self], base)
+
+
+def recipe_of(probes: Iterable[Probe], base: Recipe) -> Recipe:
+    """The recipe that does all that the probes do."""
+    choices: dict[str, LayerChoice] = {}
+    for probe in probes:
+        choice = choices.get(probe.place, LayerChoice(probe.place))
+        if probe.ratio is not None:
+            choices[probe.place] = replace(choice, ratio=probe.ratio)
+        else:
+            choices[probe.place] = replace(choice, weight_bits=probe.weight_bits)
+    prunes = any(choice.ratio is not None for choice in choices.values())
+    return replace(
+        base,
+        pattern="channel" if prunes else "none",
+        ratio=0.0,
+        weight_bits=32,
+        activation_bits=32,
+        layers=tuple(choices.values()),
+    )
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from explorer.measure.nodes import measure_node_times
 from explorer.measure.profile import profile
 from explorer.measure.quality import evaluate, output_error
 from explorer.model import Model
-from explorer.recipe import LayerChoice, Recipe, check_aim
+from explorer.recipe import Recipe, check_aim
 from explorer.report import Latency, Profile, Quality, points_lost
 from explorer.search.knapsack import Offer, choose
-from explorer.search.sensitivity import PLAIN, Probe, Sensitivity
+from explorer.search.sensitivity import PLAIN, Sensitivity, recipe_of
 
-STEPS, FINEST = 127, 2**-10  # sums of losses that are tried, down to this part of the largest
+STEPS, FINEST = 127, 2**-10  # sums of losses to choose from, down to this part of the largest
 LARGEST_RATIO = 0.95
 
 
@@ -102,13 +102,15 @@ def spend(
     for number, path in enumerate(paths):
         best = first
         if points > 0:
-            own = _part_of(progress, number, len(paths))
+            own = _share_of(progress, number, len(paths))
             best = _furthest(path, points, first, attempt, own)
         bought.append(_finish(model, best, points, on, check))
     return max(bought, key=lambda spent: spent.saved)
 
 
-def _part_of(progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+def _share_of(
+    progress: Callable[[float], None], number: int, count: int
+) -> Callable[[float], None]:
     return lambda fraction: progress((number + fraction) / count)
 
 
@@ -144,26 +146,6 @@ def expected_losses(found: Sequence[Sensitivity]) -> list[float]:
     errors = [min(1.0, each.output_error) for each in found]  # more than all can't be lost
     scale = sum(points) / (sum(errors) or 1.0) or 1.0
     return [(lost + scale * error) / 2 for lost, error in zip(points, errors, strict=True)]
-
-
-def recipe_of(probes: Iterable[Probe], base: Recipe) -> Recipe:
-    """The recipe that does all that the probes do."""
-    choices: dict[str, LayerChoice] = {}
-    for probe in probes:
-        choice = choices.get(probe.place, LayerChoice(probe.place))
-        if probe.ratio is not None:
-            choices[probe.place] = replace(choice, ratio=probe.ratio)
-        else:
-            choices[probe.place] = replace(choice, weight_bits=probe.weight_bits)
-    prunes = any(choice.ratio is not None for choice in choices.values())
-    return replace(
-        base,
-        pattern="channel" if prunes else "none",
-        ratio=0.0,
-        weight_bits=32,
-        activation_bits=32,
-        layers=tuple(choices.values()),
-    )
 
 
 def find_gains(

@@ -98,7 +98,6 @@ DEFINITIONS = {
     "peak_activation_bytes": "The largest set of activations alive at once in one inference.",
 }
 
-MOST_SPREAD_BITS = 8
 MOST_CHOICES = 6  # for single layers, that are told one by one
 NAIVE = "The same setting without refitting what stays, scored on the same samples."
 
@@ -111,8 +110,7 @@ def describe(recipe: Recipe) -> str:
     elif recipe.pattern != "none" and recipe.ratio:
         words.append(f"{SHORT_PATTERNS[recipe.pattern]} −{percent(recipe.ratio)} %")
     if recipe.weight_bits < 32:
-        is_mean = recipe.bits_scope == "global" and recipe.weight_bits <= MOST_SPREAD_BITS
-        mean = " on average" if is_mean else ""
+        mean = " on average" if recipe.spreads_bits else ""
         words.append(f"{recipe.weight_bits}-bit weights{mean}")
         if recipe.weight_bits < 16 and recipe.granularity == "group":
             words.append(f"a scale per {recipe.group_size} inputs")
