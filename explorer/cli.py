@@ -6,6 +6,7 @@ error. Exit status 0, or 2 with one sentence on standard error.
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_tabl
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
 MOST_POINTS = 100
+INPUTS = ("model", "data", "calibration", "recipe")  # options that name a file to read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], dict[str, Any]] = options.command
         result = command(options)
-        text = json.dumps(result) if options.json else result["table"]
+        text = json.dumps(_finite(result), allow_nan=False) if options.json else result["table"]
         return _print(text)
     except ExplorerError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -37,6 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("There isn't enough memory for this model on this machine.", file=sys.stderr)
         return EXIT_USER_ERROR
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that JSON doesn't know."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(text: str) -> int:
@@ -128,7 +139,7 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.compress.compensation import why_not_compensated  # noqa: PLC0415
     from explorer.formats.data import load_data  # noqa: PLC0415
 
-    _check_output(Path(options.out))
+    _check_output(Path(options.out), options)
     recipe = _recipe(options)
     model = load(options.model)
     data = load_data(options.data, model) if options.data else None
@@ -203,7 +214,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
     if options.spend is not None:
         _progress("making a recipe")
-        on = options.on or AIMS[0]
+        on = AIMS[0] if options.on is None else options.on
         spent = spend(model, found, options.spend, on, data, calibration, base)
         if options.save_recipe:
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
@@ -221,12 +232,12 @@ def _check_spending(options: argparse.Namespace) -> None:
         return
     if not 0 < options.spend <= MOST_POINTS:  # NaN fails the comparison too
         raise RecipeError(
-            f"The number of points to spend is {options.spend:g}; it must be above 0 and at most "
+            f"The number of points to spend is {options.spend}; it must be above 0 and at most "
             f"{MOST_POINTS}."
         )
-    check_aim(options.on or AIMS[0])
+    check_aim(AIMS[0] if options.on is None else options.on)
     if options.save_recipe is not None:
-        _check_output(Path(options.save_recipe))
+        _check_output(Path(options.save_recipe), options)
 
 
 def _latency(options: argparse.Namespace) -> dict[str, Any]:
@@ -260,16 +271,23 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     return replace(recipe, **given)
 
 
-def _check_output(path: Path) -> None:
-    """Fail before the work, not after it."""
+def _check_output(path: Path, options: argparse.Namespace) -> None:
+    """Fail before the work, not after it, and never write over what is read."""
+    given = [Path(name) for each in INPUTS if (name := getattr(options, each, None))]
     try:
         is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+        is_special = path.exists() and not path.is_file()
+        is_read = path.exists() and any(path.samefile(read) for read in given if read.exists())
     except (OSError, ValueError) as error:
         raise OutputError(
             "The name of the output file is not one that the system takes."
         ) from error
     if is_folder:
         raise OutputError(f"{path} is a folder; name a file for the result.")
+    if is_special:
+        raise OutputError(f"{path} is not an ordinary file; name another one for the result.")
+    if is_read:
+        raise OutputError(f"{path} is also read; name another file for the result.")
     if not has_folder:
         raise OutputError(f"{path} can't be written: there is no folder {path.parent}.")
 

@@ -12,6 +12,7 @@ from explorer.compress import refit
 from explorer.compress.calibration import calibrate_on
 from explorer.compress.regression import with_ridge
 from explorer.compress.selection import find_removal
+from explorer.errors import CompressionError
 from explorer.formats.data import load_data
 from explorer.graph.channels import find_channels
 
@@ -203,3 +204,42 @@ def test_another_models_calibration_is_refused() -> None:
         explorer.apply(model, explorer.plan(model, Recipe(weight_bits=4)), other)
     with pytest.raises(explorer.ExplorerError, match="another model"):
         explorer.plan(model, Recipe(weight_bits=4), other)
+
+
+def test_inputs_that_never_vary_leave_the_weights_as_they_are() -> None:
+    model = with_weights(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n,6] x) => (float[n,4] y) {
+            a = Gemm (x, w1, b1) h = Relu (a) c = Gemm (h, w2, b2) y = Gemm (c, w3, b3)
+        }""",
+        w1=(6, 8), b1=(8,), w2=(8, 8), b2=(8,), w3=(8, 4), b3=(4,),
+    )  # fmt: skip
+    x = np.repeat(np.random.default_rng(0).standard_normal((1, 6)), 40, axis=0).astype(np.float32)
+    calibration = explorer.calibrate(model, {"x": x})
+    wanted = run_onnx(model.data, {"x": x})[0]
+    for recipe in (
+        Recipe(pattern="channel", ratio=0.5, round_to=1),
+        Recipe(weight_bits=8, activation_bits=8),
+        Recipe(weight_bits=4),
+    ):
+        small = explorer.apply(model, explorer.plan(model, recipe, calibration), calibration)
+        given = run_onnx(small.data, {"x": x})[0]
+        assert np.abs(given - wanted).max() < 0.05 * np.abs(wanted).max()
+        before, after = (
+            max(np.abs(array).max() for array in arrays(each)) for each in (model, small)
+        )
+        assert after < 2 * before
+
+
+def arrays(model: explorer.Model) -> list[np.ndarray]:
+    """All constants that are floats."""
+    found = (value.const_value.numpy() for value in model.graph_model.graph.initializers.values())
+    return [array for array in found if array.dtype == np.float32 and array.size > 1]
+
+
+def test_samples_that_overflow_inside_the_network_are_refused() -> None:
+    model = network()
+    calibration = explorer.calibrate(model, {"x": np.full((8, 3, 8, 8), 3e38, dtype=np.float32)})
+    recipe = Recipe(weight_bits=8, activation_bits=8)
+    with pytest.raises(CompressionError, match="beyond what it can hold"):
+        explorer.apply(model, explorer.plan(model, recipe, calibration), calibration)

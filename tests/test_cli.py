@@ -1,12 +1,16 @@
 """The command line, as another program calls it."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, SAMPLES, run_onnx
+
+from explorer import cli
 
 MODEL = str(SAMPLES / "fashion_resnet.onnx")
 TEST = str(SAMPLES / "fashion_test.npz")
@@ -149,3 +153,23 @@ def test_complaints(arguments: list[str], part: str, tmp_path: Path) -> None:
     filled = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     assert part in complaint(*filled)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(Path(MODEL).read_bytes())
+    assert "is also read" in complaint("compress", model, "--out", model, "--weight-bits", 8)
+    spend = ("--data", TEST, "--spend", 1, "--save-recipe")
+    assert "is also read" in complaint("sensitivity", model, *spend, model)
+    assert model.read_bytes() == Path(MODEL).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "not an ordinary file" in complaint("sensitivity", model, *spend, pipe)
+    assert pipe.is_fifo()
+
+
+def test_numbers_that_json_does_not_know_are_null() -> None:
+    assert cli._finite({"a": [math.inf, (1.5, math.nan)], "b": 2}) == {
+        "a": [None, [1.5, None]],
+        "b": 2,
+    }

@@ -167,11 +167,13 @@ def calibrate_on(
         for name, spread in spreads.items():
             spread.add(values[name])
         if done < fitted:
-            for name, each in gathered.items():
-                each.add(values[entering[name]], values, rng)
+            with np.errstate(over="ignore", invalid="ignore"):  # such a layer is left out below
+                for name, each in gathered.items():
+                    each.add(values[entering[name]], values, rng)
         done = min(len(samples), done + chunk)
         progress(done, len(samples))
-    finished = {name: each.finish() for name, each in gathered.items()}
+    with np.errstate(over="ignore", invalid="ignore"):
+        finished = {name: each.finish() for name, each in gathered.items()}
     statistics = {name: each for name, each in finished.items() if each.is_finite}
     return Calibration(model.id, samples, spreads, statistics, fitted, chunk)
 

@@ -3,6 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
+from explorer.errors import CompressionError
+
+TOO_LARGE = (
+    "On the calibration samples, numbers inside the network go beyond what it can hold; give "
+    "samples of the size that the model expects."
+)
 LEVELS = 255  # steps of an 8-bit activation
 MOST_VALUES = 2**17  # kept of one activation
 VALUES_OF_CHUNK = 2**13
@@ -51,7 +57,12 @@ class Spread:
 
         Cutting off a few large values makes the steps of all others finer (Banner et al., arXiv
         1810.05723, choose it for a distribution; here the values themselves decide).
+
+        Raises:
+            CompressionError: the values go beyond the type.
         """
+        if not np.isfinite([self.low, self.high]).all():
+            raise CompressionError(TOO_LARGE)
         if self._best is None:
             self._best = self._find_best()
         return self._best

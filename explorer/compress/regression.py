@@ -22,6 +22,7 @@ RIDGE = 0.01  # relative to the mean squared input
 RIDGE_OF_FEW = 0.1  # the same per (inputs / rows): few rows say little, so old weights count more
 STEPS = 4  # of majorisation
 FEW_STEPS = 2  # where each one is dear
+STEADY = 1e-6  # least ridge relative to the squared mean input: what varies less is rounding
 CHEAP_SIZE = 2**16  # inputs times outputs up to which all steps are affordable
 WIDE = 1024  # inputs from which solves are done in single precision
 SMALLEST = 1e-12
@@ -61,7 +62,9 @@ class Regression:
     def gram(self) -> Matrix:
         """Mean of x x', with the ridge, (groups, inputs, inputs)."""
         _, count, inputs = self.rows.shape
-        return with_ridge(second_moment(self.rows), max(RIDGE, RIDGE_OF_FEW * inputs / count))
+        ridge = max(RIDGE, RIDGE_OF_FEW * inputs / count)
+        least = STEADY * (self.mean.astype(np.float64) ** 2).mean(axis=(1, 2))
+        return with_ridge(second_moment(self.rows), ridge, least)
 
     @cached_property
     def factor(self) -> Factor:
@@ -165,9 +168,13 @@ def precision(inputs: int) -> type[np.floating]:
     return np.float32 if inputs >= WIDE else np.float64
 
 
-def with_ridge(gram: Matrix, ridge: float = RIDGE) -> Matrix:
-    """A Gram matrix that can be inverted."""
+def with_ridge(gram: Matrix, ridge: float = RIDGE, least: Matrix | float = 0.0) -> Matrix:
+    """A Gram matrix (..., n, n) that can be inverted: plus `ridge` times its mean diagonal.
+
+    `least` (...) is the least that is added, for inputs whose variance is all rounding.
+    """
     size = gram.shape[-1]
     strength = ridge * np.trace(gram, axis1=-2, axis2=-1) / size + SMALLEST
+    strength = np.maximum(strength, least).astype(gram.dtype)
     regular: Matrix = gram + strength[..., None, None] * np.eye(size, dtype=gram.dtype)
     return regular
