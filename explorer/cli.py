@@ -232,8 +232,8 @@ def _check_spending(options: argparse.Namespace) -> None:
         return
     if not 0 < options.spend <= MOST_POINTS:  # NaN fails the comparison too
         raise RecipeError(
-            f"The number of points to spend is {options.spend}; it must be above 0 and at most "
-            f"{MOST_POINTS}."
+            f"The number of points to spend is {options.spend:.10g}; it must be above 0 and at "
+            f"most {MOST_POINTS}."
         )
     check_aim(AIMS[0] if options.on is None else options.on)
     if options.save_recipe is not None:
