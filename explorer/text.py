@@ -137,9 +137,10 @@ def spent_table(spent: Mapping[str, Any]) -> str:
 
     `spent` is a `Spent` as a dictionary.
     """
-    rows, ratio = [["", "channels out", "bits"]], spent["recipe"]["ratio"]
-    if ratio:
-        rows.append(["spread by need", f"{100 * ratio:.0f} %", ""])
+    rows = [["", "channels out", "bits"]]
+    shared = spent["recipe"]["ratio"]
+    if shared:
+        rows.append(["spread by need", f"{100 * shared:.0f} %", ""])
     for choice in spent["recipe"]["layers"]:
         ratio, bits = choice["ratio"], choice["weight_bits"]
         cells = ["" if ratio is None else f"{100 * ratio:.0f} %", "" if bits is None else str(bits)]

@@ -11,7 +11,6 @@ import explorer
 from explorer.errors import DataError
 from explorer.formats.data import load_data
 from explorer.graph.costs import macs_by_node
-from explorer.graph.shapes import infer_shapes
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
@@ -71,7 +70,7 @@ def test_a_real_measurement_of_a_much_smaller_model(resnet: explorer.Model) -> N
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_every_product_has_its_time(name: str) -> None:
     model = explorer.load(SAMPLES / f"{name}.onnx")
-    macs = macs_by_node(model.graph_model.graph, infer_shapes(model).dims)
+    macs = macs_by_node(model)
     seconds = measure_node_times(model)
     assert sum(macs[name] for name in seconds) > 0.9 * explorer.profile(model).macs
     assert set(seconds) <= set(macs)
@@ -96,7 +95,7 @@ def test_fused_nodes_are_told_by_name_and_operator(
     resnet: explorer.Model, name: str, op: str, product: str | None
 ) -> None:
     nodes = {str(node.name): node for node in resnet.graph_model.graph}
-    products = macs_by_node(resnet.graph_model.graph, infer_shapes(resnet).dims)
+    products = macs_by_node(resnet)
     assert find_product(name, op, nodes, products) == product
 
 

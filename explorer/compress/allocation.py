@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.calibration import Calibration
-from explorer.compress.cholesky import Matrix
 from explorer.compress.criteria import by_weight, weight_array
-from explorer.compress.masking import Choose, error_curve
+from explorer.compress.masking import chooser, error_curve
 from explorer.compress.need import need_of, original_weights
-from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, keep_salient, piece_scores
+from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, piece_scores
 from explorer.compress.regression import with_ridge
-from explorer.compress.rows import Form
 from explorer.model import Layer, Model
 from explorer.recipe import Recipe
 
@@ -116,19 +114,9 @@ def _find_curve(
     matrix, form = original_weights(model, layer, statistics)
     need = need_of(model, layer, statistics)
     errors = error_curve(
-        with_ridge(statistics.gram), matrix, LEVELS, lambda at: _chooser(layer, form, pattern, at)
+        with_ridge(statistics.gram), matrix, LEVELS, lambda at: chooser(layer, form, pattern, at)
     )
     return tuple(need * error for error in errors)
-
-
-def _chooser(layer: Layer, form: Form, pattern: str, level: float) -> Choose:
-    def choose(scores: Matrix) -> npt.NDArray[np.bool_]:
-        found: npt.NDArray[np.bool_] = form.to_matrix(
-            keep_salient(form.to_tensor(scores), layer, pattern, level)
-        )
-        return found
-
-    return choose
 
 
 def _by_threshold(

@@ -15,13 +15,14 @@ from explorer.compress.calibration import Calibration
 from explorer.compress.criteria import weight_array
 from explorer.compress.masking import error_of
 from explorer.compress.need import SMALLEST, need_of, original_weights
-from explorer.compress.quantizers import INTEGERS, grid_for, round_weights, storage_for
+from explorer.compress.quantizers import grid_for, round_weights
 from explorer.compress.regression import with_ridge
 from explorer.compress.rounding import Cells, Rounding
 from explorer.model import Layer, Model
 from explorer.recipe import Recipe
 
 WIDTHS = (2, 4, 8)
+ANY_STORAGE = "int8"  # the error is the same in all
 
 Step = tuple[float, str, int, int]  # error taken away for each bit, layer, width before and after
 
@@ -89,7 +90,7 @@ def _find_errors(
     dtype = np.dtype(layer.dtype)
     errors = []
     for bits in WIDTHS:
-        rounding = Rounding(bits, INTEGERS[0], cells, dtype)
+        rounding = Rounding(bits, ANY_STORAGE, cells, dtype)
         errors.append(need * error_of(gram, rounding.draft(gram, matrix) - matrix))
     return tuple(errors)
 
@@ -100,7 +101,6 @@ def _error_of_weights(model: Model, layer: Layer, recipe: Recipe) -> tuple[float
     power = max(float((weight.astype(np.float64) ** 2).sum()), SMALLEST)
     errors = []
     for bits in WIDTHS:
-        storage = storage_for(bits, layer.dtype, recipe.activation_bits, grid.block is not None)
-        rounded = round_weights(weight, bits, storage, grid).dequantize(grid)
+        rounded = round_weights(weight, bits, ANY_STORAGE, grid).dequantize(grid)
         errors.append(float(((rounded - weight.astype(np.float32)) ** 2).sum()) / power)
     return tuple(errors)

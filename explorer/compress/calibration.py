@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.compress.cholesky import Matrix
+from explorer.compress.estimate import data_of
 from explorer.compress.memory import Memory
 from explorer.compress.ranges import Spread
 from explorer.compress.regression import precision
@@ -23,7 +24,7 @@ from explorer.compress.targets import Target, find_targets
 from explorer.errors import CompressionError
 from explorer.formats.data import Dataset, fixed_batch, load_data
 from explorer.formats.onnx_file import encode
-from explorer.graph.layers import find_layers
+from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.measure.runtime import SCORING_THREADS, new_session, run
 from explorer.model import Layer, Model, Shape
@@ -139,14 +140,11 @@ def calibrate_on(
     """A calibration of all samples given, with `rows` places of each layer."""
     targets = find_targets(model)
     points = activation_points(model)
-    nodes = {str(node.name): node for node in model.graph_model.graph}
+    nodes, entering = find_nodes(model), data_of(model)
     layers = [layer for layer in find_layers(model) if layer.name in targets]
-    entering = {layer.name: str(nodes[layer.node].inputs[0].name) for layer in layers}  # type: ignore[union-attr]
-    watched = list(
-        dict.fromkeys(
-            [*points, *entering.values(), *(target.tensor for target in targets.values())]
-        )
-    )
+    read = [entering[layer.name] for layer in layers]
+    given = [target.tensor for target in targets.values()]
+    watched = list(dict.fromkeys([*points, *read, *given]))
     chunk = fixed_batch(model) or _chunk(model, watched)
     fitted = min(len(samples), max(chunk, _fitted_samples(model) // chunk * chunk))
     chunks, most = -(-fitted // chunk), _most_rows(layers, rows)

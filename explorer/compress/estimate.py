@@ -26,7 +26,7 @@ from explorer.compress.storage import (
 )
 from explorer.formats.onnx_file import bare_proto
 from explorer.graph.channels import find_channels
-from explorer.graph.layers import find_layers
+from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
@@ -160,7 +160,7 @@ def integer_biases(
 @per_model
 def data_of(model: Model) -> dict[str, str]:
     """The tensor that enters each layer, by layer name."""
-    nodes = {str(node.name): node for node in model.graph_model.graph}
+    nodes = find_nodes(model)
     entering = {layer.name: nodes[layer.node].inputs[0] for layer in find_layers(model)}
     return {name: str(value.name) for name, value in entering.items() if value is not None}
 
@@ -239,8 +239,7 @@ def _constant_bytes(model: Model, new: NewConstant) -> int:
     """What new integers of a node add; those that stand in an attribute take what they took."""
     if new.position is None:
         return 0
-    nodes = {node.name: node for node in model.graph_model.graph}
-    inputs = nodes[new.node].inputs
+    inputs = find_nodes(model)[new.node].inputs
     value = inputs[new.position] if len(inputs) > new.position else None
     dtype = ir.DataType.from_numpy(new.integers.dtype)
     if value is not None and value.const_value is not None and new.in_place:

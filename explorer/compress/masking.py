@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.cholesky import Factor, Matrix
+from explorer.compress.patterns import keep_salient
 from explorer.compress.regression import Fit, Regression
+from explorer.compress.rows import Form
+from explorer.model import Layer
 
 ROUNDS = 40  # of the search for a mask
 ROUNDS_OF_CURVE = 8
@@ -27,6 +30,17 @@ SMALLEST = 1e-30
 
 Mask = npt.NDArray[np.bool_]
 Choose = Callable[[Matrix], Mask]  # from a saliency for each weight, (groups, inputs, outputs)
+
+
+def chooser(layer: Layer, form: Form, pattern: str, sparsity: float) -> Choose:
+    """What lays a pattern over the saliencies of a layer's weights."""
+
+    def choose(saliency: Matrix) -> Mask:
+        kept = keep_salient(form.to_tensor(saliency), layer, pattern, sparsity)
+        found: Mask = form.to_matrix(kept)
+        return found
+
+    return choose
 
 
 def find_mask(gram: Matrix, matrix: Matrix, choose: Choose) -> Mask:

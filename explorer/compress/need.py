@@ -6,6 +6,7 @@ from explorer.compress.criteria import weight_array
 from explorer.compress.regression import precision
 from explorer.compress.rows import Form, form_of
 from explorer.compress.targets import find_targets
+from explorer.graph.layers import find_nodes
 from explorer.model import Layer, Model
 
 LAST_NEED = 3.0  # how much more an error counts behind which no layer comes
@@ -26,7 +27,6 @@ def original_weights(
     model: Model, layer: Layer, statistics: LayerStatistics
 ) -> tuple[Matrix, Form]:
     """A layer's weights as a regression's, in the precision to solve in, with their form."""
-    node = next(n for n in model.graph_model.graph if n.name == layer.node)
-    form = form_of(node, layer)
+    form = form_of(find_nodes(model)[layer.node], layer)
     matrix = form.to_matrix(weight_array(model, layer.weight))
     return matrix.astype(precision(statistics.gram.shape[-1])), form

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from explorer.graph.channels import find_channels
 from explorer.graph.costs import node_macs
-from explorer.graph.layers import find_layers
+from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.shapes import infer_shapes
 from explorer.model import Model, per_model
 
@@ -145,7 +145,7 @@ class _Shares:
 @per_model
 def _shares(model: Model) -> _Shares:
     channels, shapes = find_channels(model), infer_shapes(model)
-    nodes = {str(node.name): node for node in model.graph_model.graph}
+    nodes = find_nodes(model)
     layers = find_layers(model)
     macs = np.zeros(len(layers))
     inputs, outputs = np.zeros((2, len(layers), len(channels.groups)))

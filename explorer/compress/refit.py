@@ -8,12 +8,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration, LayerStatistics
-from explorer.compress.cholesky import Matrix
 from explorer.compress.equalisation import Scaled
 from explorer.compress.estimate import data_of, planned_grid
-from explorer.compress.masking import Mask, find_mask, fit_under_mask
+from explorer.compress.masking import Mask, chooser, find_mask, fit_under_mask
 from explorer.compress.memory import Solved
-from explorer.compress.patterns import keep_salient
 from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
 from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
@@ -181,14 +179,9 @@ class Refit:
             mask = mask_of(self.model, self.plan.recipe, layer, choice.sparsity)
             assert mask is not None
             return stays & form.to_matrix(mask)
-
-        def choose(saliency: Matrix) -> Mask:
-            tensor = form.to_tensor(saliency * stays)
-            kept = keep_salient(tensor, layer, self.plan.recipe.pattern, choice.sparsity)
-            found: Mask = form.to_matrix(kept)
-            return found
-
-        return find_mask(problem.regression.gram, fit.matrix, choose)
+        choose = chooser(layer, form, self.plan.recipe.pattern, choice.sparsity)
+        gram = problem.regression.gram
+        return find_mask(gram, fit.matrix, lambda saliency: choose(saliency * stays))
 
     def _rounded(self, problem: _Problem, fit: Fit, mask: Mask) -> tuple[Fit, Rounded]:
         layer, choice, form = problem.layer, problem.choice, problem.form

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from explorer.compress.rows import CONVOLUTIONS, is_regression
-from explorer.graph.layers import find_layers
+from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.operators import is_standard, weights_of
 from explorer.graph.shapes import infer_shapes
 from explorer.model import Layer, Model, Shape, per_model
@@ -55,7 +55,7 @@ def find_targets(model: Model) -> dict[str, Target]:
     """
     graph = model.graph_model.graph
     order = {str(node.name): place for place, node in enumerate(graph)}
-    nodes = {str(node.name): node for node in graph}
+    nodes = find_nodes(model)
     dims = infer_shapes(model).dims
     targets = {}
     for layer in find_layers(model):

@@ -1,7 +1,7 @@
 """Running a graph node by node, so that a weight can change right before its node runs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -33,11 +33,6 @@ class Walk:
         self._readers: Counter[str] = Counter()
         for node in graph_model.graph:
             self._readers.update(str(v.name) for v in node.inputs if v is not None)
-
-    @property
-    def nodes(self) -> Iterator[ir.Node]:
-        """All nodes, in the order in which they run."""
-        return iter(self.graph_model.graph)
 
     def run(self, node: ir.Node) -> None:
         """Compute a node's outputs; nothing for one that nobody reads."""

@@ -25,6 +25,12 @@ CONVOLUTIONS = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger"})
 
 
 @per_model
+def find_nodes(model: Model) -> dict[str, ir.Node]:
+    """The nodes of the main graph by their names, of which no two are alike."""
+    return {str(node.name): node for node in model.graph_model.graph}
+
+
+@per_model
 def find_all_layers(model: Model) -> tuple[Layer, ...]:
     """All layers with constant weights, in graph order, each with a name of its own.
 

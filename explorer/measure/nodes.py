@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from explorer.formats.onnx_file import encode
 from explorer.graph.costs import macs_by_node
-from explorer.graph.shapes import infer_shapes
+from explorer.graph.layers import find_nodes
 from explorer.measure.runtime import example_inputs, new_session, run
 from explorer.model import Model
 
@@ -38,9 +38,7 @@ def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -
     Raises:
         MeasurementError: the runtime can't run the model.
     """
-    graph = model.graph_model.graph
-    products = macs_by_node(graph, infer_shapes(model).dims)
-    nodes = {str(node.name): node for node in graph}
+    products, nodes = macs_by_node(model), find_nodes(model)
     seconds: dict[str, float] = {}
     for (name, op), each in _record(encode(model.graph_model, model.name), check).items():
         product = find_product(name, op, nodes, products)

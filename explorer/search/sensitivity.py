@@ -19,7 +19,7 @@ from explorer.graph.layers import find_layers
 from explorer.measure.quality import evaluate, output_error
 from explorer.model import Model
 from explorer.recipe import LayerChoice, Recipe
-from explorer.report import Profile, Quality
+from explorer.report import Plan, Profile, Quality, points_lost
 
 RATIOS = (0.25, 0.5, 0.75)
 PLAIN = Recipe()
@@ -122,6 +122,40 @@ def find_probes(model: Model, widths: bool = False) -> tuple[Probe, ...]:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A recipe that was planned, carried out and scored; `model` is what came of it."""
+
+    recipe: Recipe
+    planned: Plan
+    model: Model
+    quality: Quality
+    output_error: float
+
+    @property
+    def lost(self) -> float:
+        """Points, see `points_lost`."""
+        return points_lost(self.quality, self.output_error)
+
+
+def attempt(
+    recipe: Recipe,
+    model: Model,
+    data: Dataset,
+    calibration: Calibration | None,
+    check: Callable[[], None] = lambda: None,
+) -> Attempt:
+    """Compress a model and score what comes of it against the original.
+
+    Raises:
+        DataError: the data doesn't fit the model.
+    """
+    planned = plan(model, recipe, calibration)
+    small = apply(model, planned, calibration, check)
+    quality = evaluate(small, data, model, check)
+    return Attempt(recipe, planned, small, quality, output_error(small, data, model, check))
+
+
 def measure_sensitivity(
     model: Model,
     data: Dataset,
@@ -153,14 +187,13 @@ def measure_probe(
     check: Callable[[], None] = lambda: None,
 ) -> Sensitivity:
     """Compress one place and evaluate the whole network."""
-    planned = plan(model, probe.recipe(base), calibration)
-    small = apply(model, planned, calibration, check)
-    kept = next(layer for layer in planned.layers if layer.name == probe.place)
+    tried = attempt(probe.recipe(base), model, data, calibration, check)
+    kept = next(layer for layer in tried.planned.layers if layer.name == probe.place)
     return Sensitivity(
         probe=probe,
         channels=kept.channels,
         kept=kept.kept,
-        profile=estimate(model, planned),
-        quality=evaluate(small, data, model, check),
-        output_error=output_error(small, data, model, check),
+        profile=estimate(model, tried.planned),
+        quality=tried.quality,
+        output_error=tried.output_error,
     )

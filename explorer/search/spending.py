@@ -19,16 +19,14 @@ from explorer.compress.estimate import base_bytes
 from explorer.compress.plan import plan
 from explorer.formats.data import Dataset
 from explorer.graph.costs import macs_by_node
-from explorer.graph.shapes import infer_shapes
 from explorer.measure.latency import measure_latency
 from explorer.measure.nodes import measure_node_times
 from explorer.measure.profile import profile
-from explorer.measure.quality import evaluate, output_error
 from explorer.model import Model
 from explorer.recipe import Recipe, check_aim
 from explorer.report import Latency, Profile, Quality, points_lost
 from explorer.search.knapsack import Offer, choose
-from explorer.search.sensitivity import PLAIN, Sensitivity, recipe_of
+from explorer.search.sensitivity import PLAIN, Attempt, Sensitivity, attempt, recipe_of
 
 STEPS, FINEST = 127, 2**-10  # sums of losses to choose from, down to this part of the largest
 LARGEST_RATIO = 0.95
@@ -97,13 +95,13 @@ def spend(
     paths = [by_places]
     if on != "size" and any(each.probe.ratio is not None for each in found):
         paths.append(by_ratio)
-    attempt = partial(_try, model=model, data=data, calibration=calibration, check=check)
-    first, bought = attempt(nothing), list[Spent]()
+    tries = partial(attempt, model=model, data=data, calibration=calibration, check=check)
+    first, bought = tries(nothing), list[Spent]()
     for number, path in enumerate(paths):
         best = first
         if points > 0:
             own = _share_of(progress, number, len(paths))
-            best = _furthest(path, points, first, attempt, own)
+            best = _furthest(path, points, first, tries, own)
         bought.append(_finish(model, best, points, on, check))
     return max(bought, key=lambda spent: spent.saved)
 
@@ -117,10 +115,10 @@ def _share_of(
 def _furthest(
     path: Callable[[int], Recipe],
     points: float,
-    first: "_Try",
-    attempt: Callable[[Recipe], "_Try"],
+    first: Attempt,
+    tries: Callable[[Recipe], Attempt],
     progress: Callable[[float], None],
-) -> "_Try":
+) -> Attempt:
     """The last step of a path, 1 to `STEPS`, that is found within the budget; or the first."""
     best, failed, low, high = first, first, 0, STEPS + 1
     while high - low > 1:
@@ -128,7 +126,7 @@ def _furthest(
         middle = (low + high) // 2
         recipe = path(middle)
         known = (each for each in (best, failed) if each.recipe == recipe)
-        tried = next(known, None) or attempt(recipe)
+        tried = next(known, None) or tries(recipe)
         if tried.lost <= points:
             best, low = tried, middle
         else:
@@ -171,24 +169,20 @@ def find_gains(
         size = base_bytes(model)
         return [float(size - each.profile.file_bytes) for each in found]
     if on == "macs":
-        total = sum(_macs(model).values())
+        total = sum(macs_by_node(model).values())
         return [float(total - each.profile.macs) for each in found]
-    macs_before, before = _macs(model), measure_node_times(model, check)
+    macs_before, before = macs_by_node(model), measure_node_times(model, check)
     gains = []
     for each in found:
         gain = 0.0
         if each.probe.ratio is not None:
             planned = plan(model, each.probe.recipe(base), calibration)
             small = apply(model, planned, check=check)  # not refitted, which changes no time
-            macs, after = _macs(small), measure_node_times(small, check)
+            macs, after = macs_by_node(small), measure_node_times(small, check)
             shrunk = [name for name in after if name in before and macs[name] < macs_before[name]]
             gain = sum(before[name] - after[name] for name in shrunk)
         gains.append(gain)
     return gains
-
-
-def _macs(model: Model) -> dict[str, int]:
-    return macs_by_node(model.graph_model.graph, infer_shapes(model).dims)
 
 
 def _largest_loss(offers: Iterable[Offer]) -> float:
@@ -198,33 +192,9 @@ def _largest_loss(offers: Iterable[Offer]) -> float:
     return sum(largest.values())
 
 
-@dataclass(frozen=True)
-class _Try:
-    """A recipe, carried out and scored."""
-
-    recipe: Recipe
-    model: Model
-    quality: Quality
-    output_error: float
-
-    @property
-    def lost(self) -> float:
-        return points_lost(self.quality, self.output_error)
-
-
-def _try(
-    recipe: Recipe,
-    model: Model,
-    data: Dataset,
-    calibration: Calibration | None,
-    check: Callable[[], None],
-) -> _Try:
-    small = apply(model, plan(model, recipe, calibration), calibration, check)
-    quality = evaluate(small, data, model, check)
-    return _Try(recipe, small, quality, output_error(small, data, model, check))
-
-
-def _finish(model: Model, best: _Try, points: float, on: str, check: Callable[[], None]) -> Spent:
+def _finish(
+    model: Model, best: Attempt, points: float, on: str, check: Callable[[], None]
+) -> Spent:
     before, after, latency = profile(model, gzipped=False), profile(best.model), None
     saved = 0.0
     if on == "time":

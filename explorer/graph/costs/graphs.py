@@ -12,8 +12,8 @@ import onnx_ir as ir
 
 from explorer.graph.costs.registry import node_macs
 from explorer.graph.operators import STANDARD_DOMAINS
-from explorer.graph.shapes import SMALL_TENSOR, infer
-from explorer.model import Shape
+from explorer.graph.shapes import SMALL_TENSOR, infer, infer_shapes
+from explorer.model import Model, Shape
 
 Known = Mapping[str, Shape]
 Count = tuple[int, tuple[str, ...]]  # multiply-accumulates, and what couldn't be counted
@@ -31,9 +31,10 @@ def count_graph(graph: ir.Graph, dims: Known) -> Count:
     return total, tuple(uncounted)
 
 
-def macs_by_node(graph: ir.Graph, dims: Known) -> dict[str, int]:
+def macs_by_node(model: Model) -> dict[str, int]:
     """Multiply-accumulates of each node that has any, by its name; those not counted are absent."""
-    macs = {str(node.name): _count_node(node, dims)[0] for node in graph}
+    dims = infer_shapes(model).dims
+    macs = {str(node.name): _count_node(node, dims)[0] for node in model.graph_model.graph}
     return {name: count for name, count in macs.items() if count}
 
 
