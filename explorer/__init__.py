@@ -8,8 +8,13 @@
 Importing the package loads nothing heavy: each name brings its module on first use.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# NumPy's threads wait for more work with the processor in use, and for as long as that lasts the
+# runtime's go without; read when NumPy is first imported.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 __version__ = "0.1.0"
 

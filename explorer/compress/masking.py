@@ -19,13 +19,13 @@ from explorer.compress.regression import Fit, Regression
 from explorer.compress.rows import Form
 from explorer.model import Layer
 
-ROUNDS = 40  # of the search for a mask
-ROUNDS_OF_CURVE = 8
+ROUNDS = 24  # of the search for a mask
+ROUNDS_OF_CURVE = 4
 FIRST_PENALTY = 0.1  # relative to the variance of an input
 PENALTY_GROWTH = 1.1
 WIDEST = 1200  # inputs up to which an eigendecomposition is affordable
 CG_STEPS = 12
-CG_STEPS_OF_CURVE = 6
+CG_STEPS_OF_CURVE = 3
 SMALLEST = 1e-30
 
 Mask = npt.NDArray[np.bool_]
@@ -79,13 +79,18 @@ def error_curve(
 
 
 class _Admm:
-    """The search for a mask of one layer, in units in which each input has variance 1."""
+    """The search for a mask of one layer, in units in which each input has variance 1.
+
+    Single precision is enough to tell weights apart.
+    """
 
     def __init__(self, gram: Matrix, matrix: Matrix) -> None:
         scale = np.sqrt(np.diagonal(gram))[:, None]
-        self.values, self.vectors = np.linalg.eigh(gram / scale / scale.T)
-        self.wanted = matrix * scale
-        self.pulled = self.vectors.T @ (gram / scale @ matrix)
+        values, vectors = np.linalg.eigh(gram / scale / scale.T)
+        pulled = vectors.T @ (gram / scale @ matrix)
+        self.values, self.vectors, self.wanted, self.pulled = (
+            array.astype(np.float32) for array in (values, vectors, matrix * scale, pulled)
+        )
 
     def find_mask(self, choose: Choose, rounds: int) -> Mask:
         """The mask after so many rounds."""
