@@ -12,6 +12,7 @@ from explorer.compress import refit
 from explorer.compress.calibration import calibrate_on
 from explorer.compress.regression import with_ridge
 from explorer.compress.selection import find_removal
+from explorer.compress.targets import find_targets
 from explorer.errors import CompressionError
 from explorer.formats.data import load_data
 from explorer.graph.channels import find_channels
@@ -55,7 +56,9 @@ def test_the_gram_matrix_is_that_of_the_inputs() -> None:
         w=(6, 4), b=(4,),
     )  # fmt: skip
     x = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32) + 1
-    statistics = explorer.calibrate(model, {"x": x}).layers["Gemm_1"]
+    calibration = explorer.calibrate(model, {"x": x})
+    statistics = calibration.layers["Gemm_1"]
+    x = np.concatenate([part.inputs["x"] for part in calibration.fitted])
     hidden = np.maximum(x, 0)
     np.testing.assert_allclose(statistics.gram[0], np.cov(hidden.T, bias=True), rtol=1e-4)
     np.testing.assert_allclose(statistics.outputs, run_onnx(model.data, {"x": x})[0], rtol=1e-4)
@@ -65,7 +68,7 @@ def test_a_calibration_is_made_once_and_tells_its_progress() -> None:
     model, steps = network(), []
     first = explorer.calibrate(model, {"x": images()}, lambda done, total: steps.append(done))
     assert steps == sorted(steps)
-    assert steps[-1] == 64
+    assert steps[-1] == 128  # and as many blends
     assert explorer.calibrate(model, {"x": images()}) is first
 
 
@@ -76,6 +79,33 @@ def test_memory_is_bounded_by_taking_fewer_places() -> None:
     for statistics in few.layers.values():
         assert len(statistics.outputs) <= 128
         assert sum(map(len, statistics.places)) == len(statistics.outputs)
+
+
+def test_what_comes_later_in_a_sum_is_told_apart() -> None:
+    """The first of two layers of a sum is compared behind it, beside what the other one gives."""
+    model = with_weights(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[n,6] x) => (float[n,3] y) {
+            a = Gemm (x, w1, b1) b = Gemm (x, w2, b2) s = Add (a, b) h = Relu (s)
+            y = Gemm (h, w3, b3)
+        }""",
+        w1=(6, 4), b1=(4,), w2=(6, 4), b2=(4,), w3=(4, 3), b3=(3,),
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
+    targets = find_targets(model)
+    assert targets["Gemm_0"].later == ("b",)
+    assert targets["Gemm_1"].addends == ("a",)
+    assert targets["Gemm_0"].tensor == targets["Gemm_1"].tensor == "s"
+    assert targets["Gemm_0"].edges[0] == 0
+    calibration = explorer.calibrate(model, {"x": x})
+    x = np.concatenate([part.inputs["x"] for part in calibration.fitted])
+    weights = {n: v.const_value.numpy() for n, v in model.graph_model.graph.initializers.items()}
+    first, second = calibration.layers["Gemm_0"], calibration.layers["Gemm_1"]
+    np.testing.assert_allclose(
+        first.others, x @ weights["w2"] + weights["b2"], rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_allclose(first.outputs, second.outputs)
+    assert not second.others.any()
 
 
 def removal_places(model: explorer.Model) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from explorer.compress.blends import blend
 from explorer.compress.cholesky import Matrix
 from explorer.compress.estimate import data_of
 from explorer.compress.memory import Memory
@@ -36,7 +37,7 @@ ROWS_OF_INPUT = 24  # places for each number that enters an output
 SMALL_NETWORK = 2**20  # weights, up to which every layer gets most rows
 OUTPUT_BYTES = 2**29  # for what all layers give at their places
 GRAM_BYTES = 2**31  # for the Gram matrices of all layers
-CHUNK = 32  # samples a call
+CHUNK = 64  # samples a call
 CHUNK_BYTES = 2**28  # for all that is looked at in one call
 LARGEST_BYTES = 2**29  # for one activation of all samples
 FEWEST_SAMPLES = 4
@@ -51,13 +52,14 @@ class LayerStatistics:
     """What the original's samples say about a layer.
 
     `places` of each chunk of samples, in spatial dimensions `sizes`; `outputs`: what the layer's
-    target is there, (n, outputs); `gram`: the second moment of its centred inputs, (groups, inputs,
-    inputs).
+    target is there, (n, outputs), of which `others` is what later nodes add; `gram`: the second
+    moment of its centred inputs, (groups, inputs, inputs).
     """
 
     places: tuple[Places, ...] = field(repr=False)
     sizes: Shape
     outputs: Floats = field(repr=False)
+    others: Floats = field(repr=False)
     gram: Matrix = field(repr=False)
 
     @property
@@ -76,15 +78,15 @@ class Calibration:
     """Samples without labels, and what the original does with them.
 
     `ranges`: smallest and largest value by tensor name, of all samples. `spreads`: a sample of each
-    activation's values. `layers`: statistics by layer name, of the first `fitted` samples, which
-    run in chunks of `chunk`.
+    activation's values. `layers`: statistics by layer name, of the `fitted` samples, which run in
+    chunks of `chunk`: the first of those given, and blends of them.
     """
 
     model_id: str
     samples: Dataset = field(repr=False)
     spreads: dict[str, Spread] = field(repr=False)
     layers: dict[str, LayerStatistics] = field(repr=False)
-    fitted: int
+    fitted: tuple[Dataset, ...] = field(repr=False)
     chunk: int
     memory: Memory = field(default_factory=Memory, repr=False)
 
@@ -143,11 +145,12 @@ def calibrate_on(
     nodes, entering = find_nodes(model), data_of(model)
     layers = [layer for layer in find_layers(model) if layer.name in targets]
     read = [entering[layer.name] for layer in layers]
-    given = [target.tensor for target in targets.values()]
+    given = [name for target in targets.values() for name in (target.tensor, *target.later)]
     watched = list(dict.fromkeys([*points, *read, *given]))
     chunk = fixed_batch(model) or _chunk(model, watched)
-    fitted = min(len(samples), max(chunk, _fitted_samples(model) // chunk * chunk))
-    chunks, most = -(-fitted // chunk), _most_rows(layers, rows)
+    fitted = _fitted_samples(model, samples, chunk)
+    chunks = sum(-(-len(part) // chunk) for part in fitted)
+    most = _most_rows(layers, rows)
     is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
     fewest = MOST_ROWS if is_small else FEWEST_ROWS
     spreads = {name: Spread() for name in points}
@@ -161,15 +164,27 @@ def calibrate_on(
         for layer in _affordable(layers)
     }
     rng, done = np.random.default_rng(0), 0
-    for values in _watch(model, watched, samples, chunk):
+    own, *blends = fitted
+    total = len(samples) + sum(map(len, blends))
+
+    def gather(values: dict[str, Array]) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # such a layer is left out below
+            for name, each in gathered.items():
+                each.add(values[entering[name]], values, rng)
+
+    watching = _Watching(model, watched)
+    for values in watching.run(samples, chunk):
         for name, spread in spreads.items():
             spread.add(values[name])
-        if done < fitted:
-            with np.errstate(over="ignore", invalid="ignore"):  # such a layer is left out below
-                for name, each in gathered.items():
-                    each.add(values[entering[name]], values, rng)
+        if done < len(own):
+            gather(values)
         done = min(len(samples), done + chunk)
-        progress(done, len(samples))
+        progress(done, total)
+    for blended in blends:
+        for values in watching.run(blended, chunk):
+            gather(values)
+            done = min(total, done + chunk)
+            progress(done, total)
     with np.errstate(over="ignore", invalid="ignore"):
         finished = {name: each.finish() for name, each in gathered.items()}
     statistics = {name: each for name, each in finished.items() if each.is_finite}
@@ -184,6 +199,7 @@ class _Gathered:
         self.sizes: Shape = ()
         self.places: list[Places] = []
         self.outputs: list[Floats] = []
+        self.others: list[Floats] = []
         self.buffer: list[Floats] = []
         self.shift: Any = None  # near the mean, so that little is lost by centring at the end
         self.total: Any = 0.0
@@ -199,6 +215,9 @@ class _Gathered:
             picked = np.sort(rng.choice(count, self.rows, replace=False))
         self.places.append(picked)
         self.outputs.append(output_rows(self.layer, output, picked))
+        added = [output_rows(self.layer, values[name], picked) for name in self.target.later]
+        if added:
+            self.others.append(np.sum(added, axis=0))
         self.buffer.append(input_rows(self.node, self.layer, data, self.sizes, picked))
         if sum(rows.shape[1] for rows in self.buffer) >= BUFFERED_ROWS:
             self._add_up()
@@ -221,7 +240,9 @@ class _Gathered:
         mean = self.total / len(outputs)
         gram = self.square / len(outputs) - mean[:, :, None] * mean[:, None, :]
         gram = gram.astype(self.square.dtype)
-        return LayerStatistics(tuple(self.places), self.sizes, outputs, gram)
+        nothing = np.zeros((1, outputs.shape[1]), dtype=np.float32)
+        others = np.concatenate(self.others) if self.others else nothing
+        return LayerStatistics(tuple(self.places), self.sizes, outputs, others, gram)
 
 
 def _affordable(layers: list[Layer]) -> list[Layer]:
@@ -235,15 +256,20 @@ def _affordable(layers: list[Layer]) -> list[Layer]:
     return chosen
 
 
-def _fitted_samples(model: Model) -> int:
-    """How many samples a walk may hold at once."""
+def _fitted_samples(model: Model, samples: Dataset, chunk: int) -> tuple[Dataset, ...]:
+    """The samples that layers are fitted to: as many as a walk may hold at once, in whole chunks.
+
+    Blends come where there is room for more than all samples.
+    """
     dims = infer_shapes(model).dims
     activations = [
         dims[str(v.name)] for n in model.graph_model.graph for v in n.outputs if v.name in dims
     ]
     batch = fixed_batch(model) or 1
     largest = max((element_count(shape) for shape in activations), default=1) / batch
-    return int(min(MAX_SAMPLES, max(FEWEST_SAMPLES, LARGEST_BYTES // (4 * largest))))
+    room = max(FEWEST_SAMPLES, int(LARGEST_BYTES // (4 * max(largest, 1))), chunk) // chunk * chunk
+    blends = blend(model, samples, room - len(samples))
+    return (samples.head(room),) if blends is None else (samples, blends)
 
 
 def _chunk(model: Model, watched: list[str]) -> int:
@@ -267,22 +293,28 @@ def find_spreads(model: Model, samples: Dataset) -> dict[str, Spread]:
     """The spread of each activation of a model that can be rounded."""
     points = activation_points(model)
     spreads = {name: Spread() for name in points}
-    for values in _watch(model, list(points), samples, _chunk(model, list(points))):
+    for values in _Watching(model, list(points)).run(samples, _chunk(model, list(points))):
         for name, spread in spreads.items():
             spread.add(values[name])
     return spreads
 
 
-def _watch(
-    model: Model, names: list[str], samples: Dataset, chunk: int
-) -> Iterator[dict[str, Array]]:
-    """The named activations on all samples, chunk by chunk; nothing runs where none is named."""
-    if not names:
-        return
-    watching = _watching(model, names)
-    session = new_session(watching, SCORING_THREADS)
-    for feed in samples.batches(model, chunk):
-        yield dict(zip(names, run(watching, session, feed), strict=True))
+class _Watching:
+    """A model, watched while samples run through it."""
+
+    def __init__(self, model: Model, names: list[str]) -> None:
+        self.model, self.names = model, names
+        if names:
+            self._watched = _watching(model, names)
+            self._session = new_session(self._watched, SCORING_THREADS)
+
+    def run(self, samples: Dataset, chunk: int) -> Iterator[dict[str, Array]]:
+        """The named activations, chunk by chunk; nothing runs where none is named."""
+        if not self.names:
+            return
+        for feed in samples.batches(self.model, chunk):
+            values = run(self._watched, self._session, feed)
+            yield dict(zip(self.names, values, strict=True))
 
 
 def _watching(model: Model, names: list[str]) -> Model:

@@ -1,12 +1,12 @@
 """Refitting a compressed network, without training and without labels.
 
-The graph is walked once, in order, on the calibration samples. Each layer whose inputs or weights
-have changed gets the weights and the bias that, on the *compressed* network's inputs, come nearest
-to the *original* network's outputs (see `regression`); these are then masked (`masking`) and
-rounded (`rounding`) so that the outputs change least, and the bias is fitted once more. Activations
-that will be rounded are rounded on the way. Later layers see what earlier ones really give, so
-errors don't pile up: the layer-wise reconstruction of He et al. (arXiv 1707.06168), with the
-original network's outputs as target.
+The graph is walked once, in order, on the calibration samples and blends of them. Each layer whose
+inputs or weights have changed gets the weights and the bias that, on the *compressed* network's
+inputs, come nearest to the *original* network's outputs (see `regression`); these are then masked
+(`masking`) and rounded (`rounding`) so that the outputs change least, and the bias is fitted once
+more. Activations that will be rounded are rounded on the way. Later layers see what earlier ones
+really give, so errors don't pile up: the layer-wise reconstruction of He et al. (arXiv 1707.06168),
+with the original network's outputs as target.
 
 What was solved is remembered, under a key that names all it depends on: a recipe that changes a
 layer solves that one and the later ones again, and no others.
@@ -31,6 +31,7 @@ from explorer.model import Model
 from explorer.report import Plan
 
 START = Step(solves="", gives="")  # what enters the graph
+Placed = tuple[ir.Node, Step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +72,15 @@ def compensate(
 ) -> Compensated:
     """Refit the layers of a pruned clone, in place; its nodes are still those of the original.
 
-    `check` is called before each node and may raise to stop the work.
+    `check` is called before each layer and may raise to stop the work.
     """
+    points = rounded_activations(model, plan)
     scaled = equalise(model, plan, graph_model, calibration)
     versions = find_versions(model, plan, graph_model, scaled)
     steps = list(zip(graph_model.graph, versions, strict=True))
     refit = Refit(model, plan, graph_model, calibration, scaled)
-    activations = _Activations(rounded_activations(model, plan), calibration, refit.ranges)
+    stretches = _stretches(steps, set(refit.layers), points)
+    activations = _Activations(points, calibration, refit.ranges)
     memory, rounded = calibration.memory, {}
     known = {
         step.solves: memory.get(step.solves) for _, step in steps if step.solves in memory.solved
@@ -85,7 +88,8 @@ def compensate(
     last = max(
         (
             place
-            for place, (node, step) in enumerate(steps)
+            for place, stretch in enumerate(stretches)
+            for node, step in stretch
             if (step.solves and step.solves not in known)
             or any(activations.is_unknown(name, step) for name in _given(node))
         ),
@@ -93,12 +97,12 @@ def compensate(
     )
     walk = None
     if last >= 0:
-        samples = calibration.samples.head(calibration.fitted)
-        walk = Walk(graph_model, samples, model, calibration.chunk)
+        walk = Walk(graph_model, calibration.fitted, model, calibration.chunk)
     for spec in model.inputs:
         activations.round(spec.name, START, walk)
-    for place, (node, step) in enumerate(steps):
+    for place, stretch in enumerate(stretches):
         check()
+        node, step = stretch[0]
         if step.solves:
             if step.solves not in known:
                 assert walk is not None
@@ -109,14 +113,25 @@ def compensate(
             if solved.rounded is not None:
                 rounded[refit.layers[str(node.name)].weight] = solved.rounded
         if walk is not None and place <= last:
-            walk.run(node)
+            walk.run([node for node, _ in stretch])
         else:
             walk = None
+        node, step = stretch[-1]
         for name in _given(node):
             activations.round(name, step, walk)
-        if walk is not None:
-            walk.leave(node)
     return Compensated(rounded, refit.ranges)
+
+
+def _stretches(steps: list[Placed], layers: set[str], points: frozenset[str]) -> list[list[Placed]]:
+    """The steps cut before every layer and behind every activation that is rounded."""
+    stretches: list[list[Placed]] = []
+    is_cut = True
+    for node, step in steps:
+        if is_cut or str(node.name) in layers:
+            stretches.append([])
+        stretches[-1].append((node, step))
+        is_cut = not points.isdisjoint(_given(node))
+    return stretches
 
 
 def _given(node: ir.Node) -> list[str]:

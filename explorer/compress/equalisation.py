@@ -78,7 +78,7 @@ def find_pairs(model: Model) -> tuple[Pair, ...]:
     found = []
     for layer in layers.values():
         target = targets.get(layer.name)
-        if target is not None and not target.addends:
+        if target is not None and not (target.addends or target.later):
             pair = _follow(layer, values[target.tensor], layers)
             if pair is not None and pair.reader in targets:
                 found.append(pair)

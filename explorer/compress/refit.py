@@ -16,9 +16,9 @@ from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
 from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
 from explorer.compress.ranges import step_of
-from explorer.compress.regression import Fit, Regression, precision
+from explorer.compress.regression import ROUGH_STEPS, STEPS, Fit, Regression, precision
 from explorer.compress.rounding import Cells, Rounding
-from explorer.compress.rows import Array, Floats, Form, form_of, input_rows, output_rows
+from explorer.compress.rows import Array, Form, form_of, input_rows, output_rows
 from explorer.compress.store import least_scale
 from explorer.compress.targets import Target, find_targets
 from explorer.compress.versions import PLAIN_BITS
@@ -124,7 +124,8 @@ class Refit:
         bias = array_of(self._bias(problem.layer)) if regression.has_bias else None
         start = np.zeros(1) if bias is None else bias.astype(np.float64).reshape(-1)
         matrix = form.to_matrix(weight).astype(precision(regression.rows.shape[2]))
-        fit = regression.solve(regression.start(matrix, start))
+        steps = ROUGH_STEPS if problem.choice.sparsity else STEPS
+        fit = regression.solve(regression.start(matrix, start), steps)
         mask = self._mask(problem, fit)
         if not mask.all():
             fit = fit_under_mask(regression, fit, mask)
@@ -151,10 +152,11 @@ class Refit:
         rows = np.concatenate(
             [input_rows(node, layer, data, sizes, places) for data, places in pairs], axis=1
         )
-        wanted = statistics.outputs[:, self._kept_outputs(layer)]
+        kept = self._kept_outputs(layer)
+        wanted = statistics.outputs[:, kept]
         if layer.name in self._factors:
             wanted = wanted / self._factors[layer.name]
-        addend: Floats = np.zeros((1, 1), dtype=np.float32)
+        addend = statistics.others[:, kept]
         for name in target.addends:
             chunks = zip(walk.values[name], statistics.places, strict=True)
             addend = addend + np.concatenate(

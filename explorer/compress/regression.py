@@ -20,7 +20,8 @@ from explorer.compress.targets import NO_EDGES, Edges
 
 RIDGE = 0.01  # relative to the mean squared input
 RIDGE_OF_FEW = 0.1  # the same per (inputs / rows): few rows say little, so old weights count more
-STEPS = 4  # of majorisation
+STEPS = 3  # of majorisation
+ROUGH_STEPS = 1  # before a fit under a mask, and for the bias alone
 FEW_STEPS = 2  # where each one is dear
 STEADY = 1e-6  # least ridge relative to the squared mean input: what varies less is rounding
 CHEAP_SIZE = 2**16  # inputs times outputs up to which all steps are affordable
@@ -54,9 +55,10 @@ class Regression:
     def of(
         cls, rows: Floats, wanted: Floats, addend: Floats, edges: Edges, has_bias: bool
     ) -> "Regression":
-        """From inputs as they are."""
+        """From inputs as they are, which are centred in place."""
         mean = rows.mean(axis=1, keepdims=True) if has_bias else np.zeros_like(rows[:, :1])
-        return cls(rows - mean, mean, wanted, addend, edges, has_bias)
+        rows -= mean
+        return cls(rows, mean, wanted, addend, edges, has_bias)
 
     @cached_property
     def gram(self) -> Matrix:
@@ -79,9 +81,12 @@ class Regression:
         """The bias that belongs to a fit."""
         return fit.centre - (self.mean @ fit.matrix).reshape(-1)
 
-    def given(self, matrix: Matrix) -> Floats:
-        """What weights give at each row, but for the centre."""
-        return predict(self.rows, matrix) + self.addend
+    def given(self, fit: Fit) -> Floats:
+        """What a fit gives at each row."""
+        given = predict(self.rows, fit.matrix)
+        given += self.addend
+        given += fit.centre.astype(np.float32)
+        return given
 
     def missing(self, given: Floats, follow: bool) -> Floats:
         """What must still be added, (n, outputs); nothing beyond an edge if that is followed."""
@@ -117,20 +122,20 @@ class Regression:
         product: Matrix = (self.rows.transpose(0, 2, 1) @ split) / count
         return product
 
-    def steps(self) -> range:
+    def steps(self, most: int = STEPS) -> range:
         """How often to follow the edges; the first time is without."""
-        follows = STEPS if self.rows.shape[2] * self.wanted.shape[1] <= CHEAP_SIZE else FEW_STEPS
+        is_cheap = self.rows.shape[2] * self.wanted.shape[1] <= CHEAP_SIZE
+        follows = most if is_cheap else min(most, FEW_STEPS)
         return range(1 if self.edges == NO_EDGES else 1 + follows)
 
-    def solve(self, fit: Fit) -> Fit:
+    def solve(self, fit: Fit, most: int = STEPS) -> Fit:
         """The best dense weights."""
-        return self.improve(fit, self.factor.solve)
+        return self.improve(fit, self.factor.solve, most)
 
-    def improve(self, fit: Fit, step_of: Callable[[Matrix], Matrix]) -> Fit:
+    def improve(self, fit: Fit, step_of: Callable[[Matrix], Matrix], most: int = STEPS) -> Fit:
         """Weights and bias after all steps; `step_of` makes a slope a change of the weights."""
-        for step in self.steps():
-            given = self.given(fit.matrix) + fit.centre.astype(np.float32)
-            missing = self.missing(given, follow=step > 0)
+        for step in self.steps(most):
+            missing = self.missing(self.given(fit), follow=step > 0)
             change = step_of(self.slope(missing))
             fit = Fit(fit.matrix + change, self._recentred(fit.centre, missing))
         return fit
@@ -139,10 +144,10 @@ class Regression:
         """The best bias alone."""
         if not self.has_bias:
             return fit
-        given, centre = self.given(fit.matrix), fit.centre
-        for step in self.steps():
-            missing = self.missing(given + centre.astype(np.float32), follow=step > 0)
-            centre = self._recentred(centre, missing)
+        given, centre = self.given(fit), fit.centre
+        for step in self.steps(ROUGH_STEPS):
+            shifted = given + (centre - fit.centre).astype(np.float32)
+            centre = self._recentred(centre, self.missing(shifted, follow=step > 0))
         return Fit(fit.matrix, centre)
 
     def _recentred(self, centre: Matrix, missing: Floats) -> Matrix:

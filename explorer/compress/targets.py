@@ -34,14 +34,16 @@ EDGES: dict[str, Edges] = {
 class Target:
     """What a layer is fitted to.
 
-    `tensor` is compared, which is the layer's output plus the `addends`; the graph computes these
-    before the layer's turn. `bias` is a constant that can be fitted with the weights. `edges` are
+    `tensor` is compared, which is the layer's output plus the `addends` and what comes `later`: the
+    graph computes those before the layer's turn, and these after it, so the original's stand in
+    for them. `bias` is a constant that can be fitted with the weights. `edges` are
     the values of the tensor beyond which nothing changes any more. `is_last` marks a layer whose
     tensor leaves the graph: no later layer can make up for its errors.
     """
 
     tensor: str
     addends: tuple[str, ...]
+    later: tuple[str, ...]
     bias: str | None
     edges: Edges
     is_last: bool
@@ -71,6 +73,7 @@ def _follow(node: ir.Node, layer: Layer, order: dict[str, int], dims: dict[str, 
     """Follow the sums behind a layer."""
     value = node.outputs[0]
     addends: list[str] = []
+    later: list[str] = []
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     while not value.is_graph_output() and len(value.uses()) == 1:
         use = next(iter(value.uses()))
@@ -80,19 +83,20 @@ def _follow(node: ir.Node, layer: Layer, order: dict[str, int], dims: dict[str, 
             break
         if other.const_value is not None:
             axis_from_end = len(shape) - 1 if layer.op in CONVOLUTIONS else 1
-            if bias is not None or addends or not _is_own(other, layer, axis_from_end):
+            if bias is not None or addends or later or not _is_own(other, layer, axis_from_end):
                 break
             bias = other
         else:
             producer = other.producer()
             is_known = producer is None or order[str(producer.name)] < order[str(node.name)]
-            if not is_known or dims.get(str(other.name)) != shape:
+            if dims.get(str(other.name)) != shape:
                 break
-            addends.append(str(other.name))
+            (addends if is_known else later).append(str(other.name))
         value = use.node.outputs[0]
     return Target(
         tensor=str(value.name),
         addends=tuple(addends),
+        later=tuple(later),
         bias=str(bias.name) if bias is not None else None,
         edges=_edges(value),
         is_last=_leaves_the_graph(value),

@@ -1,7 +1,7 @@
-"""Running a graph node by node, so that a weight can change right before its node runs."""
+"""Running a graph stretch by stretch, so that a weight can change right before its node runs."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -17,91 +17,93 @@ Chunks = list[Array]
 
 
 class Walk:
-    """The activations of one graph on some samples, computed one node at a time.
+    """The activations of one graph on some samples, computed in the order of its nodes.
 
-    The samples run in chunks of at most `chunk`. `values` holds what a later node still needs, one
-    array for each chunk.
+    The samples run in chunks of at most `chunk`. `values` holds what a later stretch still needs,
+    one array for each chunk.
     """
 
-    def __init__(self, graph_model: ir.Model, samples: Dataset, model: Model, chunk: int) -> None:
+    def __init__(
+        self, graph_model: ir.Model, samples: Sequence[Dataset], model: Model, chunk: int
+    ) -> None:
         self.graph_model = graph_model
-        feeds = list(samples.batches(model, chunk))
+        feeds = [feed for part in samples for feed in part.batches(model, chunk)]
         self.values: dict[str, Chunks] = {
             spec.name: [feed[spec.name] for feed in feeds] for spec in model.inputs
         }
         self._chunks = len(feeds)
         self._readers: Counter[str] = Counter()
         for node in graph_model.graph:
-            self._readers.update(str(v.name) for v in node.inputs if v is not None)
+            self._readers.update(_read(node))
 
-    def run(self, node: ir.Node) -> None:
-        """Compute a node's outputs; nothing for one that nobody reads."""
-        used = _used_outputs(node)
-        if not used:
-            return
-        fed = {
-            str(value.name)
-            for value in node.inputs
-            if value is not None and value.const_value is None
-        }
-        first = {name: self.values[name][0] for name in fed}
-        single = encode(_alone(self.graph_model, node, first), str(node.name))
-        session = new_session(single, SCORING_THREADS)
-        outputs = [
-            run(single, session, {name: self.values[name][chunk] for name in fed})
-            for chunk in range(self._chunks)
-        ]
-        for place, value in enumerate(used):
-            self.values[str(value.name)] = [chunk[place] for chunk in outputs]
+    def run(self, nodes: Sequence[ir.Node]) -> None:
+        """Compute the next nodes together, and forget what no later one reads."""
+        for node in nodes:
+            self._readers.subtract(_read(node))
+        given = {str(value.name) for node in nodes for value in node.outputs}
+        fed = {name for node in nodes for name in _read(node) if name in self.values} - given
+        kept = [name for name in sorted(given) if self._readers[name] > 0]
+        if kept:
+            first = {name: self.values[name][0] for name in fed}
+            part = encode(_part(self.graph_model, nodes, first, kept), str(nodes[0].name))
+            session = new_session(part, SCORING_THREADS)
+            outputs = [
+                run(part, session, {name: self.values[name][chunk] for name in fed})
+                for chunk in range(self._chunks)
+            ]
+            for place, name in enumerate(kept):
+                self.values[name] = [chunk[place] for chunk in outputs]
+        for name in fed:
+            if self._readers[name] <= 0:
+                del self.values[name]
 
     def replace(self, name: str, change: Callable[[Array], Array]) -> None:
         """Change an activation, chunk by chunk, before the nodes that read it run."""
         self.values[name] = [change(chunk) for chunk in self.values[name]]
 
-    def leave(self, node: ir.Node) -> None:
-        """Forget the inputs of a node that no later one reads."""
-        for value in node.inputs:
-            if value is not None:
-                self._readers[str(value.name)] -= 1
-                if self._readers[str(value.name)] == 0:
-                    self.values.pop(str(value.name), None)
+
+def _read(node: ir.Node) -> list[str]:
+    return [str(value.name) for value in node.inputs if value is not None]
 
 
-def _used_outputs(node: ir.Node) -> list[ir.Value]:
-    return [value for value in node.outputs if value.uses() or value.is_graph_output()]
-
-
-def _alone(graph_model: ir.Model, node: ir.Node, feed: dict[str, Array]) -> ir.Model:
-    """A model of a single node, with its constants."""
+def _part(
+    graph_model: ir.Model, nodes: Sequence[ir.Node], feed: dict[str, Array], kept: list[str]
+) -> ir.Model:
+    """A model of some nodes, with their constants: from what is fed to what is kept."""
     known: dict[str, ir.Value] = {}
-    for value in node.inputs:
-        if value is None or str(value.name) in known:
-            continue
-        name = str(value.name)
-        if value.const_value is not None:
-            known[name] = ir.Value(
-                name=name, const_value=value.const_value, type=value.type, shape=value.shape
-            )
-        else:
-            kind = ir.TensorType(ir.DataType.from_numpy(feed[name].dtype))
-            known[name] = ir.Value(name=name, type=kind, shape=ir.Shape([None] * feed[name].ndim))
-    copy = ir.Node(
-        node.domain,
-        node.op_type,
-        [known[str(value.name)] if value is not None else None for value in node.inputs],
-        list(node.attributes.values()),
-        num_outputs=len(node.outputs),
-        name=node.name,
-    )
-    for old, new in zip(node.outputs, copy.outputs, strict=True):
-        new.name = old.name
-    used = {value.name for value in _used_outputs(node)}
+    for name, array in feed.items():
+        kind = ir.TensorType(ir.DataType.from_numpy(array.dtype))
+        known[name] = ir.Value(name=name, type=kind, shape=ir.Shape([None] * array.ndim))
+    inputs, constants, copies = list(known.values()), [], []
+    for node in nodes:
+        for value in node.inputs:
+            if value is not None and str(value.name) not in known:
+                constant = ir.Value(
+                    name=value.name,
+                    const_value=value.const_value,
+                    type=value.type,
+                    shape=value.shape,
+                )
+                known[str(value.name)] = constant
+                constants.append(constant)
+        copy = ir.Node(
+            node.domain,
+            node.op_type,
+            [known[str(value.name)] if value is not None else None for value in node.inputs],
+            list(node.attributes.values()),
+            num_outputs=len(node.outputs),
+            name=node.name,
+        )
+        for old, new in zip(node.outputs, copy.outputs, strict=True):
+            new.name = old.name
+            known[str(old.name)] = new
+        copies.append(copy)
     graph = ir.Graph(
-        [value for value in known.values() if value.const_value is None],
-        [value for value in copy.outputs if value.name in used],
-        nodes=[copy],
-        initializers=[value for value in known.values() if value.const_value is not None],
+        inputs,
+        [known[name] for name in kept],
+        nodes=copies,
+        initializers=constants,
         opset_imports=dict(graph_model.opset_imports),
-        name="node",
+        name="part",
     )
     return ir.Model(graph, ir_version=graph_model.ir_version)
