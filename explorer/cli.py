@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -290,6 +291,10 @@ def _check_output(path: Path, options: argparse.Namespace) -> None:
         raise OutputError(f"{path} is also read; name another file for the result.")
     if not has_folder:
         raise OutputError(f"{path} can't be written: there is no folder {path.parent}.")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {reason_of(error)}.") from error
 
 
 def _progress(step: str) -> None:

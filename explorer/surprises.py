@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.explain import ON_REQUEST
 from explorer.recipe import Recipe
-from explorer.text import format_bytes
+from explorer.text import counted_samples, format_bytes
 
 Facts = Mapping[str, Any]
 
@@ -259,8 +259,9 @@ def no_quality_difference(case: _Case) -> Iterator[str]:
     if not quality or quality["metric"] != "accuracy" or quality.get("p_value") is None:
         return
     if quality["value"] != quality["reference_value"] and quality["p_value"] > 0.05:
+        scored = counted_samples(quality["samples"])
         yield (
-            f"The difference in accuracy is within what {quality['samples']} samples can tell "
+            f"The difference in accuracy is within what {scored} can tell "
             f"(McNemar p = {quality['p_value']:.2f})."
         )
 

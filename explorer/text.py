@@ -153,7 +153,7 @@ def spent_sentence(spent: Mapping[str, Any]) -> str:
     """What a `Spent`, as a dictionary, came to: 0.8 points of accuracy buy 71 % of the size."""
     metric, what = spent["quality"]["metric"], AIM_NAMES[spent["on"]]
     unit = f"points of {METRIC_NAMES[metric]}" if metric != "snr_db" else "percent of output error"
-    scored = f"measured on {spent['quality']['samples']:,} samples"
+    scored = f"measured on {counted_samples(spent['quality']['samples'])}"
     if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
         return f"{_short(spent['points'])} {unit} buy none of {what}, {scored}."
     latency, bought = spent["latency"], f"{100 * spent['saved']:.0f} % of {what}"
@@ -215,7 +215,12 @@ def _quality_cell(quality: Quality | None) -> str:
     if quality is None:
         return ""
     low, high = (format_quality(quality, value) for value in (quality.low, quality.high))
-    return f"{format_quality(quality)} ({low} to {high}, {quality.samples} samples)"
+    return f"{format_quality(quality)} ({low} to {high}, {counted_samples(quality.samples)})"
+
+
+def counted_samples(count: int) -> str:
+    """1 sample, or 2,000 samples."""
+    return "1 sample" if count == 1 else f"{count:,} samples"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

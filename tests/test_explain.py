@@ -7,7 +7,7 @@ from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
 from explorer.report import GroupPlan, Plan
-from explorer.text import plan_table
+from explorer.text import counted_samples, plan_table
 
 RESIDUAL = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -106,3 +106,11 @@ def test_a_file_says_how_its_weights_are_stored_and_how_to_open_it() -> None:
     assert file_sentences([floats, unsigned], is_weight_only=False) == [UNSIGNED]
     assert file_sentences([{**floats, "storage": "int8"}], is_weight_only=True) == [WEIGHT_ONLY]
     assert file_sentences([floats, {**unsigned, "closed": True}], is_weight_only=False) == []
+
+
+def test_one_sample_is_no_plural() -> None:
+    assert [counted_samples(count) for count in (1, 2, 10_000)] == [
+        "1 sample",
+        "2 samples",
+        "10,000 samples",
+    ]

@@ -123,6 +123,7 @@ def test_the_command_prints_a_table(
         (["--spend", "1", "--on", "money"], "'money'; it must be one of size, macs, time"),
         (["--on", "size"], "add --spend"),
         (["--spend", "1", "--save-recipe", "nowhere/recipe.json"], "there is no folder nowhere"),
+        (["--spend", "1", "--save-recipe", "/proc/recipe.json"], "can't be written"),
     ],
 )
 def test_a_wrong_budget_is_one_sentence_before_the_work(

@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.charts import Cell, heat_map
 from explorer.explain import few
 from explorer.report import Quality, points_lost
+from explorer.text import counted_samples
 from explorer.ui import budget
 from explorer.ui.probing import Found
 from explorer.ui.session import Session
@@ -90,7 +91,8 @@ def caption(found: Sequence[Found]) -> str:
         else f"Points of {METRICS[quality['metric']].lower()} lost"
     )
     return (
-        f"{unit} when only this place is compressed, measured on {quality['samples']:,} samples. "
+        f"{unit} when only this place is compressed, measured on "
+        f"{counted_samples(quality['samples'])}. "
         "“Out” is the share of channels taken out of a group, which stands at its first layer."
     )
 
