@@ -218,6 +218,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
         on = AIMS[0] if options.on is None else options.on
         spent = spend(model, found, options.spend, on, data, calibration, base)
         if options.save_recipe:
+            _progress(f"writing {options.save_recipe}")
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
         answer["spent"] = spent.to_dict()
         tables.append(spent_table(answer["spent"]))

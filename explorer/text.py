@@ -152,14 +152,21 @@ def spent_table(spent: Mapping[str, Any]) -> str:
 def spent_sentence(spent: Mapping[str, Any]) -> str:
     """What a `Spent`, as a dictionary, came to: 0.8 points of accuracy buy 71 % of the size."""
     metric, what = spent["quality"]["metric"], AIM_NAMES[spent["on"]]
-    unit = f"points of {METRIC_NAMES[metric]}" if metric != "snr_db" else "percent of output error"
     scored = f"measured on {counted_samples(spent['quality']['samples'])}"
     if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
-        return f"{_short(spent['points'])} {unit} buy none of {what}, {scored}."
+        return f"{_buying(spent['points'], metric)} none of {what}, {scored}."
     latency, bought = spent["latency"], f"{100 * spent['saved']:.0f} % of {what}"
     if latency is not None and not Latency(**latency).changed:
         bought = f"no measurable change of {what}"
-    return f"{_short(max(0.0, spent['lost']))} {unit} buy {bought}, {scored}."
+    return f"{_buying(max(0.0, spent['lost']), metric)} {bought}, {scored}."
+
+
+def _buying(points: float, metric: str) -> str:
+    number = _short(points)
+    verb, noun = ("buys", "point") if number == "1" else ("buy", "points")
+    if metric == "snr_db":
+        return f"{number} percent of output error {verb}"
+    return f"{number} {noun} of {METRIC_NAMES[metric]} {verb}"
 
 
 def _short(points: float) -> str:
@@ -246,7 +253,8 @@ def command_line(
         words += ["--recipe", "recipe.json"]
     else:
         for name in FLAG_NAMES:
-            if getattr(recipe, name) != getattr(default, name):
+            is_idle = name == "ratio" and not recipe.prunes_by_ratio
+            if getattr(recipe, name) != getattr(default, name) and not is_idle:
                 words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
         if recipe.widths:
             words.append("--widths")

@@ -82,6 +82,7 @@ def test_equal_recipes_have_equal_json() -> None:
 
 
 def test_the_command_line_says_only_what_differs() -> None:
+    assert "--ratio" not in command_line(Recipe(ratio=0.3, weight_bits=2), "m.onnx")
     line = command_line(Recipe(pattern="channel", ratio=0.5), "my model.onnx", "data.npz")
     assert line == (
         "python -m explorer compress 'my model.onnx' --out compressed.onnx --pattern channel "

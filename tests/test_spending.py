@@ -225,6 +225,8 @@ def test_the_sentence_says_what_was_measured(resnet: explorer.Model) -> None:
     spent = Spent(recipe, "size", 1.0, 0.8, 0.713, explorer.profile(resnet), quality, 0.01)
     text = "0.8 points of accuracy buy 71 % of the size, measured on 1,000 samples."
     assert spent_sentence(spent.to_dict()) == text
+    one = replace(spent, lost=1.0).to_dict()
+    assert spent_sentence(one) == text.replace("0.8 points", "1 point").replace("buy", "buys")
     assert spent_table(spent.to_dict()).splitlines()[-1].split() == ["stem", "50", "%", "4"]
     latency = explorer.Latency(1e-3, 1e-5, 1e-3, 9, 1, "", True, 0.99, 0.97, 1.01, 1.0, 1e-3)
     timed = replace(spent, on="time", lost=-0.1, latency=latency)
