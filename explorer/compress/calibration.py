@@ -101,8 +101,8 @@ def calibrate(
 ) -> Calibration:
     """Run up to 512 samples through a model; labels are not looked at.
 
-    `progress` is called with the samples done and to do, and may raise to stop the work. The same
-    samples are run once; the model remembers.
+    Blends of them run too, see `blends`. `progress` is called with what is done and to do of both,
+    and may raise to stop the work. The same samples are run once; the model remembers.
 
     Raises:
         DataError: the samples don't fit the model.
