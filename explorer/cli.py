@@ -215,14 +215,18 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
     if options.spend is not None:
         _progress("making a recipe")
-        on = AIMS[0] if options.on is None else options.on
-        spent = spend(model, found, options.spend, on, data, calibration, base)
+        spent = spend(model, found, options.spend, _aim(options), data, calibration, base)
         if options.save_recipe:
             _progress(f"writing {options.save_recipe}")
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
         answer["spent"] = spent.to_dict()
         tables.append(spent_table(answer["spent"]))
     return answer if options.json else {"table": "\n\n".join(tables)}
+
+
+def _aim(options: argparse.Namespace) -> str:
+    """What points are spent on."""
+    return AIMS[0] if options.on is None else str(options.on)
 
 
 def _check_spending(options: argparse.Namespace) -> None:
@@ -237,7 +241,7 @@ def _check_spending(options: argparse.Namespace) -> None:
             f"The number of points to spend is {options.spend:.10g}; it must be above 0 and at "
             f"most {MOST_POINTS}."
         )
-    check_aim(AIMS[0] if options.on is None else options.on)
+    check_aim(_aim(options))
     if options.save_recipe is not None:
         _check_output(Path(options.save_recipe), options)
 

@@ -146,11 +146,17 @@ def test_a_file_is_explained_where_it_is_downloaded():
         assert [text for text in captions if text in (UNSIGNED, WEIGHT_ONLY)] == [told] * bool(told)
 
 
-def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
+def page_on(sample):
+    """The page, settled on a sample."""
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     settled(page)
-    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    page.selectbox(key="w_model").set_value(sample).run()
     settled(page)
+    return page
+
+
+def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
+    page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
     assert len(page.get("plotly_chart")) == 1
     page.button(key="sensitivity_start").click().run()
@@ -178,10 +184,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
 
 
 def test_points_buy_a_recipe_that_becomes_the_setting():
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
-    settled(page)
-    page.selectbox(key="w_model").set_value("vowels_cnn").run()
-    settled(page)
+    page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
     page.button(key="sensitivity_start").click().run()
     wait_for_probes(page, 3)
