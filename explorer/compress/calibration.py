@@ -31,10 +31,10 @@ from explorer.measure.runtime import SCORING_THREADS, new_session, run
 from explorer.model import Layer, Model, Shape
 
 MAX_SAMPLES = 512
-ROWS_OF_INPUT = 24  # places of a layer, over all samples, for each number that enters an output
-FEWEST_ROWS, MOST_ROWS = 3072, 8192
-SMALL_NETWORK = 2**20  # weights, up to which there is time for more
-FEWEST_ROWS_OF_SMALL, MOST_ROWS_OF_SMALL = 8192, 12288
+MOST_ROWS = 8192  # places of a layer, spread over all samples
+FEWEST_ROWS = 3072
+ROWS_OF_INPUT = 24  # places for each number that enters an output
+SMALL_NETWORK = 2**20  # weights, up to which every layer gets most rows
 OUTPUT_BYTES = 2**29  # for what all layers give at their places
 GRAM_BYTES = 2**31  # for the Gram matrices of all layers
 CHUNK = 64  # samples a call
@@ -136,10 +136,10 @@ def check_calibration(model: Model, calibration: Calibration | None) -> None:
 def calibrate_on(
     model: Model,
     samples: Dataset,
-    rows: int | None = None,
+    rows: int = MOST_ROWS,
     progress: Progress = lambda done, total: None,
 ) -> Calibration:
-    """A calibration of all samples given, with at most `rows` places of each layer."""
+    """A calibration of all samples given, with `rows` places of each layer."""
     targets = find_targets(model)
     points = activation_points(model)
     nodes, entering = find_nodes(model), data_of(model)
@@ -150,8 +150,9 @@ def calibrate_on(
     chunk = fixed_batch(model) or _chunk(model, watched)
     fitted = _fitted_samples(model, samples, chunk)
     chunks = sum(-(-len(part) // chunk) for part in fitted)
-    fewest, most = _row_bounds(layers)
-    most = most if rows is None else min(rows, most)
+    most = _most_rows(layers, rows)
+    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
+    fewest = MOST_ROWS if is_small else FEWEST_ROWS
     spreads = {name: Spread() for name in points}
     gathered = {
         layer.name: _Gathered(
@@ -277,13 +278,9 @@ def _chunk(model: Model, watched: list[str]) -> int:
     return max(1, min(CHUNK, CHUNK_BYTES // (4 * max(floats, 1))))
 
 
-def _row_bounds(layers: list[Layer]) -> tuple[int, int]:
-    """Fewest and most places of a layer."""
-    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
-    fewest = FEWEST_ROWS_OF_SMALL if is_small else FEWEST_ROWS
-    most = MOST_ROWS_OF_SMALL if is_small else MOST_ROWS
+def _most_rows(layers: list[Layer], rows: int) -> int:
     channels = sum(layer.channels for layer in layers)
-    return fewest, min(most, OUTPUT_BYTES // (4 * max(channels, 1)))
+    return min(rows, OUTPUT_BYTES // (4 * max(channels, 1)))
 
 
 def _rows_of_chunk(layer: Layer, chunks: int, fewest: int, most: int) -> int:
