@@ -4,14 +4,18 @@ An archive says how large its members are and where they lie; none of that is be
 reads a member gets at most as many bytes as it was declared to have, after its checksum was right.
 """
 
+import io
+import re
 import stat
 import zipfile
 import zlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from explorer.errors import ExplorerError
+from explorer.formats.names import file_name
 
 MOST_MEMBERS = 100_000
 MOST_BYTES = 2**31  # of all members, unpacked
@@ -21,14 +25,26 @@ CHUNK_BYTES = 2**20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 IS_ENCRYPTED = 0x1  # in a member's flags
 JUNK_FOLDERS, JUNK_FILES = ("__MACOSX",), (".ds_store", "thumbs.db", "desktop.ini")
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+DRIVE = re.compile(r"[A-Za-z]:(/|$)")  # `C:/x` leads out; `x:0` is how TensorFlow names tensors
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class Archive:
     """A zip file whose directory was checked; `names` are its ordinary members, in their order."""
 
-    def __init__(self, path: Path, title: str, error: type[ExplorerError]) -> None:
-        """Open an archive, called `title` in messages.
+    def __init__(
+        self, source: Path | bytes | BinaryIO, title: str, error: type[ExplorerError]
+    ) -> None:
+        """Open an archive by its path, its bytes or as a file, called `title` in messages.
 
         Raises:
             ExplorerError: of the type given, where it is damaged, encrypted, too large, or has
@@ -36,8 +52,8 @@ class Archive:
         """
         self.title, self._error = title, error
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (*DAMAGED, UnicodeDecodeError) as cause:
+            self._zip = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except DAMAGED as cause:
             raise error(f"{title} is a damaged zip archive, or it is cut short.") from cause
         members = [each for each in self._zip.infolist() if not _is_junk(each)]
         self._members = {each.filename: each for each in members}
@@ -50,22 +66,37 @@ class Archive:
         Raises:
             ExplorerError: it is damaged, or not as long as the directory says.
         """
-        member, parts, left = self._members[name], [], self._members[name].file_size
+        member, content, left = self._members[name], io.BytesIO(), self._members[name].file_size
         try:
             with self._zip.open(member) as stream:
                 while left > 0 and (chunk := stream.read(min(CHUNK_BYTES, left))):
-                    parts.append(chunk)
+                    content.write(chunk)
                     left -= len(chunk)
                 is_longer = bool(stream.read(1))
-        except (*DAMAGED, RuntimeError) as cause:
-            raise self._error(f"{self.title} is damaged: {name!r} can't be unpacked.") from cause
+        except DAMAGED as cause:
+            raise self._damaged(name, "can't be unpacked") from cause
         if left or is_longer:
-            raise self._error(f"{self.title} is damaged: {name!r} isn't as long as it says.")
-        return b"".join(parts)
+            raise self._damaged(name, "isn't as long as it says")
+        return content.getvalue()
+
+    def head(self, name: str, count: int) -> bytes:
+        """The first `count` bytes of a member, or all where it has fewer; no checksum is checked.
+
+        Raises:
+            ExplorerError: it can't be unpacked.
+        """
+        try:
+            with self._zip.open(self._members[name]) as stream:
+                return stream.read(min(count, CHUNK_BYTES))
+        except DAMAGED as cause:
+            raise self._damaged(name, "can't be unpacked") from cause
 
     def size(self, name: str) -> int:
         """Bytes of a member, unpacked."""
         return self._members[name].file_size
+
+    def _damaged(self, name: str, how: str) -> ExplorerError:
+        return self._error(f"{self.title} is damaged: {file_name(name)!r} {how}.")
 
     def _check(self, members: list[zipfile.ZipInfo]) -> None:
         title, error = self.title, self._error
@@ -73,14 +104,15 @@ class Archive:
             raise error(f"{title} holds {len(members)} files; the most is {MOST_MEMBERS}.")
         if len(self._members) < len(members):
             [(name, _)] = Counter(each.filename for each in members).most_common(1)
-            raise error(f"{title} holds {name!r} more than once; pack it again.")
+            raise error(f"{title} holds {file_name(name)!r} more than once; pack it again.")
         for each in members:
             if each.flag_bits & IS_ENCRYPTED:
                 raise error(f"{title} is encrypted; pack it without a password.")
             if each.compress_type not in METHODS:
                 raise error(f"{title} is packed by an uncommon method; pack it as an ordinary zip.")
             if _leads_out(each):
-                raise error(f"{title} holds {each.filename!r}, which leads out of the archive.")
+                name = file_name(each.filename)
+                raise error(f"{title} holds {name!r}, which leads out of the archive.")
         unpacked = sum(each.file_size for each in members)
         packed = max(1, sum(each.compress_size for each in members))
         if unpacked > MOST_BYTES:
@@ -116,4 +148,4 @@ def _is_junk(member: zipfile.ZipInfo) -> bool:
 def _leads_out(member: zipfile.ZipInfo) -> bool:
     name = PurePosixPath(member.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(member.external_attr >> 16)
-    return is_link or name.is_absolute() or ".." in name.parts or ":" in name.parts[0]
+    return is_link or name.is_absolute() or ".." in name.parts or bool(DRIVE.match(str(name)))

@@ -1,0 +1,36 @@
+"""Names that strangers made, as text that is safe to show in a sentence."""
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import PurePosixPath
+
+LONGEST_NAME = 48
+NAMES_SHOWN = 5
+
+
+def cleaned(text: str, otherwise: str = "unnamed") -> str:
+    r"""Printable text of at most `LONGEST_NAME` characters, or `otherwise` where nothing is left.
+
+    >>> cleaned("a\nb\u202e")
+    'ab'
+    """
+    kept = "".join(islice((c for c in text if c.isprintable()), LONGEST_NAME + 1)).strip()
+    shown = f"{kept[: LONGEST_NAME - 1]}…" if len(kept) > LONGEST_NAME else kept
+    return shown or otherwise
+
+
+def file_name(path: str) -> str:
+    """The last part of a path in an archive, cleaned: never a whole path."""
+    return cleaned(PurePosixPath(path.replace("\\", "/")).name)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names in quotes, and how many more there are.
+
+    >>> listed(["b", "a"])
+    "'b', 'a'"
+    """
+    quoted = [repr(cleaned(name)) for name in names]
+    shown = ", ".join(quoted[:NAMES_SHOWN])
+    more = len(quoted) - NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown or "nothing"
