@@ -1,13 +1,8 @@
 """Samples and labels from `.npz` archives, checked against the model that they are for."""
 
 import hashlib
-import io
-import lzma
 import os
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,25 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import DataError, reason_of
+from explorer.formats import npz
+from explorer.formats.names import cleaned, listed
 from explorer.model import Model, TensorSpec
 
-Array = npt.NDArray[np.generic]
+Array = npz.Array
 LABELS, SINGLE_INPUT = "y", "x"
-# What numpy and zipfile raise on damaged, encrypted and made-up archives.
-UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 LARGEST_LABEL = 2**31
 
 
@@ -102,15 +84,25 @@ def load_data(
     if isinstance(source, Dataset):
         return source
     arrays, digest = _read(source, title)
-    labels = arrays.pop(LABELS, None) if LABELS not in [x.name for x in model.inputs] else None
-    specs = model.inputs
-    if len(specs) == 1 and SINGLE_INPUT in arrays and specs[0].name not in arrays:
+    return fitted(arrays, digest, model.inputs)
+
+
+def fitted(arrays: Mapping[str, Array], digest: str, specs: Sequence[TensorSpec]) -> Dataset:
+    """Arrays by name as samples for a model with the inputs `specs`; named as for `load_data`.
+
+    Raises:
+        DataError: names, shapes, types or values don't fit.
+    """
+    arrays, wanted = dict(arrays), {spec.name for spec in specs}
+    by_alias = SINGLE_INPUT in arrays and len(specs) == 1 and not wanted - {LABELS} & set(arrays)
+    labels = arrays.pop(LABELS, None) if by_alias or LABELS not in wanted else None
+    if by_alias:
         arrays[specs[0].name] = arrays.pop(SINGLE_INPUT)
-    wanted, given = {spec.name for spec in specs}, set(arrays)
-    if wanted != given:
+    if wanted != set(arrays):
         raise DataError(
-            f"The data has arrays named {_listed(given)}, but the model's inputs are "
-            f"{_listed(wanted)}; name the arrays after the inputs, and the labels {LABELS!r}."
+            f"The data has arrays named {listed(sorted(arrays))}, but the model's inputs are "
+            f"{listed(sorted(wanted))}; name the arrays after the inputs, and the labels "
+            f"{LABELS!r}."
         )
     inputs = {spec.name: _fitting(arrays[spec.name], spec) for spec in specs}
     counts = {len(array) for array in inputs.values()}
@@ -124,44 +116,35 @@ def _read(
 ) -> tuple[dict[str, Array], str]:
     if isinstance(source, Mapping):
         arrays = {name: np.asarray(array) for name, array in source.items()}
-        digest = hashlib.sha256()
+        content = hashlib.sha256()
         for name in sorted(arrays):
-            digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
-            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-        return arrays, digest.hexdigest()
+            content.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
+            content.update(np.ascontiguousarray(arrays[name]).tobytes())
+        return arrays, content.hexdigest()
     if isinstance(source, bytes):
-        data, title = source, title or "The data"
-    else:
-        path = Path(source)
-        try:
-            data, title = path.read_bytes(), title or str(path)
-        except FileNotFoundError as error:
-            raise DataError(f"There is no data file {path}.") from error
-        except (OSError, ValueError) as error:
-            reason = reason_of(error)
-            raise DataError(f"{path} can't be read: {reason}.") from error
-    return _unpack(data, title), hashlib.sha256(data).hexdigest()
-
-
-def _unpack(data: bytes, title: str) -> dict[str, Array]:
-    hint = "save the arrays with numpy.savez(path, x=samples, y=labels)"
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise DataError(f"{title} is not an .npz archive, or it is cut short; {hint}.")
+        return npz.read_arrays(source, title or "The data"), hashlib.sha256(source).hexdigest()
+    path = Path(source)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except UNREADABLE as error:
-        raise DataError(f"{title} has an array that can't be read; {hint}.") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{title} holds {name!r}, which is not an array; {hint}.")
-    return arrays
+        digest = file_digest(path)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no data file {path}.") from error
+    except (OSError, ValueError) as error:
+        reason = reason_of(error)
+        raise DataError(f"{path} can't be read: {reason}.") from error
+    return npz.read_arrays(path, title or str(path)), digest
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fitting(array: Array, spec: TensorSpec) -> Array:
+    name = cleaned(spec.name)
     if not spec.shape:
-        raise DataError(f"Input {spec.name!r} is a single number, so the model takes no samples.")
-    expected = " x ".join(str(dim) for dim in spec.shape[1:]) or "no further dimension"
+        raise DataError(f"Input {name!r} is a single number, so the model takes no samples.")
+    expected = " x ".join(cleaned(str(dim)) for dim in spec.shape[1:]) or "no further dimension"
     fits = array.ndim == len(spec.shape) and all(
         not isinstance(dim, int) or dim == size
         for dim, size in zip(spec.shape[1:], array.shape[1:], strict=False)
@@ -169,24 +152,30 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
     if not fits:
         found = " x ".join(str(size) for size in array.shape)
         raise DataError(
-            f"Input {spec.name!r} expects samples of {expected}, but the array is {found} "
+            f"Input {name!r} expects samples of {expected}, but the array is {found} "
             "(samples first)."
         )
     kind = array.dtype.kind
     if kind not in "fiub":
-        raise DataError(f"Input {spec.name!r} holds {array.dtype} values; it must hold numbers.")
-    if kind == "f":
-        if not np.isfinite(array).all():
-            raise DataError(
-                f"Input {spec.name!r} holds values that are not finite numbers (NaN or infinity); "
-                "remove these samples."
-            )
-        limit = np.finfo(spec.dtype).max if spec.dtype.startswith("float") else np.inf
-        if array.size and np.abs(array).max() > limit:
-            raise DataError(f"Input {spec.name!r} holds values too large for {spec.dtype}.")
-        if not spec.dtype.startswith("float") and (array != np.rint(array)).any():
-            raise DataError(f"Input {spec.name!r} takes {spec.dtype}, but the array has fractions.")
+        shown = cleaned(str(array.dtype))
+        raise DataError(f"Input {name!r} holds {shown} values; it must hold numbers.")
+    if kind == "f" and array.size:
+        _check_floats(array, name, spec.dtype)
     return array
+
+
+def _check_floats(array: Array, name: str, dtype: str) -> None:
+    low, high = float(array.min()), float(array.max())  # NaN if there is any
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise DataError(
+            f"Input {name!r} holds values that are not finite numbers (NaN or infinity); "
+            "remove these samples."
+        )
+    limit = np.finfo(dtype).max if dtype.startswith("float") else np.inf
+    if max(-low, high) > limit:
+        raise DataError(f"Input {name!r} holds values too large for {dtype}.")
+    if not dtype.startswith("float") and (array != np.rint(array)).any():
+        raise DataError(f"Input {name!r} takes {dtype}, but the array has fractions.")
 
 
 def _checked_labels(labels: Array | None, samples: int) -> npt.NDArray[np.int64] | None:
@@ -203,7 +192,3 @@ def _checked_labels(labels: Array | None, samples: int) -> npt.NDArray[np.int64]
     if labels.max() > LARGEST_LABEL:
         raise DataError(f"The labels reach {labels.max()}, which is no class number.")
     return labels.astype(np.int64)
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(repr(name) for name in sorted(names)) or "nothing"
