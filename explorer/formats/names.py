@@ -1,6 +1,6 @@
 """Names that strangers made, as text that is safe to show in a sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -34,3 +34,10 @@ def listed(names: Iterable[str]) -> str:
     shown = ", ".join(quoted[:NAMES_SHOWN])
     more = len(quoted) - NAMES_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown or "nothing"
+
+
+def class_note(classes: Sequence[str], order: str) -> str:
+    """Which number stands for which class: the first four and the last."""
+    pairs = [f"{index} = {name!r}" for index, name in enumerate(classes)]
+    shown = pairs if len(pairs) <= NAMES_SHOWN else [*pairs[: NAMES_SHOWN - 1], "…", pairs[-1]]
+    return f"Classes are numbered in the order of {order}: {', '.join(shown)}."
