@@ -44,7 +44,61 @@ def test_what_file_managers_leave_is_not_there(tmp_path: Path) -> None:
     assert opened(packed(tmp_path, members)).names == ("a/x.png",)
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "..\\up", "C:/x"])
+def test_bytes_and_files_open_too(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"a": b"some content"})
+    with path.open("rb") as stream:
+        for source in (path, path.read_bytes(), stream):
+            assert Archive(source, "The archive", DataError).read("a") == b"some content"
+
+
+def test_the_first_bytes_of_a_member(tmp_path: Path) -> None:
+    found = opened(packed(tmp_path, {"a": b"some content", "b": b""}))
+    assert (found.head("a", 4), found.head("a", 99), found.head("b", 4)) == (
+        b"some",
+        b"some content",
+        b"",
+    )
+
+
+def test_the_first_bytes_of_a_damaged_member(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"folder/a": b"some content" * 9})
+    content = bytearray(path.read_bytes())
+    content[30 + len("folder/a")] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged: 'a' can't be unpacked"):
+        opened(path).head("folder/a", 50)
+
+
+@pytest.mark.parametrize("name", ["x:0.npy", "input:0", "a/C:", "...", "a..b"])
+def test_odd_names_that_stay_inside(tmp_path: Path, name: str) -> None:
+    assert opened(packed(tmp_path, {name: b"x"})).names == (name,)
+
+
+def test_names_are_cleaned_before_they_are_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        opened(packed(tmp_path, {f"../{'w' * 99}\u202e\n": b"x"}))
+    assert f"holds '{'w' * 47}…', which leads" in str(caught.value)
+
+
+def test_offsets_beyond_any_file(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"a": b"1" * 500})
+    content = bytearray(path.read_bytes())
+    second = content.rindex(b"PK\x01\x02")
+    extra = struct.pack("<HHQ", 1, 8, 2**64 - 1)  # a place for zip64, as far away as can be said
+    content[second + 42 : second + 46] = b"\xff" * 4
+    content[second + 30 : second + 32] = struct.pack("<H", len(extra))
+    content[second + 47 : second + 47] = extra
+    end = content.rindex(b"PK\x05\x06")
+    size = struct.unpack("<I", content[end + 12 : end + 16])[0]
+    content[end + 12 : end + 16] = struct.pack("<I", size + len(extra))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        opened(path).read("a")
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../up", "a/../../up", "..\\up", "C:/x", "c:", ".\\..\\up"]
+)
 def test_names_that_lead_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="leads out of the archive"):
         opened(packed(tmp_path, {name: b"x"}))

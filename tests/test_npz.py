@@ -39,6 +39,14 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+MODEL = with_weights(
+    """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n,3] x) => (float[n,2] y) { y = MatMul (x, w) }""",
+    w=(3, 2),
+)
+VALID = saved(x=X, y=np.array([0, 1]))
+
+
 def with_header(text: str, values: bytes = b"") -> bytes:
     header = text.encode().ljust(118) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + values
@@ -206,9 +214,27 @@ def test_damaged_headers_are_refused(data: st.DataObject) -> None:
         assert "\n" not in str(error)
 
 
-MODEL = with_weights(
-    """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[n,3] x) => (float[n,2] y) { y = MatMul (x, w) }""",
-    w=(3, 2),
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("uint8", [[0, 1, 256]], "takes uint8, 0 to 255, but the array reaches from 0 to 256"),
+        ("int8", [[-129.0, 1, 2]], "takes int8, -128 to 127, but the array reaches from -129.0"),
+        ("float16", [[0, 1, 70000]], "too large for float16"),
+        ("int64", [[0, 1, 0.5]], "has fractions"),
+        ("string", [[1, 2, 3]], "takes string values, which no samples can be given as"),
+        ("bfloat16", [[1, 2, 3]], "takes bfloat16 values, which no samples can be given as"),
+        ("float32", [[1, 2, np.nan]], "not finite numbers"),
+        ("float32", [[1, 2, -np.inf]], "not finite numbers"),
+    ],
 )
-VALID = saved(x=X, y=np.array([0, 1]))
+def test_values_that_the_input_has_not(dtype: str, values: list, expected: str) -> None:
+    with pytest.raises(DataError) as caught:
+        fitted({"x": np.array(values)}, "id", [TensorSpec("x", dtype, ("n", 3))])
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "bool"])
+def test_values_at_the_border_are_taken(dtype: str) -> None:
+    array = np.array([[0, 1, 1 if dtype == "bool" else 255]])
+    found = fitted({"x": array}, "id", [TensorSpec("x", dtype, ("n", 3))])
+    np.testing.assert_array_equal(found.inputs["x"], array)

@@ -16,6 +16,9 @@ from explorer.model import Model, TensorSpec
 
 Array = npz.Array
 LABELS, SINGLE_INPUT = "y", "x"
+NUMBERS = frozenset(  # element types of inputs that samples can have
+    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+)
 LARGEST_LABEL = 2**31
 
 
@@ -144,6 +147,10 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
     name = cleaned(spec.name)
     if not spec.shape:
         raise DataError(f"Input {name!r} is a single number, so the model takes no samples.")
+    if spec.dtype not in NUMBERS:
+        raise DataError(
+            f"Input {name!r} takes {cleaned(spec.dtype)} values, which no samples can be given as."
+        )
     expected = " x ".join(cleaned(str(dim)) for dim in spec.shape[1:]) or "no further dimension"
     fits = array.ndim == len(spec.shape) and all(
         not isinstance(dim, int) or dim == size
@@ -155,27 +162,33 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
             f"Input {name!r} expects samples of {expected}, but the array is {found} "
             "(samples first)."
         )
-    kind = array.dtype.kind
-    if kind not in "fiub":
+    if array.dtype.kind not in "fiub":
         shown = cleaned(str(array.dtype))
         raise DataError(f"Input {name!r} holds {shown} values; it must hold numbers.")
-    if kind == "f" and array.size:
-        _check_floats(array, name, spec.dtype)
+    if array.size and array.dtype.kind != "b":
+        _check_values(array, name, spec.dtype)
     return array
 
 
-def _check_floats(array: Array, name: str, dtype: str) -> None:
-    low, high = float(array.min()), float(array.max())  # NaN if there is any
+def _check_values(array: Array, name: str, dtype: str) -> None:
+    """Refuse values that the element type of an input doesn't have."""
+    low, high = array.min(), array.max()  # NaN if there is any
     if not (np.isfinite(low) and np.isfinite(high)):
         raise DataError(
             f"Input {name!r} holds values that are not finite numbers (NaN or infinity); "
             "remove these samples."
         )
-    limit = np.finfo(dtype).max if dtype.startswith("float") else np.inf
-    if max(-low, high) > limit:
+    if dtype.startswith("float") and max(-float(low), float(high)) > float(np.finfo(dtype).max):
         raise DataError(f"Input {name!r} holds values too large for {dtype}.")
-    if not dtype.startswith("float") and (array != np.rint(array)).any():
+    if array.dtype.kind == "f" and not dtype.startswith("float") and (array % 1 != 0).any():
         raise DataError(f"Input {name!r} takes {dtype}, but the array has fractions.")
+    if dtype.startswith(("int", "uint")):
+        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        if int(low) < least or int(high) > most:
+            raise DataError(
+                f"Input {name!r} takes {dtype}, {least} to {most}, but the array reaches from "
+                f"{low} to {high}."
+            )
 
 
 def _checked_labels(labels: Array | None, samples: int) -> npt.NDArray[np.int64] | None:
