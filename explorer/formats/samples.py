@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import DataError
-from explorer.formats import kinds
+from explorer.formats import data_kinds
 from explorer.formats.archive import Archive
 from explorer.formats.data import LABELS, SINGLE_INPUT, Dataset, file_digest, fitted
 from explorer.formats.images import read_images
@@ -90,7 +90,7 @@ def import_samples(
     """
     title = cleaned(title, "The file")
     try:
-        found = READERS[kinds.kind_of(path, title)](path, title, inputs, asked)
+        found = READERS[data_kinds.kind_of(path, title)](path, title, inputs, asked)
         return _parted(found, file_digest(path), inputs, score)
     except MemoryError as error:
         raise DataError(f"{title} needs more memory than there is; take fewer samples.") from error
@@ -178,7 +178,9 @@ def _images(
     return _Found(len(images.pixels), images.labels, images.classes, prepare, ways, images.notes)
 
 
-READERS = MappingProxyType({kinds.NPZ: _npz, kinds.TABLE: _table, kinds.IMAGES: _images})
+READERS = MappingProxyType(
+    {data_kinds.NPZ: _npz, data_kinds.TABLE: _table, data_kinds.IMAGES: _images}
+)
 
 
 def _parted(
