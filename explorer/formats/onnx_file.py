@@ -10,15 +10,20 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
+from explorer.formats.onnx_limits import STANDARD, check_limits
+from explorer.formats.onnx_sides import Part, beside, take_in
+from explorer.formats.onnx_verdicts import verdict
+from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
 from explorer.graph.simplify import simplify
 from explorer.model import Model
+from explorer.text import printable
 
 OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
 IR_VERSION_WITHOUT_INPUT_WEIGHTS = 4  # from here on weights need not be graph inputs
 BLOCKED_DOMAIN = "com.microsoft.nchwc"  # weights in blocks, as the layout optimiser writes them
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-EXPORT_HINT = "export the network with torch.onnx.export(module, inputs, 'model.onnx')"
+INCONSISTENT = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, AssertionError)
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 
 
@@ -28,20 +33,29 @@ def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Mod
     Weights in a side file are taken in when `source` is a path.
 
     Raises:
-        ModelError: the file is missing, damaged, not ONNX, of an unknown opset, fails the ONNX
-            checker, or has weights that aren't numbers.
+        ModelError: the file is missing, damaged, not ONNX, of an unknown opset, too large, breaks
+            a rule of ONNX, or has weights that aren't numbers.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        data, folder, title = bytes(source), None, name or "model"
-    else:
-        path = Path(source)
-        data, folder, title = _read(path), path.parent, name or path.stem
+        return load_with(bytes(source), None, name or "model")
+    path = Path(source)
+    title = name or path.stem
+    return load_with(_read(path), beside(path.parent, title), title)
+
+
+def load_with(data: bytes, part: Part | None, title: str) -> Model:
+    """Read a model from its bytes; `part` reads its second file, if it may have one.
+
+    Raises:
+        ModelError: as `load`.
+    """
     proto = _decode(data, title)
-    if proto.graph.sparse_initializer:
-        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
-    if _has_side_file(proto):
-        data = _take_in_side_file(proto, folder, title)
     try:
+        tensors = check_limits(proto, title)
+        if proto.graph.sparse_initializer:
+            raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+        if take_in(tensors, part, title):
+            data = _encoded(proto, title)
         _check(proto, data, title)
         graph_model = _normalise(proto)
     except UnicodeDecodeError as error:
@@ -91,10 +105,10 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(data: bytes, title: str) -> onnx.ModelProto:
-    if not data:
-        raise ModelError(f"{title} is empty; choose an ONNX file.")
-    if data[:2] == b"PK" or data[:1] == b"\x80":
-        raise ModelError(f"{title} is a PyTorch file or an archive, not ONNX; {EXPORT_HINT}.")
+    head = data[:HEAD_BYTES]
+    check_not_foreign(head, title)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        raise refused(title, "a PyTorch file or an archive")
     try:
         proto = onnx.load_model_from_string(data)
     except DecodeError as error:
@@ -104,21 +118,7 @@ def _decode(data: bytes, title: str) -> onnx.ModelProto:
     return proto
 
 
-def _has_side_file(proto: onnx.ModelProto) -> bool:
-    external = onnx.TensorProto.EXTERNAL
-    return any(tensor.data_location == external for tensor in proto.graph.initializer)
-
-
-def _take_in_side_file(proto: onnx.ModelProto, folder: Path | None, title: str) -> bytes:
-    hint = "save it as one file with onnx.save(model, path, save_as_external_data=False)"
-    if folder is None:
-        raise ModelError(f"{title} keeps its weights in a second file; {hint}.")
-    try:
-        onnx.load_external_data_for_model(proto, str(folder))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(
-            f"The second file with the weights of {title} can't be read; {hint}."
-        ) from error
+def _encoded(proto: onnx.ModelProto, title: str) -> bytes:
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{title} is larger than 2 GiB, which the explorer can't hold.")
     data: bytes = proto.SerializeToString()
@@ -126,13 +126,12 @@ def _take_in_side_file(proto: onnx.ModelProto, folder: Path | None, title: str) 
 
 
 def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
-    versions = {entry.domain: entry.version for entry in proto.opset_import}
-    opset = versions.get("", versions.get("ai.onnx"))
-    if opset is not None and opset not in OPSETS:
-        raise ModelError(
-            f"{title} uses opset {opset}; the explorer reads opsets {OPSETS[0]} to {OPSETS[-1]}, "
-            "so export it again with one of these."
-        )
+    for opset in _opsets(proto):
+        if opset not in OPSETS:
+            raise ModelError(
+                f"{title} uses opset {opset}; the explorer reads opsets {OPSETS[0]} to "
+                f"{OPSETS[-1]}, so export it again with one of these."
+            )
     if any(node.domain == BLOCKED_DOMAIN for node in proto.graph.node):
         raise ModelError(
             f"{title} was rearranged by ONNX Runtime for one machine; open the file that it was "
@@ -140,23 +139,33 @@ def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
         )
     try:
         onnx.checker.check_model(data)  # the bytes, as it would serialise a copy
-    except onnx.checker.ValidationError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        first = lines[0].rstrip(".") if lines else "unknown cause"
-        raise ModelError(f"{title} fails the ONNX checker: {first}.") from error
+    except UnicodeDecodeError:
+        raise
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
+        raise verdict(str(error), title) from error
+
+
+def _opsets(proto: onnx.ModelProto) -> set[int]:
+    """Versions of ONNX's own operators that the graph and its functions use."""
+    imports = [proto.opset_import, *(function.opset_import for function in proto.functions)]
+    return {entry.version for each in imports for entry in each if entry.domain in STANDARD}
 
 
 def _normalise(proto: onnx.ModelProto) -> ir.Model:
     try:
-        model = ir.from_proto(proto)
-        if model.functions:
-            passes.InlinePass()(model)
-        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        passes.RemoveInitializersFromInputsPass()(model)
+        return _normalised(proto)
     except UnicodeDecodeError:
         raise
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except INCONSISTENT as error:
         raise ModelError("The graph refers to tensors or types that it doesn't define.") from error
+
+
+def _normalised(proto: onnx.ModelProto) -> ir.Model:
+    model = ir.from_proto(proto)
+    if model.functions:
+        passes.InlinePass()(model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    passes.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, IR_VERSION_WITHOUT_INPUT_WEIGHTS)
     taken: set[str] = set()
     for index, node in enumerate(model.graph):
@@ -177,7 +186,7 @@ def _check_weights(model: ir.Model, title: str) -> None:
             array = tensor.numpy()
         except ValueError as error:
             raise ModelError(
-                f"{title} is damaged: {name!r} is not as long as its shape says."
+                f"{title} is damaged: {printable(name)!r} is not as long as its shape says."
             ) from error
         # The sum is NaN or infinite if any weight is; only then is every weight looked at.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -187,6 +196,6 @@ def _check_weights(model: ir.Model, title: str) -> None:
         multiplied = any(node.op_type in PRODUCTS for node in value.consumers())
         if np.isnan(wide).any() or (multiplied and not np.isfinite(wide).all()):
             raise ModelError(
-                f"{title} has weights that are not finite numbers (NaN or infinity) in {name!r}; "
-                "save it again from a training run that didn't diverge."
+                f"{title} has weights that are not finite numbers (NaN or infinity) in "
+                f"{printable(name)!r}; save it again from a training run that didn't diverge."
             )

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from explorer.errors import DataError, ModelError
+from explorer.text import printable
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
-TITLE_LENGTH = 48
 
 
 @dataclass(frozen=True)
@@ -126,5 +126,4 @@ def uploaded(folder: Folder, files: Sequence[tuple[str, bytes]], current: Source
 
 def clean_title(file_name: str) -> str:
     """The stem of a file name as plain, printable text of bounded length."""
-    stem = "".join(c for c in Path(file_name).stem if c.isprintable()).strip()
-    return stem[:TITLE_LENGTH] or "model"
+    return printable(Path(file_name).stem) or "model"
