@@ -23,7 +23,7 @@ Inputs = tuple[Tensor, ...]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused kernel has no ONNX form
     logging.disable(logging.WARNING)
@@ -40,7 +40,7 @@ def export_new(
     module: nn.Module, inputs: Inputs, opset: int, open_batch: bool = True, open_axes: int = 1
 ) -> bytes:
     """By `torch.onnx.export(dynamo=True)`, the first axes of every input left open."""
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             inputs,
@@ -64,7 +64,7 @@ def export_old(module: nn.Module, inputs: Inputs, opset: int, open_batch: bool =
     """By `torch.onnx.export(dynamo=False)`, the first dimension of every input left open."""
     file = io.BytesIO()
     names = [f"input{index}" for index in range(len(inputs))]
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             module,
             inputs,

@@ -36,7 +36,9 @@ def _members(archive: Archive) -> tuple[str, str | None]:
             "weights and nothing else."
         )
     if any(PurePosixPath(name).parent != PurePosixPath(models[0]).parent for name in others):
-        raise ModelError(f"{title} holds its two files in different folders; pack them side by side.")
+        raise ModelError(
+            f"{title} holds its two files in different folders; pack them side by side."
+        )
     return models[0], others[0] if others else None
 
 

@@ -35,6 +35,21 @@ TYPES = frozenset(
     "float16 float32 float64 bfloat16 half float double int8 int16 int32 int64 uint8 uint16 uint32 "
     "uint64 bool long int short complex64 complex128 float8_e4m3fn float8_e5m2".split()
 )
+STORAGES = {
+    f"torch {name}Storage": dtype
+    for name, dtype in {
+        "Half": "float16",
+        "BFloat16": "bfloat16",
+        "Float": "float32",
+        "Double": "float64",
+        "Bool": "bool",
+        "Byte": "uint8",
+        "Char": "int8",
+        "Short": "int16",
+        "Int": "int32",
+        "Long": "int64",
+    }.items()
+}
 SPECIAL = {  # tensors that aren't a plain block of numbers
     f"{REBUILD}qtensor": "quantized tensors",
     f"{REBUILD}sparse_tensor": "sparse tensors",
@@ -117,6 +132,38 @@ def look(data: bytes, title: str, is_legacy: bool = False) -> Contents:
     except DAMAGED as error:
         cause = "too long" if len(data) > MOST_BYTES else "damaged or cut short"
         raise ModelError(f"{title} is a PyTorch file whose list of tensors is {cause}.") from error
+
+
+def recorded_tensors(data: bytes, title: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Type and shape of each tensor in a pickle that TorchScript wrote, in their order.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    try:
+        return tuple(_tensors(_steps(io.BytesIO(data[:MOST_BYTES]), title)))
+    except DAMAGED as error:
+        raise ModelError(f"{title} is damaged: its record of inputs can't be read.") from error
+
+
+def _tensors(steps: Iterator[tuple[str, object]]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """A tensor is a storage by its type and number, an offset, and then its shape as a tuple."""
+    memo: dict[object, str] = {}
+    name, storage = "", ""
+    sizes: list[int] | None = None
+    for step, argument in steps:
+        if step in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = name
+        name = memo.get(argument, "") if step in ("BINGET", "LONG_BINGET") else ""
+        name = str(argument) if step == "GLOBAL" else name
+        storage = STORAGES.get(name, storage)
+        if step == "BINPERSID":
+            sizes = []
+        elif sizes is not None and isinstance(argument, int) and "INT" in step:
+            sizes.append(argument)
+        elif sizes is not None and "TUPLE" in step:
+            yield storage, tuple(sizes[1:])
+            sizes = None
 
 
 def _steps(stream: BinaryIO, title: str) -> Iterator[tuple[str, object]]:

@@ -1,7 +1,9 @@
-"""PyTorch modules to ONNX, once, at the door. The only module of the engine that imports torch."""
+"""PyTorch modules to ONNX, once, at the door. Only `torch_*.py` here import torch."""
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnx_ir as ir
@@ -41,8 +43,29 @@ def export(module: Any, example_inputs: Any, name: str) -> Model:
         ) from error
     finally:
         module.train(training)
+    return finished(graph_model, name)
+
+
+def finished(graph_model: ir.Model, name: str) -> Model:
+    """The model of an exported graph, which passes all checks on ONNX files.
+
+    Raises:
+        ModelError: what torch wrote is refused by `load`.
+    """
     _forget_the_machine(graph_model)
     return load(bare_proto(graph_model).SerializeToString(), name)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without torch's warnings and logs: it tells at each export that torchvision isn't there."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _forget_the_machine(graph_model: ir.Model) -> None:
@@ -67,14 +90,9 @@ def _export_open_batch(module: torch.nn.Module, inputs: tuple[Any, ...]) -> ir.M
 
 
 def _export(module: torch.nn.Module, inputs: tuple[Any, ...], shapes: Any) -> ir.Model:
-    logging.disable(logging.WARNING)  # it tells at each export that torchvision isn't there
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module, inputs, dynamo=True, dynamic_shapes=shapes, verbose=False
-            )
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet():
+        program = torch.onnx.export(
+            module, inputs, dynamo=True, dynamic_shapes=shapes, verbose=False
+        )
     assert program is not None
     return program.model
