@@ -56,6 +56,8 @@ def identify(path: Path, title: str) -> Kind:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
+            if _is_safetensors(head):
+                return Kind.SAFETENSORS
             if head.startswith(PICKLE):
                 return _kind_of_pickle(head + file.read(MOST_BYTES), title)
             kind = None if is_zip(head) else _kind_of_plain(head, file, title)
@@ -64,10 +66,13 @@ def identify(path: Path, title: str) -> Kind:
     return kind or _kind_of_zip(Archive(path, title, ModelError))
 
 
+def _is_safetensors(head: bytes) -> bool:
+    """Eight bytes for the length of the header, which no file uses all of, then the header."""
+    return head[5:9] == b"\0\0\0{"
+
+
 def _kind_of_plain(head: bytes, file: BinaryIO, title: str) -> Kind:
     check_not_foreign(head, title)
-    if head[8:9] == b"{" and head[5:8] == bytes(3):  # the length of the header, then the header
-        return Kind.SAFETENSORS
     if _is_onnx(file, title):
         return Kind.ONNX
     raise unknown(title)

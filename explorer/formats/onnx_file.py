@@ -22,6 +22,7 @@ OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
 IR_VERSION_WITHOUT_INPUT_WEIGHTS = 4  # from here on weights need not be graph inputs
 BLOCKED_DOMAIN = "com.microsoft.nchwc"  # weights in blocks, as the layout optimiser writes them
+QUANTIZE = "QuantizeLinear"
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INCONSISTENT = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, AssertionError)
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
@@ -61,6 +62,7 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     except UnicodeDecodeError as error:
         raise ModelError(f"{title} is damaged: a name in it is no text.") from error
     _check_weights(graph_model, title)
+    _check_scales(graph_model, title)
     model = Model(title, data)
     model.__dict__["graph_model"] = graph_model  # what the cached property would read again
     return model
@@ -198,4 +200,16 @@ def _check_weights(model: ir.Model, title: str) -> None:
             raise ModelError(
                 f"{title} has weights that are not finite numbers (NaN or infinity) in "
                 f"{printable(name)!r}; save it again from a training run that didn't diverge."
+            )
+
+
+def _check_scales(model: ir.Model, title: str) -> None:
+    """Refuse division by zero, for which the runtime gives garbage and no error."""
+    for node in model.graph:
+        scale = node.inputs[1] if node.op_type == QUANTIZE and len(node.inputs) > 1 else None
+        tensor = scale.const_value if scale is not None else None
+        if tensor is not None and tensor.dtype in FLOATS and not np.all(tensor.numpy()):
+            raise ModelError(
+                f"{title} quantizes by a scale of zero in {printable(node.name or '')!r}; quantize "
+                "it again with samples that reach that layer."
             )

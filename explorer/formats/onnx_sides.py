@@ -64,19 +64,20 @@ def beside(folder: Path, title: str) -> Part:
 
     def part(name: str, offset: int, length: int) -> bytes | None:
         try:
-            handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(folder / name, "rb", opener=_without_links) as file:
+                facts = os.fstat(file.fileno())
+                if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+                    raise _unreadable(name, title)
+                file.seek(offset)
+                return file.read(length) if offset + length <= facts.st_size else None
         except (OSError, ValueError) as error:
             raise _unreadable(name, title) from error
-        with os.fdopen(handle, "rb") as file:
-            facts = os.fstat(handle)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-                raise _unreadable(name, title)
-            if offset + length > facts.st_size:
-                return None
-            file.seek(offset)
-            return file.read(length)
 
     return part
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _unreadable(name: str, title: str) -> ModelError:

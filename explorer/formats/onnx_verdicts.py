@@ -57,7 +57,7 @@ VERDICTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 COUNT = re.compile(
-    r"^Node with schema\(.*\) has (?P<what>input|output) size (?P<found>\d+) not in range "
+    r"^Node.* with schema\(.*\) has (?P<what>input|output) size (?P<found>\d+) not in range "
     r"\[min=(?P<low>\d+), max=(?P<high>\d+)\]",
     re.DOTALL,
 )

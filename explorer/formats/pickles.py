@@ -66,14 +66,14 @@ SPECIAL = {  # tensors that aren't a plain block of numbers
 class Contents:
     """What a pickle holds: the names that it looks up, in order, and how many tensors.
 
-    `begins_with` is the name looked up before anything is made, `makes_objects` whether objects of
-    classes are made the way that pickle makes them of modules.
+    `is_dictionary` tells whether all of it is one, `makes_objects` whether objects of classes are
+    made the way that pickle makes them of modules.
     """
 
     names: tuple[str, ...]
     tensors: int
     protocol: int
-    begins_with: str | None
+    is_dictionary: bool
     makes_objects: bool
 
     @property
@@ -90,9 +90,8 @@ class Contents:
     @property
     def is_module(self) -> bool:
         """True for a pickled module, alone or in a checkpoint."""
-        is_object = self.begins_with is not None and not _is_plain(self.begins_with)
         is_known = any(name.startswith("torch.nn.modules.") for name in self.names)
-        return self.makes_objects and (is_object or is_known)
+        return self.makes_objects and (is_known or not self.is_dictionary)
 
 
 def check_state_dict(data: bytes, title: str, is_legacy: bool = False) -> None:
@@ -177,7 +176,7 @@ def _contents(steps: Iterator[tuple[str, object]]) -> Contents:
     names: list[str] = []
     texts = ["", ""]  # the last two, of which STACK_GLOBAL makes a name
     tensors, protocol = 0, 0
-    has_begun, makes_objects, begins_with = False, False, None
+    is_dictionary, makes_objects = None, False
     for step, argument in steps:
         if step in ("GLOBAL", "INST"):
             names.append(str(argument))
@@ -189,9 +188,9 @@ def _contents(steps: Iterator[tuple[str, object]]) -> Contents:
             protocol = int(str(argument))
         tensors += step == "BINPERSID"
         makes_objects |= step in ("NEWOBJ", "NEWOBJ_EX", "OBJ", "INST")
-        if not has_begun and step not in NO_VALUE:
-            has_begun, begins_with = True, names[0] if names else None
-    return Contents(tuple(names), tensors, protocol, begins_with, makes_objects)
+        if is_dictionary is None and step not in NO_VALUE:
+            is_dictionary = step == "EMPTY_DICT" or names[:1] == ["collections OrderedDict"]
+    return Contents(tuple(names), tensors, protocol, bool(is_dictionary), makes_objects)
 
 
 def _is_plain(name: str) -> bool:
