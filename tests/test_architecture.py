@@ -67,6 +67,13 @@ def test_imports_go_down(path: Path) -> None:
         assert not ({own, other} <= SHELLS and own != other)
 
 
+def test_only_the_readers_of_its_files_import_torch() -> None:
+    for path in modules():
+        imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]
+        uses = any(alias.name.split(".")[0] == "torch" for node in imports for alias in node.names)
+        assert not uses or (path.parent.name == "formats" and path.name.startswith("torch_"))
+
+
 def test_every_package_has_its_level() -> None:
     assert {package_of(".".join(p.relative_to(ROOT).with_suffix("").parts)) for p in modules()} <= (
         LEVELS.keys() | {"__init__"}
