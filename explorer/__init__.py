@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 # NumPy's threads wait for more work with the processor in use, and for as long as that lasts the
 # runtime's go without; read when NumPy is first imported.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+# ONNX Runtime sends the names and hashes of models to its makers, unless told before it is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 

@@ -6,7 +6,7 @@ never changed; whoever wants another graph clones it.
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -146,15 +146,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = None
     try:
         path = Path(os.path.realpath(path))  # a link stays one
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        temporary = path.parent / f".{secrets.token_hex(8)}.part"
+        with temporary.open("xb") as file:
             file.write(data)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(path)
     except (OSError, ValueError) as error:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         reason = reason_of(error)
         raise OutputError(f"{path} can't be written: {reason}.") from error
 

@@ -1,10 +1,11 @@
-"""Where the work runs: in a process of its own, so that the server loads no runtime and no torch.
+"""Where the work runs: in processes of its own, so that the server reads no stranger's byte.
 
 A page submits a task of `tasks` by its name, and looks at the `Job` it gets: its state, its
 progress, and the parts of the result that have come so far. What crosses the process boundary is
 JSON and files.
 """
 
-from explorer.jobs.pool import Job, Pool, State, shared_pool
+from explorer.jobs.local import LocalPool, shared_pool
+from explorer.jobs.pool import Domain, Job, Pool, State
 
-__all__ = ["Job", "Pool", "State", "shared_pool"]
+__all__ = ["Domain", "Job", "LocalPool", "Pool", "State", "shared_pool"]

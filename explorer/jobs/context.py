@@ -26,6 +26,10 @@ class Context:
         self.emit("progress", fraction=fraction, text=text)
         self.check()
 
+    def hand_over(self, task: str, **arguments: Any) -> None:
+        """Have another task done as a part of this job, in its own process, while this goes on."""
+        self.emit("hand_over", task=task, arguments=arguments)
+
     def check(self) -> None:
         """Stop here if the job isn't wanted any more.
 

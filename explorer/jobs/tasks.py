@@ -21,6 +21,7 @@ from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
 from explorer.jobs.context import Context
+from explorer.jobs.terms import TERMS
 from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
@@ -45,7 +46,8 @@ TASKS: dict[str, Task] = {}
 
 
 def task(function: Task) -> Task:
-    """Make a function a task of its own name."""
+    """Make a function a task of its own name, on the terms that stand in `terms`."""
+    assert function.__name__ in TERMS
     TASKS[function.__name__] = function
     return function
 
@@ -69,8 +71,8 @@ def open_model(context: Context, source: Source) -> None:
     context.part("host", describe_host())
     context.part("profile", asdict(profile(model)))
     context.part("model", _describe(opened))
-    context.progress(0.3, "measuring latency")
-    context.part("latency", asdict(measure_latency(model, check=context.check)))
+    named = {"path": source["model"], "name": model.name}
+    context.hand_over("latency", model=named, against=named)
     _score(context, opened, model)
 
 
@@ -99,14 +101,24 @@ def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     facts = {"not_compensated": reason, "weight_only": is_weight_only(small)}
     context.part("file", {**names, **facts})
     context.part("profile", asdict(profile(small)))
-    context.progress(0.4, "measuring latency")
-    context.part("latency", asdict(measure_latency(small, model, check=context.check)))
+    candidate = {"path": out, "name": small.name}
+    original = {"path": source["model"], "name": model.name}
+    context.hand_over("latency", model=candidate, against=original)
     _score(context, opened, small)
     if opened.data is not None and reason is None:
         context.progress(0.9, "scoring without refitting")
         naive = replace(asked, compensate=False)
         quality = _naive_quality(context, opened, opened.data, naive, calibration)
         context.part("naive_quality", asdict(quality))
+
+
+@task
+def latency(context: Context, model: dict[str, str], against: dict[str, str]) -> None:
+    """Part `latency`, of one file beside another; both as {"path", "name"}."""
+    context.progress(0.5, "measuring latency")
+    timed = load(model["path"], model["name"])
+    reference = timed if against == model else load(against["path"], against["name"])
+    context.part("latency", asdict(measure_latency(timed, reference, check=context.check)))
 
 
 @task

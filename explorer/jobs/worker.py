@@ -1,40 +1,59 @@
-"""The child process: reads tasks from standard input, writes events to standard output.
+"""A confined process that does tasks: one JSON object a line comes in, and goes out.
 
-One JSON object a line. Tasks come as {"job", "task", "arguments"} or {"cancel": job}; events go as
-{"job", "event": "part" | "progress" | "done" | "failed" | "cancelled", ...}.
+Tasks come as {"step", "task", "arguments"} or {"cancel": step}; events go as {"step", "event":
+"part" | "progress" | "hand_over" | "done" | "failed" | "cancelled", ...}.
 """
 
 import json
 import os
 import queue
-import sys
+import socket
+import tempfile
 import threading
 import traceback
+from pathlib import Path
 from typing import IO, Any
 
 from explorer.errors import ExplorerError
-from explorer.jobs import tasks
+from explorer.jobs import sandbox
 from explorer.jobs.context import Cancelled, Context
 
 UNEXPECTED = (
     "The explorer made a mistake on this model or setting; the server's log has the details."
 )
+NO_MEMORY = "There isn't enough memory for this model on this machine."
 
 
-def main() -> None:
-    """Serve until standard input closes."""
-    # Whatever a library prints must not end up among the events.
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+def main(link: socket.socket, setup: dict[str, Any]) -> None:
+    """Confine this process as the setup says (see `zygote`), and serve until the link closes."""
+    folders = [Path(name) for name in setup["writable"]]
+    _settle_in(folders, setup)
+    sandbox.limit(sandbox.Limits())
+    sandbox.confine(folders)
+    from explorer.jobs.tasks import TASKS  # noqa: PLC0415 - already loaded where it was forked
+
+    lines = link.makefile("r", encoding="utf-8")
+    events = link.makefile("w", encoding="utf-8")
     inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
     cancelled: set[int] = set()
-    threading.Thread(target=_read, args=(inbox, cancelled), daemon=True).start()
+    threading.Thread(target=_read, args=(lines, inbox, cancelled), daemon=True).start()
     while (message := inbox.get()) is not None:
-        _serve(message, events, cancelled)
+        _serve(TASKS[message["task"]], message, events, cancelled)
 
 
-def _read(inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]) -> None:
-    for line in sys.stdin:
+def _settle_in(folders: list[Path], setup: dict[str, Any]) -> None:
+    os.nice(setup["nice"])
+    os.sched_setaffinity(0, setup["cores"])
+    os.umask(0o077)
+    os.chdir(folders[0])
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folders[0])
+    os.dup2(2, 1)  # what a library prints belongs in the log
+
+
+def _read(
+    lines: IO[str], inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]
+) -> None:
+    for line in lines:
         message = json.loads(line)
         if "cancel" in message:
             cancelled.add(message["cancel"])
@@ -43,27 +62,24 @@ def _read(inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]) -> N
     inbox.put(None)
 
 
-def _serve(message: dict[str, Any], events: IO[str], cancelled: set[int]) -> None:
-    number = message["job"]
+def _serve(task: Any, message: dict[str, Any], events: IO[str], cancelled: set[int]) -> None:
+    number = message["step"]
 
     def emit(event: str, **values: Any) -> None:
-        events.write(json.dumps({"job": number, "event": event, **values}, allow_nan=False) + "\n")
+        print(json.dumps({"step": number, "event": event, **values}, allow_nan=False), file=events)
+        events.flush()
 
     context = Context(emit, lambda: number in cancelled)
     try:
-        tasks.TASKS[message["task"]](context, **message["arguments"])
+        task(context, **message["arguments"])
         emit("done")
     except Cancelled:
         emit("cancelled")
     except ExplorerError as error:
         emit("failed", error=str(error))
     except MemoryError:
-        emit("failed", error="There isn't enough memory for this model on this machine.")
-    except Exception:  # noqa: BLE001 - the job's end, not the process's; the log has the rest
+        emit("failed", error=NO_MEMORY)
+    except Exception:  # noqa: BLE001 - the step's end, not the process's; the log has the rest
         traceback.print_exc()
         emit("failed", error=UNEXPECTED)
     cancelled.discard(number)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,29 @@
+"""The terms on which each task runs; the tasks themselves load what the server mustn't."""
+
+from dataclasses import dataclass
+
+WORK, MEASURE = "work", "measure"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """In which slot a task runs, for how long at most, and in what kind of process.
+
+    `needs_torch`: in one that has torch loaded; `is_fresh`: in one that was never used and ends
+    with the task; `passes_to`: the tasks that it may hand over to.
+    """
+
+    limit_s: float
+    slot: str = WORK
+    needs_torch: bool = False
+    is_fresh: bool = False
+    passes_to: tuple[str, ...] = ()
+
+
+TERMS = {
+    "open_model": Terms(limit_s=180, passes_to=("latency",)),
+    "compress": Terms(limit_s=600, passes_to=("latency",)),
+    "latency": Terms(limit_s=60, slot=MEASURE, is_fresh=True),
+    "sensitivity": Terms(limit_s=180),
+    "spend": Terms(limit_s=600),
+}
