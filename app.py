@@ -8,9 +8,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    from explorer.ui.server import ROUTES, lifespan
+    from explorer.ui.server import MIDDLEWARE, ROUTES, lifespan
 
-    app = st.App(__file__, routes=ROUTES, lifespan=lifespan)
+    app = st.App(__file__, routes=ROUTES, middleware=MIDDLEWARE, lifespan=lifespan)
 else:
     st.set_page_config(page_title="Compression explorer", page_icon="🗜️", layout="wide")
     st.navigation(

@@ -7,6 +7,7 @@ ExplorerError
 ├── CompressionError     the graph can't be compressed as the plan says
 ├── MeasurementError     the runtime can't run the model
 ├── OutputError          the result can't be written
+├── QuotaError           a visitor has uploaded as much as one may
 └── JobError             the process that does the work has failed
 
 Each message is one sentence that names what is wrong and what would be right. The shells (pages
@@ -45,6 +46,10 @@ class MeasurementError(ExplorerError):
 
 class OutputError(ExplorerError):
     """The result can't be written."""
+
+
+class QuotaError(ExplorerError):
+    """A visitor has uploaded as much as one may."""
 
 
 class JobError(ExplorerError):

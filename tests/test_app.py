@@ -28,7 +28,6 @@ from explorer.charts import (
     short_name,
     trade_off,
 )
-from explorer.errors import DataError, ModelError
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
@@ -36,7 +35,7 @@ from explorer.ui import layers, netron, results, sensitivity, words
 from explorer.ui.cards import cards, cards_html, relative
 from explorer.ui.probing import base_of
 from explorer.ui.session import Trial, View, view_of
-from explorer.ui.sources import Folder, clean_title, samples, uploaded
+from explorer.ui.sources import samples
 from explorer.ui.words import describe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -543,27 +542,6 @@ def test_settings_are_described_in_a_few_words():
     choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
     assert describe(Recipe("channel", layers=choices[:2])) == "a −50 %, b −50 %"
     assert describe(Recipe("channel", layers=choices)) == "7 layers with choices of their own"
-
-
-def test_uploads_never_name_a_file_on_disk():
-    folder = Folder()
-    source = uploaded(folder, [("../../<b>evil*.onnx", b"model")], None)
-    assert source.model.parent == folder.path
-    assert "evil" not in source.model.name
-    assert source.stem == "b_evil"
-    assert clean_title("\x00\n.onnx") == "model"
-    with pytest.raises(ModelError, match=r"one \.onnx"):
-        uploaded(folder, [("a.onnx", b"1"), ("b.onnx", b"2")], None)
-    with pytest.raises(DataError, match=r"one \.npz"):
-        uploaded(folder, [("a.npz", b"1"), ("b.npz", b"2"), ("a.onnx", b"")], None)
-
-
-def test_a_sessions_files_go_with_it():
-    folder = Folder()
-    path = folder.store(b"model", ".onnx")
-    assert path.exists()
-    del folder
-    assert not path.parent.exists()
 
 
 def test_netron_serves_a_model_only_for_its_token(tmp_path):

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from explorer.jobs import Job, Pool, State
+from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
 from explorer.ui.probing import Probing
 from explorer.ui.sources import Source
 from explorer.ui.spending import Spending
 
-SOURCE = Source("key", "title", Path("model.onnx"), Path("data.npz"), files=("a", "b", None))
+HERE = Domain("here", Path())
+SOURCE = Source(
+    key="key", title="title", domain=HERE, model=Path("model.onnx"), data=Path("data.npz")
+)
 ONE, TWO = {"sensitivity:a:0.5": {"place": "a"}}, {"sensitivity:b:8": {"place": "b"}}
 
 
@@ -20,11 +23,12 @@ class Stopped(Pool):
     """A pool whose jobs end only when a test says so."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.jobs: list[Job] = []
+        self.asked: list[dict[str, Any]] = []  # the arguments of each
 
-    def submit(self, session: str, task: str, arguments: dict[str, Any]) -> Job:
-        self.jobs.append(Job(len(self.jobs), session, task, arguments))
+    def submit(self, session: str, domain: Domain, task: str, arguments: dict[str, Any]) -> Job:
+        self.jobs.append(Job(session, domain))
+        self.asked.append(arguments)
         return self.jobs[-1]
 
     def cancel(self, job: Job) -> None:
@@ -51,7 +55,7 @@ def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Prob
     assert len(pool.jobs) == 1
     pool.jobs[0].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
-    assert pool.jobs[1].arguments["done"] == list(ONE)
+    assert pool.asked[1]["done"] == list(ONE)
     pool.jobs[1].parts = {"probes": 2, **TWO}
     pool.jobs[1].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
@@ -68,7 +72,7 @@ def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing:
     assert len(pool.jobs) == 1
     assert probing.running
     probing.advance(SOURCE, Recipe(ratio=0.4), free=True)
-    assert pool.jobs[1].arguments["done"] == list(ONE)
+    assert pool.asked[1]["done"] == list(ONE)
 
 
 @pytest.mark.parametrize(

@@ -248,9 +248,7 @@ class LocalPool:
         if job.state is State.WAITING:
             job.state, job.progress = State.RUNNING, (0.0, "starting")
         job.position = 0
-        self._send(
-            worker, {"step": step.number, "task": step.task, "arguments": step.arguments}
-        )
+        self._send(worker, {"step": step.number, "task": step.task, "arguments": step.arguments})
 
     def _settle(self, step: _Step, state: State, error: str | None = None) -> None:
         """A step has ended; its job has too where that was the last one, or where it failed."""
@@ -282,10 +280,10 @@ class LocalPool:
         if step.terms.is_fresh:
             return None
         for worker in self._workers.values():
+            is_free = worker.step is None and not worker.is_ending
             kind = (worker.domain, worker.torch)
-            if worker.step is None and not worker.is_ending:
-                if kind == (step.job.domain, step.terms.needs_torch):
-                    return worker
+            if is_free and kind == (step.job.domain, step.terms.needs_torch):
+                return worker
         return None
 
     def _spawn(self, step: _Step) -> _Worker:
@@ -328,8 +326,8 @@ class LocalPool:
             if worker.pid is not None and worker.cores != cores:
                 worker.cores = cores
                 with suppress(OSError):  # it has just ended
-                    for thread in os.listdir(f"/proc/{worker.pid}/task"):
-                        os.sched_setaffinity(int(thread), cores)
+                    for thread in Path(f"/proc/{worker.pid}/task").iterdir():
+                        os.sched_setaffinity(int(thread.name), cores)
 
     # The listening thread.
 
@@ -406,10 +404,13 @@ class LocalPool:
         try:
             for line in lines:
                 self._take(worker, json.loads(line))
+            is_sound = len(rest) <= LINE_BYTES
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            is_sound = False
+        if not is_sound:
             self._kill(worker)
-        if len(rest) > LINE_BYTES:
-            self._kill(worker)
+            if worker.step is not None:
+                worker.step.error = BROKEN
 
     def _take(self, worker: _Worker, message: dict[str, Any]) -> None:
         step = worker.step
@@ -440,7 +441,11 @@ class LocalPool:
 
     def _release(self, worker: _Worker) -> None:
         assert worker.step is not None
-        is_fresh, worker.step, worker.idle_since = worker.step.terms.is_fresh, None, time.monotonic()
+        is_fresh, worker.step, worker.idle_since = (
+            worker.step.terms.is_fresh,
+            None,
+            time.monotonic(),
+        )
         if is_fresh:
             self._kill(worker)
 

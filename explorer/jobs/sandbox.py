@@ -81,7 +81,7 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, op
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may use; `memory_bytes` counts addresses, which is more than what is filled."""
+    """What a process may use; memory is counted in addresses, more of which are given than used."""
 
     memory_bytes: int = 8 * 2**30
     file_bytes: int = 2**30
@@ -97,8 +97,8 @@ def limit(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(what)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (bound, bound))
 
 
 def confine(writable: Iterable[Path], readable: Iterable[Path] = ()) -> tuple[str, ...]:

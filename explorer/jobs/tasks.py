@@ -20,7 +20,10 @@ from explorer.errors import DataError
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
+
+# IMP from explorer.jobs import importing
 from explorer.jobs.context import Context
+from explorer.jobs.sandbox import leaks
 from explorer.jobs.terms import TERMS
 from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
@@ -42,7 +45,11 @@ SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 Task = Callable[..., None]
 Source = dict[str, Any]
 
-TASKS: dict[str, Task] = {}
+TASKS: dict[str, Task] = {
+    # IMP     "import_files": importing.import_files,
+    # IMP     "convert": importing.convert,
+    # IMP     "import_data": importing.import_data,
+}
 
 
 def task(function: Task) -> Task:
@@ -64,11 +71,14 @@ _opened: "OrderedDict[tuple[Any, ...], _Opened]" = OrderedDict()
 
 @task
 def open_model(context: Context, source: Source) -> None:
-    """Parts `host`, `profile`, `model` (inputs, layers, which data), `latency`, `quality`."""
+    """Parts `host`, `profile`, `model` (inputs, layers, which data), `latency`, `quality`.
+
+    Part `host` also says what the sandbox lets through, which should be nothing.
+    """
     context.progress(0.0, "reading the model")
     opened = _open(source)
     model = opened.model
-    context.part("host", describe_host())
+    context.part("host", {**describe_host(), "leaks": leaks(Path.cwd())})
     context.part("profile", asdict(profile(model)))
     context.part("model", _describe(opened))
     named = {"path": source["model"], "name": model.name}

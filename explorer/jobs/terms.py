@@ -24,6 +24,9 @@ TERMS = {
     "open_model": Terms(limit_s=180, passes_to=("latency",)),
     "compress": Terms(limit_s=600, passes_to=("latency",)),
     "latency": Terms(limit_s=60, slot=MEASURE, is_fresh=True),
+    "import_files": Terms(limit_s=60, passes_to=("convert",)),
+    "convert": Terms(limit_s=120, needs_torch=True, is_fresh=True, passes_to=("import_data",)),
+    "import_data": Terms(limit_s=60),
     "sensitivity": Terms(limit_s=180),
     "spend": Terms(limit_s=600),
 }

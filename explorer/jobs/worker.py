@@ -50,9 +50,7 @@ def _settle_in(folders: list[Path], setup: dict[str, Any]) -> None:
     os.dup2(2, 1)  # what a library prints belongs in the log
 
 
-def _read(
-    lines: IO[str], inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]
-) -> None:
+def _read(lines: IO[str], inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]) -> None:
     for line in lines:
         message = json.loads(line)
         if "cancel" in message:

@@ -56,7 +56,12 @@ def _controls(session: Session) -> None:
             required=True,
             on_change=write,
         )
-        st.button("Make a recipe of it", key="spend_start", on_click=lambda: _start(session))
+        st.button(
+            "Make a recipe of it",
+            key="spend_start",
+            disabled=session.busy,
+            on_click=lambda: _start(session),
+        )
 
 
 def _start(session: Session) -> None:

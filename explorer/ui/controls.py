@@ -1,12 +1,13 @@
 """The sidebar: which model, and what to do to it."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from explorer.errors import ExplorerError
+from explorer.errors import DataError, ExplorerError, RecipeError
 from explorer.recipe import (
     ACTIVATION_BITS,
     CRITERIA,
@@ -17,15 +18,28 @@ from explorer.recipe import (
     WEIGHT_BITS,
     Recipe,
 )
-from explorer.ui import words
+from explorer.ui import reading, uploads, words
 from explorer.ui.session import Session
-from explorer.ui.sources import uploaded
 
 Files = list[tuple[str, bytes]]
 
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
 LARGEST_RATIO = 95  # percent
+MOST_DIMENSIONS = 8
+RECIPE_BYTES = 2**24
+SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
+FORMATS = (
+    "Models: ONNX (or zipped with its second file of weights), .pt2 of torch.export, TorchScript, "
+    "or the weights (.pt, .pth, .safetensors) of a network that the explorer knows. Samples: .npz "
+    "with arrays named after the inputs (or `x`) and labels in `y`, a .csv table, or a zip of "
+    "PNG or JPEG images with one folder a class. Without samples, there is no accuracy. Files stay "
+    "on this machine and go with the session."
+)
+CLOSED = (
+    "TorchScript and .pt2 files run code and stay closed here: this server's sandbox lets "
+    "programs {leaks}."
+)
 
 
 def draw(session: Session) -> None:
@@ -55,32 +69,50 @@ def _model(session: Session) -> None:
     )
     label, icon = "Open your own model", ":material/upload_file:"
     with st.popover(label, width="stretch", icon=icon, key="own_model", on_change="rerun"):
-        label = "An .onnx model and, if you have samples, an .npz file"
-        _drop_box(session, label, ["onnx", "npz"], _take_files)
-        st.caption(
-            "The .npz holds arrays named after the model's inputs (or `x`), preprocessed, and "
-            "labels in `y` if there are any. Files stay on this machine and go with the session."
-        )
+        _drop_box(session, "A model and, if you have them, samples", None, _take_files)
+        st.text_input("Input shape", key="w_shape", placeholder="1 x 3 x 224 x 224", help=SHAPE)
+        st.caption(FORMATS)
+        leaks = session.original.get("host", {}).get("leaks")
+        if leaks:
+            st.caption(CLOSED.format(leaks=" and ".join(leaks)))
+    reading.draw(session)
 
 
 def _take_files(session: Session, files: Files) -> None:
     st.session_state["own_model"] = False  # what comes of it shows on the page
-    session.open(uploaded(session.folder, files, session.source))
+    session.receive(files, shape_in(st.session_state["w_shape"]))
+
+
+def shape_in(text: str) -> tuple[int, ...] | None:
+    """A shape such as 1 x 3 x 224 x 224, or None where nothing is said.
+
+    Raises:
+        DataError: it is no shape.
+    """
+    words = re.split(r"[\s,x×]+", text.strip().strip("[]()"))
+    if words == [""]:
+        return None
+    sizes = tuple(int(word) for word in words if re.fullmatch(r"\d{1,9}", word))
+    if len(sizes) != len(words) or 0 in sizes or len(sizes) > MOST_DIMENSIONS:
+        raise DataError("The input shape must be numbers such as 1 x 3 x 224 x 224.")
+    return sizes
 
 
 def _take_recipe(session: Session, files: Files) -> None:
+    if len(files[-1][1]) > RECIPE_BYTES:
+        raise RecipeError("This file is too large for a recipe.")
     session.set_recipe(Recipe.from_json(files[-1][1]))
 
 
 def _drop_box(
-    session: Session, label: str, types: list[str], take: Callable[[Session, Files], None]
+    session: Session, label: str, types: list[str] | None, take: Callable[[Session, Files], None]
 ) -> None:
     """An upload box that is empty again once its files, (name, bytes) each, are taken."""
     epoch = st.session_state.setdefault("drops", 0)
     key = f"w_{take.__name__}_{epoch}"
 
     def changed() -> None:
-        files = [(file.name, file.getvalue()) for file in st.session_state[key] or ()]
+        files = uploads.take(st.session_state[key] or ())
         if not files:
             return
         st.session_state["drops"] = epoch + 1

@@ -1,7 +1,7 @@
 """Measuring sensitivity in slices, between all else: what is wanted, and what has been found.
 
 No Streamlit here. Results are kept by model and by what of the recipe they depend on; a slice is a
-job of a session of its own, so that the settings of the page never wait behind more than one step.
+job like others, which the settings of the page push aside.
 """
 
 from collections.abc import Mapping
@@ -111,7 +111,7 @@ class Probing:
         done = [name for name in self._of(source, base) if name.startswith(PREFIX)]
         arguments = {"source": source.arguments(), "recipe": base.to_json(), "done": done}
         try:
-            self._job = self._pool.submit(self._session, "sensitivity", arguments)
+            self._job = self._pool.submit(self._session, source.domain, "sensitivity", arguments)
         except ExplorerError as error:
             self._wanted = None
             return str(error)

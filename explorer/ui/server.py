@@ -1,20 +1,26 @@
-"""What the web server has besides Streamlit: the routes of Netron, and tidying up at its end."""
+"""What the web server has besides Streamlit: a guard, Netron's routes, and order at its end."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from explorer.jobs import shared_pool
+from explorer.ui.guard import Guard
 from explorer.ui.netron import ROUTES
-from explorer.ui.sources import Folder
+from explorer.ui.storage import storage
 
-__all__ = ["ROUTES", "lifespan"]
+__all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
+
+MIDDLEWARE = [Middleware(Guard)]
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Stop the workers and remove the visitors' files when the server is told to stop."""
+    """Start the processes that work; stop them and remove the visitors' files at the end."""
+    shared_pool().start()
+    storage()
     yield
     shared_pool().close()
-    Folder.remove_all()
+    storage().close()

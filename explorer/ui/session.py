@@ -6,23 +6,24 @@ page calls it on every run. Nothing that a job does wrong takes results away.
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError
-from explorer.jobs import Job, Pool, State
+from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.probing import Probing
-from explorer.ui.sources import Folder, Source, samples
+from explorer.ui.sources import Drop, Source, samples
 from explorer.ui.spending import Spending
+from explorer.ui.storage import Folder, make_room
 
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
-KEPT_FILES = 4  # compressed files of a session that stay on disk
 
 
 @dataclass(frozen=True)
@@ -80,25 +81,28 @@ def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View
     return View(original, compressed, newest, estimated, first_samples, stale, naive, coming)
 
 
-# What is known of the samples serves every visitor; other models stay with theirs.
+# What is known of the samples serves every visitor; all else stays with theirs.
 _sample_originals: dict[Source, Parts] = {}
+_sample_trials: OrderedDict[tuple[Source, str], Trial] = OrderedDict()  # the latest last
+MOST_SAMPLE_TRIALS = 1000
 
 
 class Session:
     """See the module; `notice` is the one sentence to show where something went wrong."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.id = secrets.token_urlsafe(12)
-        self.folder = Folder()
+    def __init__(self, pool: Pool, folder: Folder) -> None:
+        self.id = folder.domain.name
+        self.folder = folder
         self.sources: dict[str, Source] = {}
         self.source: Source | None = None
         self.original: Parts = {}
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
-        self.probing = Probing(pool, f"{self.id}/sensitivity")
-        self.spending = Spending(pool, f"{self.id}/spending")
+        self.probing = Probing(pool, self.id)
+        self.spending = Spending(pool, self.id)
         self._pool = pool
+        self._importing: tuple[Drop, Job] | None = None
         self._candidate: Source | None = None
         self._opening: Job | None = None
         self._compressing: tuple[Recipe, Job] | None = None
@@ -116,12 +120,13 @@ class Session:
     @property
     def busy(self) -> bool:
         """True while a job is waiting or running."""
-        return self._opening is not None or self._compressing is not None
+        return any((self._importing, self._opening, self._compressing))
 
     @property
     def progress(self) -> tuple[float, str] | None:
         """How far the work is, or None when there is none."""
-        job = self._compressing[1] if self._compressing else self._opening
+        going_on = self._importing or self._compressing
+        job = going_on[1] if going_on else self._opening
         if job is None:
             return None
         if job.state is State.WAITING:
@@ -158,11 +163,14 @@ class Session:
 
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
-        for job in (self._opening, self._compressing and self._compressing[1]):
-            if job is not None:
-                self._pool.cancel(job)
+        for going_on in (self._importing, self._compressing):
+            if going_on is not None:
+                self._pool.cancel(going_on[1])
+        if self._opening is not None:
+            self._pool.cancel(self._opening)
         self.probing.stop()
         self.spending.stop()
+        self._pool.forget(self.folder.domain)
         self.folder.remove()
 
     def open(self, source: Source) -> None:
@@ -174,7 +182,29 @@ class Session:
         self._drop_compressing()
         self.spending.stop()
         self._candidate = source
-        self._opening = self._submit("open_model", {"source": source.arguments()})
+        self._opening = self._work_on(source, "open_model", {})
+
+    def receive(
+        self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
+    ) -> None:
+        """Import dropped files, (name, content) each, and open what comes of them.
+
+        `shape` is that of the model's input, where it was said.
+
+        Raises:
+            QuotaError: they are too many or too large.
+        """
+        kept = tuple((name, self.folder.take(content)) for name, content in files)
+        self.read(Drop(kept, self.source, shape))
+
+    def read(self, drop: Drop) -> None:
+        """Import files that are there already, perhaps in another way than before."""
+        self.notice = None
+        self._drop_compressing()
+        self.spending.stop()
+        self._candidate = self._opening = None
+        job = self._submit(self.folder.domain, "import_files", drop.arguments())
+        self._importing = (drop, job) if job is not None else None
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Ask for another setting; what ran for the one before is dropped."""
@@ -190,7 +220,7 @@ class Session:
         self.notice = None
         self.recipe = recipe
         self._due = True
-        if self._candidate is None and self.source is not None:
+        if self._candidate is None and self._importing is None and self.source is not None:
             self._start()
 
     def measure_sensitivity(self) -> None:
@@ -209,6 +239,7 @@ class Session:
         )
 
     def _advance_settings(self) -> None:
+        self._follow_importing()
         self._follow_opening()
         self._follow_compressing()
         if self.busy or self.source is None:
@@ -217,7 +248,7 @@ class Session:
             self._start()
         elif self._original_due:
             self._original_due = False
-            self._opening = self._submit("open_model", {"source": self.source.arguments()})
+            self._opening = self._work_on(self.source, "open_model", {})
 
     def settle(self) -> None:
         """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
@@ -231,29 +262,58 @@ class Session:
         assert self.source is not None
         self._drop_compressing()
         self._due = False
-        known = self._tried.get(self.source.key, {}).get(self.recipe.to_json())
-        if known is not None and known.complete and known.file is not None:
-            self._shown = known
+        if self._recall():
             return
-        self._make_room()
-        out = self.folder.path / f"compressed-{secrets.token_hex(8)}.onnx"
-        arguments = {
-            "source": self.source.arguments(),
-            "recipe": self.recipe.to_json(),
-            "out": str(out),
-        }
+        folder = self.source.domain.folder
+        make_room(folder, self._shown.file if self._shown else None)
+        out = folder / f"compressed-{secrets.token_hex(8)}.onnx"
+        arguments = {"recipe": self.recipe.to_json(), "out": str(out)}
         self._opening, self._original_due = None, self._original_incomplete()
-        job = self._submit("compress", arguments)
+        job = self._work_on(self.source, "compress", arguments)
         if job is not None:
             self._compressing, self._running = (self.recipe, job), None
 
-    def _submit(self, task: str, arguments: dict[str, Any]) -> Job | None:
+    def _recall(self) -> bool:
+        """Show the current setting as it was measured before, by anyone where it is a sample."""
+        assert self.source is not None
+        setting = self.recipe.to_json()
+        own = self._tried.get(self.source.key, {}).get(setting)
+        for known in (own, _sample_trials.get((self.source, setting))):
+            if known is not None and known.complete and known.file is not None:
+                self._remember(known)
+                self._shown = known
+                return True
+        return False
+
+    def _work_on(self, source: Source, task: str, arguments: dict[str, Any]) -> Job | None:
+        given = {"source": source.arguments(), **arguments}
+        return self._submit(source.domain, task, given)
+
+    def _submit(self, domain: Domain, task: str, arguments: dict[str, Any]) -> Job | None:
         self.probing.make_way()
         try:
-            return self._pool.submit(self.id, task, arguments)
+            return self._pool.submit(self.id, domain, task, arguments)
         except ExplorerError as error:
             self.notice = str(error)
             return None
+
+    def _follow_importing(self) -> None:
+        if self._importing is None or not self._importing[1].ended:
+            return
+        (drop, job), self._importing = self._importing, None
+        if job.state is State.DONE:
+            self.open(drop.source(self.folder.domain, job.parts))
+        elif job.state is State.FAILED:
+            self.notice = job.error
+            self._forget_files(drop)
+
+    def _forget_files(self, drop: Drop) -> None:
+        """Remove files that were refused, unless a model is open that came of them."""
+        known = [s.drop.files for s in self.sources.values() if s.drop is not None]
+        used = {path for files in known for _, path in files}
+        for _, path in drop.files:
+            if path not in used:
+                self.folder.drop(path)
 
     def _follow_opening(self) -> None:
         job = self._opening
@@ -292,6 +352,9 @@ class Session:
         if self._compressing is None:
             return
         recipe, job = self._compressing
+        if job.state is State.WAITING and self._recall():  # another visitor was first
+            self._drop_compressing()
+            return
         ended, parts = job.ended, job.parts
         if "estimate" in parts:
             self._running = Trial(recipe, parts, complete=job.state is State.DONE)
@@ -306,6 +369,8 @@ class Session:
             trial = replace(trial, complete=True)
             self._remember(trial)
             self._shown = trial
+            if job.state is State.DONE:
+                self._share(trial)
         elif self.recipe == recipe and self._shown is not None:
             self.recipe = self._shown.recipe  # the setting that the screen shows
             self.overrides_epoch += 1
@@ -321,6 +386,14 @@ class Session:
             self._remember(trial)
             self._shown = trial
 
+    def _share(self, trial: Trial) -> None:
+        """Let other visitors have what was found out about a sample."""
+        if self.source in samples():
+            assert self.source is not None
+            _sample_trials[self.source, trial.recipe.to_json()] = trial
+            while len(_sample_trials) > MOST_SAMPLE_TRIALS:
+                _sample_trials.popitem(last=False)
+
     def _remember(self, trial: Trial) -> None:
         assert self.source is not None
         trials = self._tried.setdefault(self.source.key, {})
@@ -330,10 +403,3 @@ class Session:
         described = self.original.get("model", {})
         wanted = ("latency", "quality") if described.get("samples") else ("latency",)
         return self.notice is None and any(name not in self.original for name in wanted)
-
-    def _make_room(self) -> None:
-        files = sorted(self.folder.path.glob("compressed-*.onnx"), key=lambda p: p.stat().st_mtime)
-        shown = self._shown.file if self._shown else None
-        for path in files[: -KEPT_FILES or None]:
-            if path != shown:
-                path.unlink(missing_ok=True)

@@ -1,36 +1,41 @@
 """Where models come from: the samples of the catalog, and the files that a person drops in."""
 
-import hashlib
+import json
 import re
-import shutil
-import tempfile
 import tomllib
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from explorer.errors import DataError, ModelError
+from explorer.jobs import Domain
 from explorer.text import printable
+from explorer.ui.storage import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
+OWN_DATA = " (own data)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A model with its data; `key` tells sources apart, `title` is only ever shown as text.
 
-    `files` is how a person knows model, data and calibration: what the command line names.
+    `domain` says whose it is. `files` is how a person knows model, data and calibration: what the
+    command line names. Of files that were dropped, `notes` are sentences on how they were read,
+    `preparation` is how samples were prepared (a `Preprocessing` as JSON, or null).
     """
 
     key: str
     title: str
+    domain: Domain
     model: Path
     data: Path | None = None
     calibration: Path | None = None
     files: tuple[str, str | None, str | None] = ("model.onnx", None, None)
+    notes: tuple[str, ...] = ()
+    drop: "Drop | None" = None
+    preparation: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -55,6 +60,7 @@ def samples() -> tuple[Source, ...]:
         Source(
             key=entry["name"],
             title=entry["title"],
+            domain=storage().samples,
             model=SAMPLES / entry["file"],
             data=SAMPLES / entry["test_data"],
             calibration=SAMPLES / entry["calibration_data"],
@@ -68,60 +74,62 @@ def samples() -> tuple[Source, ...]:
     )
 
 
-class Folder:
-    """A folder for one session's files, removed with the session or at the end of the process."""
+@dataclass(frozen=True)
+class Drop:
+    """Files that a person has dropped, (name, path) each, and the model that was open then.
 
-    _all: ClassVar["weakref.WeakSet[Folder]"] = weakref.WeakSet()
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="explorer-"))
-        self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-        self._all.add(self)
-
-    @classmethod
-    def remove_all(cls) -> None:
-        """Remove the folders of all sessions: a server that is told to stop runs no exit hooks."""
-        for folder in list(cls._all):
-            folder.remove()
-
-    def store(self, content: bytes, suffix: str) -> Path:
-        """Write bytes under a name made from their hash."""
-        path = self.path / f"{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
-        if not path.exists():
-            path.write_bytes(content)
-        return path
-
-
-def uploaded(folder: Folder, files: Sequence[tuple[str, bytes]], current: Source | None) -> Source:
-    """The source that dropped files, (name, bytes) each, amount to.
-
-    One model with or without data; or data alone, for the model that is open.
-
-    Raises:
-        ModelError, DataError: there is more than one model or data file, or none of use.
+    `shape` is that of the model's input and `asked` how samples are prepared, as JSON, where the
+    person has said so.
     """
-    models = [file for file in files if file[0].lower().endswith(".onnx")]
-    data = [file for file in files if file[0].lower().endswith(".npz")]
-    if len(models) > 1:
-        raise ModelError(f"There are {len(models)} models; drop one .onnx file at a time.")
-    if len(data) > 1:
-        raise DataError(f"There are {len(data)} data files; drop one .npz file at a time.")
-    if not models and not (data and current):
-        raise ModelError("There is no model among these files; drop one .onnx file.")
-    data_path = folder.store(data[0][1], ".npz") if data else None
-    if models:
-        name, content = models[0]
-        path, title = folder.store(content, ".onnx"), clean_title(name)
-        model_file = f"{title}.onnx"
-        title += f" with {clean_title(data[0][0])}" if data else ""
-    else:
-        assert current is not None
-        model_file = current.files[0]
-        path, title = current.model, f"{current.title} (own data)".replace(" (own data)" * 2, "")
-    key = "/".join(p.stem for p in (path, data_path) if p)
-    data_file = f"{clean_title(data[0][0])}.npz" if data else None
-    known_as = (model_file, data_file, data_file)
-    return Source(key, title, path, data_path, files=known_as)
+
+    files: tuple[tuple[str, Path], ...]
+    current: Source | None
+    shape: tuple[int, ...] | None = None
+    asked: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the task `import_files`."""
+        current = self.current and {"path": str(self.current.model), "name": self.current.title}
+        return {
+            "files": [{"name": clean_title(name), "path": str(path)} for name, path in self.files],
+            "current": current,
+            "shape": self.shape,
+            "asked": json.loads(self.asked) if self.asked else None,
+        }
+
+    def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
+        """What came of it, by the parts of `import_files`."""
+        model, data, current = parts.get("model"), parts.get("data"), self.current
+        paths = {str(path): clean_title(name) for name, path in self.files}
+        if model is not None:
+            path = Path(model["path"])
+            title = paths[str(path.with_suffix(""))]
+            known_as, notes = f"{title}.onnx", [*model["notes"]]
+        else:
+            assert current is not None
+            path, known_as, notes = current.model, current.files[0], []
+            title = current.title.removesuffix(OWN_DATA) + OWN_DATA
+        test = calibration = None
+        if data is not None:
+            test, calibration = Path(data["test"]), Path(data["calibration"])
+            notes += data["notes"]
+            if model is not None:
+                name = paths[str(test).removesuffix("-test.npz")]
+                title += f" with {name}"
+        key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
+        parted = ("test.npz", "calibration.npz") if data is not None else (None, None)
+        return Source(
+            key=key,
+            title=title,
+            domain=domain,
+            model=path,
+            data=test,
+            calibration=calibration,
+            files=(known_as, *parted),
+            notes=tuple(notes),
+            drop=self,
+            preparation=json.dumps(data["preprocessing"]) if data else None,
+        )
 
 
 def clean_title(file_name: str) -> str:

@@ -54,7 +54,7 @@ class Spending:
             "on": self.on,
         }
         try:
-            self._job = self._pool.submit(self._session, "spend", arguments)
+            self._job = self._pool.submit(self._session, source.domain, "spend", arguments)
         except ExplorerError as error:
             return str(error)
         self._wanted = (source, recipe)

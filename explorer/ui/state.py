@@ -13,6 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from explorer.jobs import shared_pool
 from explorer.ui.session import Session
 from explorer.ui.sources import samples
+from explorer.ui.storage import storage
 
 KEY = "explorer"
 GRACE_S = 180.0  # Streamlit lets a visitor whose connection broke come back for two minutes
@@ -21,7 +22,7 @@ GRACE_S = 180.0  # Streamlit lets a visitor whose connection broke come back for
 def current() -> Session:
     """The visitor's session, with the first sample opening on the first call."""
     if KEY not in st.session_state:
-        session = Session(shared_pool())
+        session = Session(shared_pool(), storage().folder())
         session.sources = {source.key: source for source in samples()}
         session.open(samples()[0])
         context = get_script_run_ctx()

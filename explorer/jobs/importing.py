@@ -1,0 +1,154 @@
+"""Tasks that make a model and samples of the files that a person has dropped.
+
+A file is what its content says. Formats that run code when they are opened are converted in a
+process that was never used, has just tried to break out of its confinement, and ends afterwards.
+What comes of all is one form: an ONNX model, and archives of samples for test and calibration.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import DataError, ModelError
+from explorer.formats import data_kinds
+from explorer.formats.data import Dataset
+from explorer.formats.importing import Imported, import_model
+from explorer.formats.kinds import identify
+from explorer.formats.onnx_file import load
+from explorer.formats.preprocessing import Preprocessing
+from explorer.formats.samples import import_samples, save_npz
+from explorer.jobs.context import Context
+from explorer.jobs.sandbox import leaks
+from explorer.measure.quality import check_labels, evaluate
+
+File = dict[str, str]  # "path", and "name" as the person knows it
+
+LEAKY = (
+    "This server can't open {kind} files, which run code: its sandbox lets programs {leaks}. "
+    "Export the network with torch.onnx.export(module, (example,), 'model.onnx') instead."
+)
+
+
+def import_files(
+    context: Context,
+    files: list[File],
+    current: File | None,
+    shape: list[int] | None = None,
+    asked: dict[str, Any] | None = None,
+) -> None:
+    """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
+
+    `shape` is that of the model's input, for files that don't record it; `asked` says how samples
+    are prepared, a `Preprocessing`.
+    """
+    context.progress(0.1, "looking at the files")
+    models, data = sort_files(files)
+    if len(models) > 1:
+        raise ModelError(f"There are {len(models)} models; drop one at a time.")
+    if len(data) > 1:
+        raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
+    if not models and not (data and current):
+        raise ModelError("There is no model among these files; drop one, with its samples or not.")
+    given = {"data": data[0] if data else None, "asked": asked}
+    if models and identify(Path(models[0]["path"]), models[0]["name"]).needs_torch:
+        context.hand_over("convert", file=models[0], shape=shape, **given)
+        return
+    model = current
+    if models:
+        imported = import_model(Path(models[0]["path"]), models[0]["name"])
+        model = _keep_model(context, imported, models[0])
+    if data and model:
+        _import_data(context, data[0], model, asked)
+
+
+def convert(
+    context: Context,
+    file: File,
+    shape: list[int] | None,
+    data: File | None,
+    asked: dict[str, Any] | None,
+) -> None:
+    """Part `model`, of a file that needs torch; then its `data` are imported."""
+    context.progress(0.2, "converting to ONNX")
+    path = Path(file["path"])
+    kind = identify(path, file["name"])
+    if kind.runs_code and (found := leaks(Path.cwd())):
+        raise ModelError(LEAKY.format(kind=kind.value, leaks=" and ".join(found)))
+    shapes = (tuple(shape),) if shape else None
+    model = _keep_model(context, import_model(path, file["name"], shapes), file)
+    if data is not None:
+        context.hand_over("import_data", file=data, model=model, asked=asked)
+
+
+def import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
+    """Part `data`, of samples for a model that was converted."""
+    _import_data(context, file, model, asked)
+
+
+def sort_files(files: Sequence[File]) -> tuple[list[File], list[File]]:
+    """Models, and samples.
+
+    Raises:
+        ModelError: one is neither.
+    """
+    models, data = [], []
+    for file in files:
+        path = Path(file["path"])
+        try:
+            identify(path, file["name"])
+            models.append(file)
+        except ModelError:
+            if not _is_data(path, file["name"]):
+                raise
+            data.append(file)
+    return models, data
+
+
+def _is_data(path: Path, title: str) -> bool:
+    try:
+        data_kinds.kind_of(path, title)
+    except DataError:
+        return False
+    return True
+
+
+def _keep_model(context: Context, imported: Imported, file: File) -> File:
+    """Write the model beside the file that it was made from."""
+    path = f"{file['path']}.onnx"
+    imported.model.save(path)
+    context.part(
+        "model", {"path": path, "kind": imported.kind.value, "notes": list(imported.notes)}
+    )
+    return {"path": path, "name": file["name"]}
+
+
+def _import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
+    context.progress(0.6, "reading the samples")
+    network = load(model["path"], model["name"])
+
+    def share_right(tried: Dataset) -> float:
+        check_labels(network, tried)
+        return evaluate(network, tried, check=context.check).value
+
+    samples = import_samples(
+        Path(file["path"]),
+        file["name"],
+        network.inputs,
+        Preprocessing(**asked) if asked else None,
+        share_right,
+    )
+    check_labels(network, samples.test)
+    paths = {part: Path(f"{file['path']}-{part}.npz") for part in ("test", "calibration")}
+    save_npz(samples.test, paths["test"])
+    save_npz(samples.calibration, paths["calibration"])
+    context.part(
+        "data",
+        {
+            "test": str(paths["test"]),
+            "calibration": str(paths["calibration"]),
+            "classes": samples.classes,
+            "preprocessing": asdict(samples.preprocessing) if samples.preprocessing else None,
+            "notes": list(samples.notes),
+        },
+    )

@@ -1,0 +1,76 @@
+"""How dropped files were read: what was assumed, and where a person says otherwise."""
+
+import json
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.ui.session import Session
+from explorer.ui.sources import Source
+
+# The choices of `formats.preprocessing`, which loads more than the server should; a test compares.
+COLOURS = {"RGB": "red, green, blue", "BGR": "blue, green, red", "grey": "grey"}
+SCALES = {"0..255": "0 to 255", "0..1": "0 to 1"}
+RESIZES = {"stretch": "stretch to the size", "crop": "fill the size, cut the rest"}
+LAYOUTS = {"channels first": "channels first", "channels last": "channels last"}
+CHOICES = {"colours": COLOURS, "scale": SCALES, "resize": RESIZES, "layout": LAYOUTS}
+LABELS = {
+    "colours": "Colours",
+    "scale": "Range of values",
+    "resize": "Other sizes",
+    "layout": "Layout",
+    "mean": "Minus (mean, one or one a channel)",
+    "std": "Divided by (standard deviation)",
+    "label_column": "Column of labels (of a table)",
+}
+NUMBERS = ("mean", "std")
+
+
+def draw(session: Session) -> None:
+    """What was assumed about the open model's files, and a form to have them read otherwise."""
+    source = session.source
+    if source is None or source.drop is None or not (source.notes or source.preparation):
+        return
+    with st.expander("How the files were read", key="reading"):
+        items = "".join(f"<li>{escape(note)}</li>" for note in source.notes)
+        st.html(f'<ul class="ce-reading">{items}</ul>')
+        if source.preparation is not None:
+            _form(session, source, json.loads(source.preparation))
+
+
+def _form(session: Session, source: Source, known: dict[str, Any]) -> None:
+    with st.form("preparation", border=False):
+        given = dict(known)
+        for name, choices in CHOICES.items():
+            options: list[str] = list(choices)
+            at = options.index(known[name])
+            given[name] = st.selectbox(LABELS[name], options, at, format_func=choices.__getitem__)
+        for name in NUMBERS:
+            text = ", ".join(f"{value:g}" for value in known[name])
+            given[name] = st.text_input(LABELS[name], text, max_chars=200)
+        column = st.text_input(LABELS["label_column"], known["label_column"] or "", max_chars=200)
+        given["label_column"] = column or None
+        if st.form_submit_button("Read again", width="stretch"):
+            _read_again(session, source, given)
+
+
+def _read_again(session: Session, source: Source, given: dict[str, Any]) -> None:
+    assert source.drop is not None
+    for name in NUMBERS:
+        numbers = numbers_in(given[name])
+        if numbers is None:
+            session.notice = f"{LABELS[name]} takes numbers, such as 0.5 or 0.5, 0.5, 0.5."
+            return
+        given[name] = numbers
+    session.read(replace(source.drop, asked=json.dumps(given)))
+    st.rerun()
+
+
+def numbers_in(text: str) -> list[float] | None:
+    """Numbers with commas or spaces between them; None where there is anything else."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()] or None
+    except ValueError:
+        return None

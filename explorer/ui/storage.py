@@ -1,0 +1,150 @@
+"""The files of visitors: a folder for each, quotas, and nothing left behind.
+
+All lies under one folder of this server process, which holds a lock on it; what a server that is no
+longer there has left is removed at the next start. A visitor's folder goes with the session. The
+samples' results lie in a folder of their own that all visitors share.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from explorer.errors import QuotaError
+from explorer.jobs import Domain
+
+PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
+SESSION_BYTES, SESSION_FILES = 300 * 2**20, 8
+ALL_BYTES = 4 * 2**30
+KEPT_FILES, KEPT_BYTES = 64, 512 * 2**20  # compressed models that stay on disk in one folder
+MB = 10**6
+
+
+class Storage:
+    """The folder of this server process."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_abandoned(place)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=place))
+        lock = _locked(self.path)
+        self.samples = Domain("samples", self.path / "samples")
+        self.samples.folder.mkdir()
+        self.close = weakref.finalize(self, _remove, self.path, lock)
+
+    def folder(self) -> "Folder":
+        """A new visitor's folder."""
+        return Folder(self)
+
+    @property
+    def used_bytes(self) -> int:
+        """Of all visitors and of the samples' results."""
+        return _bytes_in(self.path)
+
+
+class Folder:
+    """One visitor's files; `domain` is theirs alone."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.path = storage.path / secrets.token_urlsafe(18)
+        self.path.mkdir(mode=0o700)
+        self.domain = Domain(self.path.name, self.path)
+        self._uploads: dict[str, int] = {}  # bytes by name
+        self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def take(self, content: bytes) -> Path:
+        """Keep an uploaded file under a name made from its hash.
+
+        Raises:
+            QuotaError: this visitor, or all of them together, have as much as they may.
+        """
+        path = self.path / f"upload-{hashlib.sha256(content).hexdigest()[:32]}"
+        if path.name not in self._uploads:
+            self._check(len(content))
+            path.write_bytes(content)
+            self._uploads[path.name] = len(content)
+        return path
+
+    def drop(self, path: Path) -> None:
+        """Remove an uploaded file that is of no use any more."""
+        self._uploads.pop(path.name, None)
+        path.unlink(missing_ok=True)
+
+    def _check(self, size: int) -> None:
+        if len(self._uploads) >= SESSION_FILES:
+            raise QuotaError(
+                f"A visit may hold {SESSION_FILES} uploaded files, and this one does; reload the "
+                "page to start anew."
+            )
+        left = SESSION_BYTES - sum(self._uploads.values())
+        if size > left:
+            raise QuotaError(
+                f"This file of {size / MB:.0f} MB is too large: of {SESSION_BYTES / MB:.0f} MB a "
+                f"visit, {left / MB:.0f} MB are left."
+            )
+        if size > ALL_BYTES - self._storage.used_bytes:
+            raise QuotaError("The server has no room for more files; try again in some minutes.")
+
+
+def make_room(folder: Path, shown: Path | None) -> None:
+    """Remove the oldest compressed models of a folder beyond its share, but not the one shown."""
+    files = sorted(folder.glob("compressed-*.onnx"), key=lambda p: p.stat().st_mtime, reverse=True)
+    left = KEPT_BYTES
+    for index, path in enumerate(files):
+        left -= path.stat().st_size
+        if path != shown and (left < 0 or index >= KEPT_FILES):
+            path.unlink(missing_ok=True)
+
+
+@cache
+def storage() -> Storage:
+    """The one storage of this process."""
+    place = os.environ.get(PLACE) or f"{tempfile.gettempdir()}/compression-explorer-{os.getuid()}"
+    return Storage(Path(place))
+
+
+def _remove(folder: Path, lock: IO[bytes]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.close()
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """A file open and locked as long as this process lives."""
+    file = (folder / "lock").open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def _remove_abandoned(place: Path) -> None:
+    for folder in place.iterdir():
+        lock = folder / "lock"
+        if not lock.is_file():
+            continue
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(_sizes(folder))
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of the files in a folder; one that goes away meanwhile takes no room."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                yield os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
+            except FileNotFoundError:
+                continue

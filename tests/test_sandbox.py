@@ -1,0 +1,148 @@
+"""The confinement: nothing leaks where it holds, and the test of it sees where it doesn't."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+ALL = {
+    "write outside its folder",
+    "read files of the system",
+    "see other processes",
+    "open a connection",
+    "send packets",
+    "signal other processes",
+    "start programs",
+    "write a file of any size",
+}
+
+
+def in_a_process(code: str, folder: Path) -> dict[str, object]:
+    """What a program prints last, as JSON, that runs in a process of its own in a folder."""
+    head = "import json, os, sys\nfrom pathlib import Path\nfrom explorer.jobs import sandbox\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+CONFINED = """
+sandbox.limit(sandbox.Limits())
+missing = sandbox.confine([Path.cwd()])
+"""
+REPORT = "print(json.dumps({'missing': missing, 'leaks': sandbox.leaks(Path.cwd())}))"
+
+
+def test_nothing_leaks(tmp_path: Path) -> None:
+    assert in_a_process(CONFINED + REPORT, tmp_path) == {"missing": [], "leaks": []}
+
+
+def test_without_confinement_everything_does(tmp_path: Path) -> None:
+    found = in_a_process("missing = []\n" + REPORT, tmp_path)
+    assert set(found["leaks"]) == ALL  # type: ignore[arg-type]
+    assert not list(tmp_path.parent.glob("*.leak"))
+
+
+@pytest.mark.parametrize(
+    ("layer", "missing", "leaks"),
+    [
+        (
+            "_confine_files",
+            "the kernel has no Landlock",
+            {"write outside its folder", "read files of the system", "see other processes"},
+        ),
+        (
+            "_confine_calls",
+            "the kernel or processor has no seccomp filter",
+            {"send packets", "start programs"},
+        ),
+    ],
+)
+def test_a_missing_layer_is_told_and_seen(
+    tmp_path: Path, layer: str, missing: str, leaks: set[str]
+) -> None:
+    absent = f"""
+def absent(*_):
+    raise OSError
+sandbox.{layer} = absent
+"""
+    found = in_a_process(absent + CONFINED + REPORT, tmp_path)
+    assert found["missing"] == [missing]
+    assert leaks <= set(found["leaks"])  # type: ignore[arg-type]
+
+
+def test_secrets_beside_the_code_and_other_visitors_files_are_out_of_reach(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (tmp_path / "theirs").write_text("secret")
+    paths = [str(ROOT / "README.md"), str(ROOT / ".streamlit" / "config.toml"), "../theirs"]
+    code = f"""
+found = {{}}
+for path in {paths!r}:
+    try:
+        found[path] = open(path).read()
+    except OSError as error:
+        found[path] = type(error).__name__
+print(json.dumps(sorted(set(found.values()))))
+"""
+    assert in_a_process(CONFINED + code, mine) == ["PermissionError"]  # type: ignore[comparison-overlap]
+
+
+def test_the_rest_of_the_project_is_there(tmp_path: Path) -> None:
+    code = f"""
+from explorer import load, profile
+model = load({str(ROOT / "sample_models" / "vowels_cnn.onnx")!r})
+model.save("copy.onnx")
+print(json.dumps({{"params": profile(load("copy.onnx")).params}}))
+"""
+    assert in_a_process(CONFINED + code, tmp_path)["params"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("bytearray(2**40)", "MemoryError"),
+        ("open('x', 'wb').write(bytes(2**21))", "OSError"),
+        ("[open(f'{i}', 'w') for i in range(400)]", "OSError"),
+        ("os.chmod('.', 0o777)", "PermissionError"),
+        ("os.fork()", "PermissionError"),
+        ("os.symlink('/etc/passwd', 'link'); open('link')", "PermissionError"),
+        ("os.link('/etc/passwd', 'link')", "OSError"),
+        ("__import__('resource').setrlimit(7, (512, 512))", "ValueError"),
+    ],
+    ids=["memory", "file size", "open files", "rights", "fork", "link", "hard link", "limits"],
+)
+def test_limits(tmp_path: Path, code: str, error: str) -> None:
+    program = f"""
+sandbox.limit(sandbox.Limits(file_bytes=2**20))
+missing = sandbox.confine([Path.cwd()])
+try:
+    kept = {code.split(";", maxsplit=1)[0]}
+    {code.partition(";")[2].strip() or "pass"}
+    print(json.dumps({{"error": None}}))
+except (OSError, MemoryError, ValueError) as error:
+    print(json.dumps({{"error": type(error).__name__}}))
+"""
+    assert in_a_process(program, tmp_path) == {"error": error}
+
+
+def test_threads_are_still_possible(tmp_path: Path) -> None:
+    code = """
+import threading
+ran = []
+thread = threading.Thread(target=lambda: ran.append(1))
+thread.start()
+thread.join()
+print(json.dumps({"ran": ran}))
+"""
+    assert in_a_process(CONFINED + code, tmp_path) == {"ran": [1]}

@@ -1,0 +1,107 @@
+"""Visitors' files: apart from each other, bounded, and gone when they should be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from explorer.errors import QuotaError
+from explorer.ui import storage
+from explorer.ui.storage import Storage, make_room
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Storage:
+    return Storage(tmp_path)
+
+
+def test_a_file_is_kept_once_under_no_name_of_its_own(kept: Storage) -> None:
+    folder = kept.folder()
+    path = folder.take(b"model")
+    assert folder.take(b"model") == path
+    assert path.read_bytes() == b"model"
+    assert path.parent == folder.path == folder.domain.folder
+    assert folder.path.stat().st_mode & 0o077 == 0
+
+
+def test_visitors_have_folders_of_their_own(kept: Storage) -> None:
+    one, other = kept.folder(), kept.folder()
+    assert one.take(b"same") != other.take(b"same")
+    assert one.domain != other.domain != kept.samples
+
+
+def test_files_go_with_their_visitor(kept: Storage) -> None:
+    folder = kept.folder()
+    path = folder.take(b"model")
+    folder.remove()
+    assert not path.parent.exists()
+    other = kept.folder()
+    path = other.take(b"model")
+    del other
+    assert not path.parent.exists()
+
+
+def test_number_of_files(kept: Storage) -> None:
+    folder = kept.folder()
+    paths = [folder.take(bytes([index])) for index in range(storage.SESSION_FILES)]
+    with pytest.raises(QuotaError, match="8 uploaded files"):
+        folder.take(b"one more")
+    folder.drop(paths[0])
+    assert not paths[0].exists()
+    folder.take(b"one more")
+
+
+def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "SESSION_BYTES", 3 * 10**6)
+    folder = kept.folder()
+    folder.take(bytes(10**6))
+    with pytest.raises(QuotaError, match=r"of 3 MB a visit, 2 MB are left"):
+        folder.take(bytes(2 * 10**6 + 1))
+    folder.take(bytes(2 * 10**6))
+
+
+def test_bytes_of_all(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "ALL_BYTES", 10**6)
+    folder = kept.folder()
+    folder.take(bytes(9 * 10**5))
+    with pytest.raises(QuotaError, match="no room"):
+        kept.folder().take(bytes(2 * 10**5))
+
+
+def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom explorer.ui.storage import Storage\n"
+        "kept = Storage(Path(sys.argv[1]))\nprint(kept.folder().take(b'model'), flush=True)\n"
+        "os._exit(0)"
+    )
+    living = Storage(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    left = Path(done.stdout.strip())
+    assert living.path.exists()
+    assert left.parent.parent.exists()
+    Storage(tmp_path)
+    assert not left.parent.parent.exists()
+    assert living.path.exists()
+
+
+def test_the_oldest_results_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "KEPT_FILES", 2)
+    paths = [tmp_path / f"compressed-{index}.onnx" for index in range(4)]
+    for age, path in enumerate(reversed(paths)):
+        path.write_bytes(b"model")
+        os.utime(path, (10**9 - age, 10**9 - age))
+    make_room(tmp_path, shown=paths[0])
+    assert [path.exists() for path in paths] == [True, False, True, True]
+    monkeypatch.setattr(storage, "KEPT_BYTES", 7)
+    make_room(tmp_path, shown=None)
+    assert [path.exists() for path in paths] == [False, False, False, True]
