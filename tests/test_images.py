@@ -126,6 +126,12 @@ def test_transparency_is_dropped_or_kept() -> None:
     np.testing.assert_array_equal(read({"a.png": encoded(clear)}, four).pixels[0], clear)
 
 
+def test_palettes_with_transparency_keep_their_colours() -> None:
+    palette = Image.fromarray(CORNERS).convert("P", palette=Image.Palette.ADAPTIVE)
+    data = encoded(palette, transparency=bytes([0, 255, 128]))
+    np.testing.assert_array_equal(read({"a.png": data}).pixels[0], CORNERS)
+
+
 def test_orientation_is_respected() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned right by 90 degrees

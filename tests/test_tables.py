@@ -48,6 +48,7 @@ def refusal(folder: Path, content: str | bytes, spec: TensorSpec = THREE, label=
         "a,Class,b,c\n1,0,2,3\n4,1,5.5,6\n",
         "0,1,2,label\n1,2,3,0\n4,5.5,6,1\n",
         "\ufeffa,b,c,y\r\n1,2,3,0\r\n\r\n4,5.5,6,1\r\n",
+        "\ufeff1,2,3,0\n4,5.5,6,1\n",
         '"a","b","c","y"\n1," 2 ",3e0,"0"\n+4,.55e1,6.,1.0\n',
         ",a,b,c,y\n0,1,2,3,0\n1,4,5.5,6,1\n",
         "Id,a,b,c,y\n1,1,2,3,0\n2,4,5.5,6,1\n",

@@ -183,8 +183,6 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     """Grey, RGB or RGBA; 16 bits become the upper 8, and what is transparent loses only that."""
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA")  # Pillow loses colours on the direct way
     return image.convert(mode)
 
 
