@@ -69,6 +69,15 @@ def test_the_first_bytes_of_a_damaged_member(tmp_path: Path) -> None:
         opened(path).head("folder/a", 50)
 
 
+def test_a_member_without_a_name(tmp_path: Path) -> None:
+    path = packed(tmp_path, {"a": b"1", "b": b"2"})
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02")
+    content[place + 46] = 0  # names end at the first zero
+    path.write_bytes(content)
+    assert opened(path).names == ("a",)
+
+
 @pytest.mark.parametrize("name", ["x:0.npy", "input:0", "a/C:", "...", "a..b", ".\\"])
 def test_odd_names_that_stay_inside(tmp_path: Path, name: str) -> None:
     assert opened(packed(tmp_path, {name: b"x"})).names == (name,)

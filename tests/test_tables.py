@@ -164,6 +164,7 @@ def test_whole_numbers_that_float32_has_not(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("\n \n", "is empty"),
+        ('""\n', "is empty"),
         ("a,b,c\n", "a header, but no rows"),
         ("a,b,a\n1,2,3\n", "two columns named 'a', 1 and 3"),
         ("a,b,c\n1,2,3\n\n4,,6\n", "misses a value in line 4, column 2 ('b')"),

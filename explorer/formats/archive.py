@@ -140,7 +140,7 @@ def is_zip(head: bytes) -> bool:
 def _is_junk(member: zipfile.ZipInfo) -> bool:
     """What file managers leave behind, and folders, which the names of files imply."""
     parts = PurePosixPath(member.filename).parts
-    if member.is_dir() or not parts:
+    if not parts or member.is_dir():  # a name may be empty
         return True
     return parts[0] in JUNK_FOLDERS or parts[-1].lower() in JUNK_FILES or parts[-1][:2] == "._"
 

@@ -179,6 +179,8 @@ def _first_two(
                 return found[0], found[1]
     except csv.Error as error:
         raise DataError(f"{title} has a quote in its first lines that doesn't end.") from error
+    if not found:
+        raise DataError(f"{title} is empty.")
     return found[0], (None, 0)
 
 
