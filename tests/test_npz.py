@@ -238,3 +238,18 @@ def test_values_at_the_border_are_taken(dtype: str) -> None:
     array = np.array([[0, 1, 1 if dtype == "bool" else 255]])
     found = fitted({"x": array}, "id", [TensorSpec("x", dtype, ("n", 3))])
     np.testing.assert_array_equal(found.inputs["x"], array)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (np.zeros(2, [("a\n" + "w" * 99, int)]), "The labels are of type [('a"),
+        (np.array([0, 2**40]), "The labels reach 1099511627776, which is no class number"),
+    ],
+)
+def test_labels_that_are_none(labels: np.ndarray, expected: str) -> None:
+    with pytest.raises(DataError) as caught:
+        fitted({"x": X, "y": labels}, "id", [TensorSpec("x", "float32", ("n", 3))])
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 120

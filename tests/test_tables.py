@@ -192,6 +192,7 @@ def test_whole_numbers_that_float32_has_not(tmp_path: Path) -> None:
         ("1," * 50_000 + "1\n", "50,001 columns in line 1; the most is 50,000"),
         ("1,2,3\n" + "1," * 50_000 + "1\n", "50,001 columns in line 2"),
         ("1" * (cells.HEAD_BYTES + 1), "a first line of more than 4 MiB"),
+        ('1,2,3\n4,5,6\n7,8,"' + "x" * 200_000, "can't be read as a table of numbers"),
         ('"' + "1" * 200_000 + "\n1\n", "a quote in its first lines"),
     ],
 )

@@ -195,7 +195,8 @@ def _checked_labels(labels: Array | None, samples: int) -> npt.NDArray[np.int64]
     if labels is None:
         return None
     if labels.dtype.kind not in "iu":
-        raise DataError(f"The labels are of type {labels.dtype}; they must be whole numbers.")
+        shown = cleaned(str(labels.dtype))
+        raise DataError(f"The labels are of type {shown}; they must be whole numbers.")
     labels = labels.reshape(-1) if labels.shape == (samples, 1) else labels
     if labels.shape != (samples,):
         found = " x ".join(str(size) for size in labels.shape) or "a single number"
