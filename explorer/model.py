@@ -150,7 +150,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary = path.parent / f".{secrets.token_hex(8)}.part"
         with temporary.open("xb") as file:
             file.write(data)
-        if mode is not None:
+        if mode is not None and mode != temporary.stat().st_mode & 0o777:
             temporary.chmod(mode)
         temporary.replace(path)
     except (OSError, ValueError) as error:

@@ -305,7 +305,7 @@ def test_without_labels_it_is_agreement(app, tmp_path):
 def test_without_samples_there_is_no_accuracy(app, tmp_path):
     model, _ = own_model(tmp_path)
     drop(app, "model", (model.name, model.read_bytes()))
-    assert not app.error
+    assert [error.value for error in app.error] == []
     assert "no samples" in html_of(app)
     assert not app.get("plotly_chart")
     assert app.button(key="sensitivity_start").disabled

@@ -98,7 +98,7 @@ def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
 def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
     model, data = own_model(tmp_path)
     page.get_by_role("button", name="Open your own model").click()
-    page.get_by_test_id("stPopoverBody").locator("input").set_input_files([model, data])
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files([model, data])
     expect(page.locator(".ce-status h1")).to_have_text("my model with samples")
     idle(page)
     expect(page.locator(".ce-card").last).to_contain_text("Accuracy")
@@ -119,7 +119,7 @@ def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"this is not a model")
     page.get_by_role("button", name="Open your own model").click()
-    page.get_by_test_id("stPopoverBody").locator("input").set_input_files(broken)
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(broken)
     alert = page.get_by_test_id("stAlert")
     expect(alert).to_be_visible()
     assert alert.inner_text().strip().endswith(".")

@@ -16,12 +16,12 @@ from explorer.compress.calibration import Calibration, calibrate
 from explorer.compress.compensation import why_not_compensated
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
-from explorer.errors import DataError
+from explorer.errors import DataError, JobError
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
 
-# IMP from explorer.jobs import importing
+from explorer.jobs import importing
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
 from explorer.jobs.terms import TERMS
@@ -46,9 +46,9 @@ Task = Callable[..., None]
 Source = dict[str, Any]
 
 TASKS: dict[str, Task] = {
-    # IMP     "import_files": importing.import_files,
-    # IMP     "convert": importing.convert,
-    # IMP     "import_data": importing.import_data,
+    "import_files": importing.import_files,
+    "convert": importing.convert,
+    "import_data": importing.import_data,
 }
 
 
@@ -209,8 +209,9 @@ def _naive_quality(
 
 def _open(source: Source) -> _Opened:
     path = Path(source["model"])
-    stamp = path.stat().st_mtime_ns if path.exists() else 0
-    key = (str(path), stamp, source.get("data"), source.get("calibration"))
+    if not path.exists():
+        raise JobError("The files of this visit are gone; reload the page.")
+    key = (str(path), path.stat().st_mtime_ns, source.get("data"), source.get("calibration"))
     if key in _opened:
         _opened.move_to_end(key)
         return _opened[key]

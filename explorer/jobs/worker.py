@@ -14,13 +14,14 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, OutputError
 from explorer.jobs import sandbox
 from explorer.jobs.context import Cancelled, Context
 
 UNEXPECTED = (
     "The explorer made a mistake on this model or setting; the server's log has the details."
 )
+NO_DISK = "The server can't keep the result; its disk may be full, or the result too large for it."
 NO_MEMORY = "There isn't enough memory for this model on this machine."
 
 
@@ -73,6 +74,8 @@ def _serve(task: Any, message: dict[str, Any], events: IO[str], cancelled: set[i
         emit("done")
     except Cancelled:
         emit("cancelled")
+    except OutputError:
+        emit("failed", error=NO_DISK)
     except ExplorerError as error:
         emit("failed", error=str(error))
     except MemoryError:

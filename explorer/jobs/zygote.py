@@ -19,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from explorer.jobs import worker
@@ -101,6 +102,8 @@ def _become(message: dict[str, Any], handle: int, parent: int) -> NoReturn:
         os.closerange(handle + 1, os.sysconf("SC_OPEN_MAX"))
         worker.main(socket.socket(fileno=handle), message)
         status = 0
+    except BaseException:  # noqa: BLE001 - the log has it; nothing of the parent may run here
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(status)

@@ -338,6 +338,8 @@ class Session:
         refused, self._candidate = self._candidate, None
         if refused is not None and refused != self.source:
             self.sources.pop(refused.key, None)
+            if refused.drop is not None:
+                self._forget_files(refused.drop)
 
     def _change_model(self, source: Source, parts: Parts) -> None:
         self.source, self._candidate = source, None

@@ -109,8 +109,9 @@ class Drop:
             assert current is not None
             path, known_as, notes = current.model, current.files[0], []
             title = current.title.removesuffix(OWN_DATA) + OWN_DATA
-        test = calibration = None
+        test = calibration = prepared = None
         if data is not None:
+            prepared = data["preprocessing"]
             test, calibration = Path(data["test"]), Path(data["calibration"])
             notes += data["notes"]
             if model is not None:
@@ -128,7 +129,7 @@ class Drop:
             files=(known_as, *parted),
             notes=tuple(notes),
             drop=self,
-            preparation=json.dumps(data["preprocessing"]) if data else None,
+            preparation=json.dumps(prepared) if prepared else None,
         )
 
 
