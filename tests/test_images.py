@@ -83,6 +83,23 @@ def test_numbers_are_sorted_by_value() -> None:
     assert found.labels.tolist() == [2, 1, 4, 3, 0]
 
 
+@pytest.mark.parametrize(
+    ("folders", "labels", "classes"),
+    [
+        (["7", "0", "12"], [7, 0, 12], None),
+        (["0", "1"], [0, 1], None),
+        (["1", "2", "3"], [0, 1, 2], ("1", "2", "3")),
+        (["2", "1", "x"], [1, 0, 2], ("1", "2", "x")),
+        (["1", "99999"], [0, 1], ("1", "99999")),
+    ],
+    ids=["some are missing", "from 0", "from 1", "with a name", "too large"],
+)
+def test_numbered_folders(folders: list[str], labels: list[int], classes: object) -> None:
+    found = read({f"{name}/1.png": encoded(CORNERS) for name in folders})
+    assert found.labels.tolist() == labels
+    assert found.classes == classes
+
+
 def test_one_folder_around_loose_images_is_no_class() -> None:
     assert read({f"all/{name}.png": encoded(CORNERS) for name in "ab"}).classes is None
 

@@ -31,6 +31,7 @@ SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .gif .bmp .webp .tif .tiff .heic .heif .avif .svg .ppm .pgm".split()
 )
 LONGEST_NUMBER = 9
+MOST_CLASSES = 10_000  # a larger number of a folder is a name
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow raises on images that are damaged or made up.
 UNREADABLE = (
@@ -50,6 +51,7 @@ UNREADABLE = (
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +104,8 @@ def read_images(archive: Archive, how: Preprocessing, spec: TensorSpec) -> Image
         return Images(
             pixels, None, None, (*notes, "The images lie in one place, so they have no labels.")
         )
-    classes = sorted(set(folders), key=_order)
-    places = {name: index for index, name in enumerate(classes)}
-    labels = np.array([places[folder] for folder in folders], np.int64)
-    names = tuple(cleaned(name) for name in classes)
-    return Images(pixels, labels, names, (*notes, class_note(names, "their folders")))
+    labels, names, note = _labelled(folders)
+    return Images(pixels, labels, names, (*notes, note))
 
 
 def _pictures(archive: Archive) -> tuple[list[str], list[str]]:
@@ -144,6 +143,22 @@ def _folders(members: Sequence[str], title: str) -> list[str] | None:
                 f"{cleaned(loose[-1])!r}; put each into the folder of its class."
             )
     return [path[0] for path in paths] if len(paths[0]) == 2 else None
+
+
+def _labelled(folders: Sequence[str]) -> tuple[Labels, tuple[str, ...] | None, str]:
+    """Labels of images by their folders, the names of the classes, and a note on them.
+
+    Folders that are numbered are the labels, as some may be missing, unless they count from 1.
+    """
+    classes = sorted(set(folders), key=_order)
+    numbers = [_order(name)[0] for name in classes]
+    if numbers[-1] < MOST_CLASSES and numbers != list(range(1, len(numbers) + 1)):
+        labels = np.array([_order(folder)[0] for folder in folders], np.int64)
+        return labels, None, "The folders are numbered, and their numbers are the labels."
+    places = {name: index for index, name in enumerate(classes)}
+    labels = np.array([places[folder] for folder in folders], np.int64)
+    names = tuple(cleaned(name) for name in classes)
+    return labels, names, class_note(names, "their folders")
 
 
 def _order(name: str) -> tuple[int, str]:
