@@ -268,7 +268,11 @@ def command_line(
     return shlex.join([*words, "--latency"])
 
 
-def printable(name: str, most: int = NAME_LENGTH) -> str:
-    """A name from a stranger's file as plain text for a message, of bounded length."""
+def printable(name: str | bytes, most: int = NAME_LENGTH) -> str:
+    """A name from a stranger's file as plain text for a message, of bounded length.
+
+    Protobuf gives bytes for a name that is no text.
+    """
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
     plain = "".join(c for c in name[: 4 * most] if c.isprintable()).strip()
     return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -87,10 +87,14 @@ def _unreadable(name: str, title: str) -> ModelError:
     )
 
 
-def _is_plain(name: str) -> bool:
+def _is_plain(name: str | bytes) -> bool:
     """A file name without a folder; the names of ONNX Runtime's memory hold slashes too."""
+    if isinstance(name, bytes):  # no text, as protobuf found
+        return False
     return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0")
 
 
-def _number(text: str) -> int | None:
+def _number(text: str | bytes) -> int | None:
+    if not isinstance(text, str):
+        return None
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None

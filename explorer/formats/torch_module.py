@@ -58,13 +58,19 @@ def finished(graph_model: ir.Model, name: str) -> Model:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without torch's warnings and logs: it tells at each export that torchvision isn't there."""
+    """Without torch's warnings and logs: it tells at each export that torchvision isn't there.
+
+    Its exporter of TorchScript would also print the graph to the standard output.
+    """
     logging.disable(logging.WARNING)
+    prints = torch._C._jit_is_onnx_log_enabled()
+    torch._C._jit_set_onnx_log_enabled(False)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
+        torch._C._jit_set_onnx_log_enabled(prints)
         logging.disable(logging.NOTSET)
 
 

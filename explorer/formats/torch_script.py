@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive
 from explorer.formats.pickles import recorded_tensors
+from explorer.formats.signatures import EXPORT_HINT
 from explorer.formats.torch_module import finished
 from explorer.formats.torch_words import in_own_words
 from explorer.model import Model
@@ -146,7 +147,7 @@ def _first_that_runs(flat: Flat, examples: Iterator[Tensors], title: str) -> Ten
 
 def _exported(flat: Flat, inputs: Tensors, names: list[str], title: str) -> tuple[Model, bool]:
     """The model, its batch left open if it gives what torch gives at another batch too."""
-    sentence = f"{title} uses an operation that torch can't write as ONNX."
+    sentence = f"{title} uses an operation that torch can't write as ONNX; {EXPORT_HINT}."
     other = tuple(torch.cat([each, each[:1]]) if each.dim() else each for each in inputs)
     for is_open in (True, False):
         try:
