@@ -31,7 +31,9 @@ def loopback_up():
 def unroutable():
     """How many packets had nowhere to go so far."""
     names, values = [
-        line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line[:3] == "Ip:"
+        line.split()
+        for line in Path("/proc/net/snmp").read_text().splitlines()
+        if line.startswith("Ip:")
     ]
     return int(values[names.index("OutNoRoutes")])
 

@@ -26,11 +26,13 @@ from typing import Any
 
 from explorer.errors import JobError
 from explorer.jobs.pool import Domain, Job, State
+from explorer.jobs.sandbox import MEMORY
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = {False: ("explorer.jobs.tasks",), True: ("explorer.jobs.tasks", "torch")}
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+# Of the server's environment, which may hold secrets.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", MEMORY)
 GRACE_S = 2.0  # for a job to stop by itself
 SEND_S = 2.0
 IDLE_S = 600.0

@@ -79,13 +79,26 @@ CLONE, CLONE3, TGKILL, PRLIMIT, SECCOMP = (56, 220), (435, 435), (234, 131), (30
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
+MEMORY = "EXPLORER_JOB_MEMORY_GB"  # environment variable: the most memory of one process
+LEAST_MEMORY, MOST_MEMORY = 3 * 2**30, 8 * 2**30
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a process may use; memory is counted in addresses, more of which are given than used."""
 
-    memory_bytes: int = 8 * 2**30
+    memory_bytes: int = MOST_MEMORY
     file_bytes: int = 2**30
     open_files: int = 256
+
+
+def limits_here() -> Limits:
+    """What fits this machine, or what its environment says."""
+    said = os.environ.get(MEMORY)
+    if said:
+        return Limits(memory_bytes=int(float(said) * 2**30))
+    all_there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Limits(memory_bytes=max(LEAST_MEMORY, min(MOST_MEMORY, all_there_is * 3 // 4)))
 
 
 def limit(limits: Limits) -> None:

@@ -20,7 +20,6 @@ from explorer.errors import DataError, JobError
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
-
 from explorer.jobs import importing
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks

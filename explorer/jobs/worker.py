@@ -29,7 +29,7 @@ def main(link: socket.socket, setup: dict[str, Any]) -> None:
     """Confine this process as the setup says (see `zygote`), and serve until the link closes."""
     folders = [Path(name) for name in setup["writable"]]
     _settle_in(folders, setup)
-    sandbox.limit(sandbox.Limits())
+    sandbox.limit(sandbox.limits_here())
     sandbox.confine(folders)
     from explorer.jobs.tasks import TASKS  # noqa: PLC0415 - already loaded where it was forked
 
