@@ -195,6 +195,12 @@ def test_weights_that_fit_nothing(content: object, part: str, tmp_path: Path) ->
     assert part in said(saved(tmp_path, content))
 
 
+def test_a_dictionary_that_holds_itself(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["state_dict"] = content
+    assert "no named tensors" in said(saved(tmp_path, content))
+
+
 def test_a_misfit_is_told_how_to_export(tmp_path: Path) -> None:
     message = said(saved(tmp_path, {"w": torch.ones(2)}))
     assert 'torch.export.save(program, "model.pt2")' in message

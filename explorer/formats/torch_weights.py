@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sample_models.registry import Architecture
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights")
+MOST_WRAPPED = 4  # one in the other; a pickle's dictionary may hold itself
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
 COUNTER = "num_batches_tracked"  # of a batch norm: files before torch 0.4.1 lack it
 MOST_NAMED = 3  # architectures, in a message
@@ -36,7 +37,9 @@ def read_state_dict(path: Path, title: str) -> tuple[Weights, Notes]:
     with in_own_words(title, broken), torch.sparse.check_sparse_tensor_invariants():
         found = torch.load(path, map_location="cpu", weights_only=True)
     notes: Notes = []
-    while isinstance(found, dict) and not _tensors(found):
+    for _ in range(MOST_WRAPPED):
+        if not isinstance(found, dict) or _tensors(found):
+            break
         wrapper = next((key for key in WRAPPERS if isinstance(found.get(key), dict)), None)
         if wrapper is None:
             break
