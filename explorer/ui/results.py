@@ -3,6 +3,7 @@
 It is a fragment that looks at the job a few times a second while one runs, and then stops.
 """
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
         st.rerun()
     _status(session)
     if session.notice:
-        st.error(_plain(session.notice), icon=":material/error:")
+        st.error(_shown(session.notice), icon=":material/error:")
     st.html(cards_html(cards(session.view, session.busy)))
     chart, notes = st.columns([5, 3], gap="medium")
     with chart:
@@ -77,6 +78,12 @@ def _surprises(session: Session) -> list[str]:
         known["naive_quality"] = view.naive
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
     return surprises(view.trial.recipe, plan, view.original, known, host)
+
+
+def _shown(sentence: str) -> str:
+    """A sentence as Markdown, where only what stands between backticks is set as code."""
+    parts = re.split(r"(`[^`]+`)", sentence)
+    return "".join(part if index % 2 else _plain(part) for index, part in enumerate(parts))
 
 
 def _plain(text: str) -> str:
