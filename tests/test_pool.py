@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import SAMPLES
 
+from benchmarks.storms import storm_of
 from explorer import Recipe
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local
 from explorer.jobs.terms import MEASURE, TERMS, WORK
@@ -115,7 +116,7 @@ def test_a_mistake_is_a_sentence_and_the_pool_goes_on(pool: Pool, here: Domain) 
     job = pool.submit("one", here, "open_model", {"source": broken})
     assert job.wait(LIMIT_S)
     assert job.state is State.FAILED
-    assert "not an ONNX model" in str(job.error)
+    assert "is a text file" in str(job.error)
     assert compress(pool, here).wait(LIMIT_S)
 
 
@@ -299,6 +300,33 @@ def test_what_a_process_says_may_be_anything(
         worker.buffer += sent % worker.step.number if b"%d" in sent else sent
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.FAILED, local.BROKEN)
+
+
+def test_a_mistake_of_the_pools_own_ends_its_jobs_but_not_the_pool(
+    here: Domain, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = LocalPool()
+    job = running(probe(pool, here))
+    keep_time = pool._keep_time
+
+    def mistake() -> None:
+        monkeypatch.setattr(pool, "_keep_time", keep_time)
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(pool, "_keep_time", mistake)
+    assert job.wait(LIMIT_S)
+    assert (job.state, job.error) == (State.FAILED, local.BROKEN)
+    assert "a mistake" in capsys.readouterr().err
+    assert pool.processes == {}
+    after = compress(pool, here)
+    assert after.wait(LIMIT_S)
+    assert after.state is State.DONE
+    pool.close()
+
+
+def test_many_crashes_hurt_nobody_else(tmp_path: Path) -> None:
+    storm = storm_of(40, tmp_path)
+    assert (storm.lost, storm.untold) == (0, 0)
 
 
 def test_slots_are_kept(tmp_path: Path) -> None:

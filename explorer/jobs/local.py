@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -339,10 +340,14 @@ class LocalPool:
             with self._lock:
                 if self._is_closed:
                     return self._tidy_up()
-                for key, _ in ready:
-                    self._hear(key)
-                self._keep_time()
-                self._advance()
+                try:
+                    for key, _ in ready:
+                        self._hear(key)
+                    self._keep_time()
+                    self._advance()
+                except Exception:  # noqa: BLE001 - a mistake of ours must not end all work for ever
+                    traceback.print_exc()
+                    self._start_anew()
 
     def _patience(self) -> float | None:
         """Seconds until something is due."""
@@ -390,6 +395,8 @@ class LocalPool:
 
     def _hear_worker(self, worker: _Worker) -> None:
         """Take in what a process says, which may be anything."""
+        if worker.link.fileno() < 0:  # its end was heard of in the same moment
+            return
         try:
             data = worker.link.recv(LINE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -473,6 +480,25 @@ class LocalPool:
         if worker.step is not None:
             step, worker.step = worker.step, None
             self._settle(step, State.FAILED, step.error or _reason(status))
+
+    def _start_anew(self) -> None:
+        """Give up all jobs and processes; the next job finds the pool as at its beginning."""
+        jobs = {step.job for _, step in self._steps()}
+        jobs |= {step.job for queue in self._queues.values() for step in queue}
+        for queue in self._queues.values():
+            queue.clear()
+        sockets = [zygote.control for zygote in self._zygotes.values()]
+        sockets += [worker.link for worker in self._workers.values()]
+        for each in sockets:
+            if each.fileno() >= 0:
+                self._selector.unregister(each)
+                each.close()
+        for zygote in self._zygotes.values():
+            zygote.close()
+        self._zygotes.clear()
+        self._workers.clear()
+        for job in jobs:
+            job.end(State.FAILED, BROKEN)
 
     def _tidy_up(self) -> None:
         for worker in self._workers.values():
