@@ -20,6 +20,7 @@ from explorer.model import Layer, Shape
 
 MOST_INPUTS = 4608  # of one output, as 512 channels under a 3x3 kernel; a solve is cubic in them
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+BLOCK = 1024  # rows gathered at a time
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -64,12 +65,12 @@ def input_rows(node: ir.Node, layer: Layer, data: Array, sizes: Shape, places: P
     if layer.op not in CONVOLUTIONS:
         flat = data.reshape(-1, data.shape[-1])[places]
         return flat.astype(np.float32)[None]
-    patches = _patches(node, layer, data, sizes)  # (samples, channels, *places, *kernel)
-    sample, *place = np.unravel_index(places, (len(data), *sizes))
-    where: tuple[Any, ...] = (sample, slice(None), *place)
-    picked = patches[where]  # (rows, channels, *kernel)
-    groups = int_attribute(node, "group", 1)
-    rows = picked.reshape(len(places), groups, -1).astype(np.float32)
+    framed, first, offsets = _patches(node, layer, data, sizes, places)
+    picked = np.empty((len(places), offsets.size), dtype=np.float32)
+    for start in range(0, len(places), BLOCK):
+        block = slice(start, start + BLOCK)
+        picked[block] = framed.take(first[block, None] + offsets)
+    rows = picked.reshape(len(places), int_attribute(node, "group", 1), -1)
     return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
 
@@ -112,8 +113,13 @@ def _weight_shape(node: ir.Node) -> Shape:
     return tuple(int(dim) for dim in weight.const_value.shape.numpy())
 
 
-def _patches(node: ir.Node, layer: Layer, data: Array, sizes: Shape) -> Array:
-    """A view of all patches under the kernel: (samples, channels, *places, *kernel)."""
+def _patches(
+    node: ir.Node, layer: Layer, data: Array, sizes: Shape, places: Places
+) -> tuple[Array, Places, Places]:
+    """The data with its padding, flat; where the patch of each place begins, and what is in one.
+
+    The offsets within a patch are in the order (channels, *kernel).
+    """
     kernel = _weight_shape(node)[2:]
     rank = len(kernel)
     strides = _ints(node, "strides", [1] * rank)
@@ -128,10 +134,15 @@ def _patches(node: ir.Node, layer: Layer, data: Array, sizes: Shape) -> Array:
         strides = [1] * rank
     lengths = [(n - 1) * s + span for n, s, span in zip(sizes, strides, spans, strict=True)]
     framed = _framed(data, starts, lengths)
-    axes = tuple(range(2, 2 + rank))
-    view = np.lib.stride_tricks.sliding_window_view(framed, tuple(spans), axis=axes)
-    steps = [slice(None, None, s) for s in strides] + [slice(None, None, d) for d in dilations]
-    return view[(slice(None), slice(None), *steps)]
+    apart = [step // framed.itemsize for step in framed.strides]  # elements, along each axis
+    sample, *place = np.unravel_index(places, (len(data), *sizes))
+    first = sample * apart[0]
+    for index, stride, step in zip(place, strides, apart[2:], strict=True):
+        first = first + index * (stride * step)
+    offsets = np.arange(framed.shape[1]) * apart[1]
+    for size, dilation, step in zip(kernel, dilations, apart[2:], strict=True):
+        offsets = offsets[..., None] + np.arange(size) * (dilation * step)
+    return framed.reshape(-1), first, offsets.reshape(-1)
 
 
 def _spread_out(data: Array, strides: list[int]) -> Array:
@@ -144,12 +155,15 @@ def _spread_out(data: Array, strides: list[int]) -> Array:
 
 def _framed(data: Array, starts: list[int], lengths: list[int]) -> Array:
     """`lengths` of the data from `starts` before its beginning, zeros where there is none."""
-    pads, keep = [(0, 0), (0, 0)], [slice(None), slice(None)]
+    wide = np.zeros((*data.shape[:2], *lengths), dtype=data.dtype)
+    taken, put = [slice(None), slice(None)], [slice(None), slice(None)]
     for size, start, length in zip(data.shape[2:], starts, lengths, strict=True):
-        first, last = max(0, -start), min(size, length - start)
-        keep.append(slice(first, last))
-        pads.append((max(0, start), max(0, length - start - size)))
-    return np.pad(data[tuple(keep)], pads)
+        first = max(0, -start)
+        last = max(first, min(size, length - start))
+        taken.append(slice(first, last))
+        put.append(slice(first + start, last + start))
+    wide[tuple(put)] = data[tuple(taken)]
+    return wide
 
 
 def _pads_before(
