@@ -149,8 +149,8 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
         _progress("calibrating")
         calibration = calibrate(model, options.calibration)
     planned = plan(model, recipe, calibration)
-    if recipe.ratio and not recipe.prunes_by_ratio:
-        _progress(f"the ratio has no effect with pattern {recipe.pattern!r}")
+    for remark in _remarks(recipe, options):
+        _progress(remark)
     _progress("compressing")
     reason = why_not_compensated(model, planned, calibration)
     if reason is not None and recipe.compensate and not recipe.is_identity:
@@ -169,6 +169,22 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     if options.json:
         return _compressed_json(reports, planned)
     return {"table": f"{report_table(reports)}\n\n{plan_table(planned)}"}
+
+
+def _remarks(recipe: Recipe, options: argparse.Namespace) -> list[str]:
+    """What of the request has no effect, or not everywhere."""
+    remarks = []
+    if recipe.ratio and not recipe.prunes_by_ratio:
+        remarks.append(f"the ratio has no effect with pattern {recipe.pattern!r}")
+    if recipe.prunes_by_ratio and not recipe.ratio and not recipe.layers:
+        remarks.append(f"pattern {recipe.pattern!r} takes nothing out at a ratio of 0")
+    own = sum(choice.weight_bits is not None for choice in recipe.layers)
+    if options.weight_bits is not None and own:
+        layers = "1 layer keeps" if own == 1 else f"{own} layers keep"
+        remarks.append(f"{layers} the weight bits that the recipe gives")
+    if options.bits_scope == "global" and not recipe.spreads_bits:
+        remarks.append(f"weights of {recipe.weight_bits} bits are not spread over the layers")
+    return remarks
 
 
 def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command line, as another program calls it."""
 
+import argparse
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT, SAMPLES, run_onnx
 
 from explorer import cli
+from explorer.recipe import LayerChoice, Recipe
 
 MODEL = str(SAMPLES / "fashion_resnet.onnx")
 TEST = str(SAMPLES / "fashion_test.npz")
@@ -112,6 +114,33 @@ def test_a_recipe_and_flags_that_override_it(tmp_path: Path) -> None:
     result = answer("compress", MODEL, "--out", out, "--recipe", recipe, "--ratio", 0.6)
     assert result["plan"]["recipe"]["ratio"] == 0.6
     assert result["plan"]["recipe"]["weight_bits"] == 4
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "remarks"),
+    [
+        (Recipe("2:4", 0.3), {}, ["the ratio has no effect with pattern '2:4'"]),
+        (Recipe("channel"), {}, ["pattern 'channel' takes nothing out at a ratio of 0"]),
+        (Recipe("channel", layers=(LayerChoice("stem", 0.5),)), {}, []),
+        (
+            Recipe(weight_bits=4, layers=(LayerChoice("stem", None, 8),)),
+            {"weight_bits": 4},
+            ["1 layer keeps the weight bits that the recipe gives"],
+        ),
+        (
+            Recipe(weight_bits=16, bits_scope="global"),
+            {"bits_scope": "global"},
+            ["weights of 16 bits are not spread over the layers"],
+        ),
+        (Recipe("channel", 0.3, weight_bits=4, bits_scope="global"), {"weight_bits": 4}, []),
+    ],
+    ids=["fixed ratio", "no ratio", "one layer", "own bits", "not spread", "plain"],
+)
+def test_what_has_no_effect_is_told(
+    recipe: Recipe, flags: dict[str, object], remarks: list[str]
+) -> None:
+    given = {"weight_bits": None, "bits_scope": None, **flags}
+    assert cli._remarks(recipe, argparse.Namespace(**given)) == remarks
 
 
 def test_no_compensate_is_worse(tmp_path: Path) -> None:
