@@ -20,8 +20,13 @@ from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
+from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 
+MADE_UP = (
+    "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
+    "with the original is measured on them, not accuracy, and no weights are refitted to them."
+)
 File = dict[str, str]  # "path", and "name" as the person knows it
 
 LEAKY = (
@@ -38,6 +43,8 @@ def import_files(
     asked: dict[str, Any] | None = None,
 ) -> None:
     """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
+
+    Where there are no samples, inputs are made up; such `data` has no `calibration`.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
     are prepared, a `Preprocessing`.
@@ -60,6 +67,8 @@ def import_files(
         model = _keep_model(context, imported, models[0])
     if data and model:
         _import_data(context, data[0], model, asked)
+    elif model:
+        _make_examples(context, model)
 
 
 def convert(
@@ -79,6 +88,8 @@ def convert(
     model = _keep_model(context, import_model(path, file["name"], shapes), file)
     if data is not None:
         context.hand_over("import_data", file=data, model=model, asked=asked)
+    else:
+        _make_examples(context, model)
 
 
 def import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
@@ -121,6 +132,18 @@ def _keep_model(context: Context, imported: Imported, file: File) -> File:
         "model", {"path": path, "kind": imported.kind.value, "notes": list(imported.notes)}
     )
     return {"path": path, "name": file["name"]}
+
+
+def _make_examples(context: Context, model: File) -> None:
+    """Part `data`, made up: enough to see how far a compressed model agrees with the original."""
+    context.progress(0.8, "making up inputs")
+    examples = make_examples(load(model["path"], model["name"]))
+    if examples is None:
+        return
+    path = Path(f"{model['path']}-made-up.npz")
+    save_npz(examples, path)
+    note = MADE_UP.format(count=len(examples))
+    context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
 
 
 def _import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:

@@ -1,7 +1,8 @@
 """What the child process can do. Every task takes plain values and answers in parts.
 
 A model is named by a *source*: {"model": path, "name": title, "data": path or null,
-"calibration": path or null}. The few models used last stay open.
+"calibration": path or null, "made_up": whether the data are random inputs}. The few models used
+last stay open.
 """
 
 import time
@@ -63,6 +64,7 @@ class _Opened:
     model: Model
     data: Dataset | None
     calibration_path: str | None
+    made_up: bool
 
 
 _opened: "OrderedDict[tuple[Any, ...], _Opened]" = OrderedDict()
@@ -218,7 +220,8 @@ def _open(source: Source) -> _Opened:
     data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
     if data is not None:
         check_labels(model, data)
-    _opened[key] = _Opened(model, data, source.get("calibration"))
+    made_up = bool(source.get("made_up"))
+    _opened[key] = _Opened(model, data, source.get("calibration"), made_up)
     while len(_opened) > OPEN_MODELS:
         _opened.popitem(last=False)
     return _opened[key]
@@ -234,14 +237,19 @@ def _describe(opened: _Opened) -> dict[str, Any]:
         "layers": [asdict(layer) for layer in find_all_layers(model)],
         "samples": len(data) if data is not None else 0,
         "labelled": data is not None and data.labels is not None,
-        "calibrated": opened.calibration_path is not None or data is not None,
+        "made_up": opened.made_up,
+        "calibrated": opened.calibration_path is not None
+        or (data is not None and not opened.made_up),
     }
 
 
 def _calibration(context: Context, opened: _Opened) -> Calibration | None:
-    """From the calibration samples; where there are none, from the inputs of the data."""
+    """From the calibration samples; where there are none, from the inputs of the data.
+
+    Not from inputs that were made up: weights that fit those may fit no others.
+    """
     source = opened.calibration_path or opened.data
-    if source is None:
+    if source is None or opened.made_up:
         return None
     return calibrate(
         opened.model,

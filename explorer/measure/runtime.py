@@ -108,13 +108,18 @@ def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
         left -= size
 
 
-def example_inputs(model: Model, seed: int = 0) -> dict[str, Array]:
-    """Random inputs of the model's own shapes for a batch of one; integers are 0 and 1."""
+def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Array]:
+    """Random inputs of the model's own shapes; integers are 0 and 1.
+
+    A batch that the model leaves open holds `count` samples.
+    """
     rng = np.random.default_rng(seed)
     dims = infer_shapes(model).dims
     feed: dict[str, Array] = {}
     for spec in model.inputs:
         shape = dims.get(spec.name, ())
+        if spec.shape and not isinstance(spec.shape[0], int):
+            shape = (count, *shape[1:])
         values: npt.NDArray[np.generic]
         if spec.dtype.startswith("float"):
             values = rng.standard_normal(shape, dtype=np.float32)

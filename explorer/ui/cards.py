@@ -29,6 +29,7 @@ KINDS = {  # where a number comes from: what the card says, and what that means
     "previous": ("setting before", "Of the setting before; the new number is on its way."),
     "coming": ("measuring …", "The number is on its way."),
     "unknown": ("not known", "This could not be measured."),
+    "made_up": ("on random inputs", "There are no samples: give some for an accuracy."),
     "unscored": ("no samples", "Add an .npz file with samples to have the model scored."),
 }
 
@@ -120,6 +121,8 @@ def _quality_card(view: View) -> Card:
     kind = _kind(view, "quality")
     if view.first_samples and kind == "measured":
         kind = "first"
+    if described.get("made_up") and kind == "measured":
+        kind = "made_up"
     card = Card(METRICS[metric], DEFINITIONS[metric], kind=kind)
     if before:
         card = replace(card, original=format_quality(before))

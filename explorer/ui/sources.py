@@ -23,7 +23,8 @@ class Source:
 
     `domain` says whose it is. `files` is how a person knows model, data and calibration: what the
     command line names. Of files that were dropped, `notes` are sentences on how they were read,
-    `preparation` is how samples were prepared (a `Preprocessing` as JSON, or null).
+    `made_up` says that the data are random inputs, and `preparation` how samples were prepared: a
+    `Preprocessing` as JSON, or None.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Source:
     calibration: Path | None = None
     files: tuple[str, str | None, str | None] = ("model.onnx", None, None)
     notes: tuple[str, ...] = ()
+    made_up: bool = False
     drop: "Drop | None" = None
     preparation: str | None = None
 
@@ -44,6 +46,7 @@ class Source:
             "name": self.title,
             "data": str(self.data) if self.data else None,
             "calibration": str(self.calibration) if self.calibration else None,
+            "made_up": self.made_up,
         }
 
     @property
@@ -111,14 +114,14 @@ class Drop:
             title = current.title.removesuffix(OWN_DATA) + OWN_DATA
         test = calibration = prepared = None
         if data is not None:
-            prepared = data["preprocessing"]
-            test, calibration = Path(data["test"]), Path(data["calibration"])
-            notes += data["notes"]
+            test, notes = Path(data["test"]), [*notes, *data["notes"]]
+        is_made_up = data is not None and data["calibration"] is None
+        if data is not None and not is_made_up:
+            prepared, calibration = data["preprocessing"], Path(data["calibration"])
             if model is not None:
-                name = paths[str(test).removesuffix("-test.npz")]
-                title += f" with {name}"
+                title += f" with {paths[str(test).removesuffix('-test.npz')]}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
-        parted = ("test.npz", "calibration.npz") if data is not None else (None, None)
+        parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(
             key=key,
             title=title,
@@ -128,6 +131,7 @@ class Drop:
             calibration=calibration,
             files=(known_as, *parted),
             notes=tuple(notes),
+            made_up=is_made_up,
             drop=self,
             preparation=json.dumps(prepared) if prepared else None,
         )
