@@ -8,7 +8,6 @@ from explorer.explain import few, group_sentences
 from explorer.recipe import Recipe
 from explorer.report import Latency, Plan, Profile, Quality, Report
 
-NAME_LENGTH = 48  # of names from files, in messages
 METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
@@ -266,13 +265,3 @@ def command_line(
     if data:
         words += ["--data", data]
     return shlex.join([*words, "--latency"])
-
-
-def printable(name: str | bytes, most: int = NAME_LENGTH) -> str:
-    """A name from a stranger's file as plain text for a message, of bounded length.
-
-    Protobuf gives bytes for a name that is no text.
-    """
-    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    plain = "".join(c for c in name[: 4 * most] if c.isprintable()).strip()
-    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -8,12 +8,15 @@ LONGEST_NAME = 48
 NAMES_SHOWN = 5
 
 
-def cleaned(text: str, otherwise: str = "unnamed") -> str:
+def cleaned(text: str | bytes, otherwise: str = "unnamed") -> str:
     r"""Printable text of at most `LONGEST_NAME` characters, or `otherwise` where nothing is left.
+
+    Protobuf gives bytes for a name that is no text.
 
     >>> cleaned("a\nb\u202e")
     'ab'
     """
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     kept = "".join(islice((c for c in text if c.isprintable()), LONGEST_NAME + 1)).strip()
     shown = f"{kept[: LONGEST_NAME - 1]}…" if len(kept) > LONGEST_NAME else kept
     return shown or otherwise

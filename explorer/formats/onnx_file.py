@@ -10,13 +10,13 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
+from explorer.formats.names import cleaned
 from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
 from explorer.graph.simplify import simplify
 from explorer.model import Model
-from explorer.text import printable
 
 OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
@@ -188,7 +188,7 @@ def _check_weights(model: ir.Model, title: str) -> None:
             array = tensor.numpy()
         except ValueError as error:
             raise ModelError(
-                f"{title} is damaged: {printable(name)!r} is not as long as its shape says."
+                f"{title} is damaged: {cleaned(name)!r} is not as long as its shape says."
             ) from error
         # The sum is NaN or infinite if any weight is; only then is every weight looked at.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -199,7 +199,7 @@ def _check_weights(model: ir.Model, title: str) -> None:
         if np.isnan(wide).any() or (multiplied and not np.isfinite(wide).all()):
             raise ModelError(
                 f"{title} has weights that are not finite numbers (NaN or infinity) in "
-                f"{printable(name)!r}; save it again from a training run that didn't diverge."
+                f"{cleaned(name)!r}; save it again from a training run that didn't diverge."
             )
 
 
@@ -210,6 +210,6 @@ def _check_scales(model: ir.Model, title: str) -> None:
         tensor = scale.const_value if scale is not None else None
         if tensor is not None and tensor.dtype in FLOATS and not np.all(tensor.numpy()):
             raise ModelError(
-                f"{title} quantizes by a scale of zero in {printable(node.name or '')!r}; quantize "
+                f"{title} quantizes by a scale of zero in {cleaned(node.name or '')!r}; quantize "
                 "it again with samples that reach that layer."
             )

@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from explorer.errors import ModelError
-from explorer.text import printable
+from explorer.formats.names import cleaned
 
 MOST_NODES = 50_000  # with each call of a function counted as the nodes in it
 MOST_NESTED = 16  # graphs within graphs
@@ -212,7 +212,7 @@ def _is_complete(tensor: onnx.TensorProto) -> bool:
 
 
 def _quoted(name: str) -> str:
-    return repr(printable(name))
+    return repr(cleaned(name))
 
 
 def _too_many_nodes(title: str) -> ModelError:

@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 
 from explorer.errors import ModelError
+from explorer.formats.names import cleaned
 from explorer.formats.onnx_limits import BITS, EXTERNAL, byte_count
-from explorer.text import printable
 
 MOST_BYTES = 2**31 - 1  # of one protobuf file, which all weights go into
 MOST_DIGITS = 15
@@ -44,16 +44,16 @@ def _take_in(tensor: onnx.TensorProto, part: Part, title: str) -> None:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     name, length = entries.get("location", ""), byte_count(tensor)
     offset, told = _number(entries.get("offset", "0")), _number(entries.get("length", str(length)))
-    weights = repr(printable(tensor.name))
+    weights = repr(cleaned(tensor.name))
     if not _is_plain(name):
         raise ModelError(
-            f"{title} keeps {weights} in {printable(name)!r}, which is no file beside it; {HINT}."
+            f"{title} keeps {weights} in {cleaned(name)!r}, which is no file beside it; {HINT}."
         )
     if offset is None or told != length:
         raise ModelError(f"{title} is damaged: {weights} is not as long as its shape says.")
     data = part(name, offset, length)
     if data is None:
-        raise ModelError(f"The second file {printable(name)!r} of {title} ends before {weights}.")
+        raise ModelError(f"The second file {cleaned(name)!r} of {title} ends before {weights}.")
     tensor.raw_data = data
     del tensor.external_data[:]
     tensor.data_location = onnx.TensorProto.DEFAULT
@@ -82,7 +82,7 @@ def _without_links(path: str, flags: int) -> int:
 
 def _unreadable(name: str, title: str) -> ModelError:
     return ModelError(
-        f"The second file {printable(name)!r} with the weights of {title} can't be read: it must "
+        f"The second file {cleaned(name)!r} with the weights of {title} can't be read: it must "
         f"lie beside the model and be no link; or {HINT}."
     )
 

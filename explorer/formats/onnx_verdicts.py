@@ -3,7 +3,7 @@
 import re
 
 from explorer.errors import ModelError
-from explorer.text import printable
+from explorer.formats.names import cleaned
 
 AGAIN = "export it again"
 MOST_TEXT = 20_000  # of the checker's text; a longer one holds a name as long
@@ -73,7 +73,7 @@ def verdict(text: str, title: str) -> ModelError:
     for pattern, sentence in VERDICTS:
         if found := pattern.search(text):
             names = {
-                key: value if key in PLAIN_GROUPS else repr(printable(value))
+                key: value if key in PLAIN_GROUPS else repr(cleaned(value))
                 for key, value in found.groupdict().items()
             }
             return ModelError(f"{title} {sentence.format(where=where, **names)}; {AGAIN}.")
@@ -84,7 +84,7 @@ def _where(text: str) -> str:
     found = NODE.search(text)
     if found is None:
         return "a node"
-    node, operator = printable(found["node"]), printable(found["op"])
+    node, operator = cleaned(found["node"], ""), cleaned(found["op"], "")
     return f"the node {node!r} ({operator})" if node else f"a node {operator}".strip()
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from explorer.errors import ModelError
+from explorer.formats.names import cleaned
 from explorer.formats.signatures import refused
-from explorer.text import printable
 
 MOST_BYTES = 2**24
 MOST_STEPS = 2_000_000
@@ -80,7 +80,7 @@ class Contents:
     def foreign(self) -> str | None:
         """The first name, `module.class`, that isn't part of a dictionary of tensors."""
         found = next((name for name in self.names if not _is_plain(name)), None)
-        return printable(found.replace(" ", ".")) if found else None
+        return cleaned(found.replace(" ", ".")) if found else None
 
     @property
     def special(self) -> str | None:

@@ -7,12 +7,12 @@ import torch
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.kinds import Kind
+from explorer.formats.names import cleaned
 from explorer.formats.torch_module import finished
 from explorer.formats.torch_script import convert_script
 from explorer.formats.torch_weights import convert_weights, read_safetensors, read_state_dict
 from explorer.formats.torch_words import in_own_words
 from explorer.model import Model
-from explorer.text import printable
 
 Shapes = tuple[tuple[int, ...], ...]
 Converted = tuple[Model, tuple[str, ...]]  # the model, and sentences on what was done or assumed
@@ -64,7 +64,7 @@ def _convert_program(path: Path, title: str) -> Converted:
 def _fixed_axes(model: Model) -> list[str]:
     """A sentence for each input that takes one batch only."""
     return [
-        f"It takes only {spec.shape[0]} along the first axis of {printable(spec.name)}."
+        f"It takes only {spec.shape[0]} along the first axis of {cleaned(spec.name)}."
         for spec in model.inputs
         if spec.shape and isinstance(spec.shape[0], int)
     ]

@@ -17,12 +17,12 @@ from torch.utils._pytree import tree_leaves
 
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive
+from explorer.formats.names import cleaned
 from explorer.formats.pickles import recorded_tensors
 from explorer.formats.signatures import EXPORT_HINT
 from explorer.formats.torch_module import finished
 from explorer.formats.torch_words import in_own_words
 from explorer.model import Model
-from explorer.text import printable
 
 OPSET = 17  # the one that torch's exporter of TorchScript is made for
 MOST_NUMBERS = 2**26  # in all example inputs
@@ -226,7 +226,7 @@ def _notes(inputs: Tensors, is_open: bool, is_recorded: bool) -> tuple[str, ...]
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:MOST_SHOWN])
+    shown = ", ".join(cleaned(name) for name in names[:MOST_SHOWN])
     return f"{len(names)} inputs ({shown})" if len(names) > 1 else f"one input ({shown})"
 
 

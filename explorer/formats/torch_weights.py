@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from explorer.errors import ModelError
+from explorer.formats.names import cleaned
 from explorer.formats.safetensors_header import check_header
 from explorer.formats.signatures import EXPORT_HINT
 from explorer.formats.torch_module import export
 from explorer.formats.torch_words import in_own_words
 from explorer.model import Model
-from explorer.text import printable
 
 if TYPE_CHECKING:
     from sample_models.registry import Architecture
@@ -94,7 +94,7 @@ def _check_plain(weights: Weights, title: str) -> None:
         is_dense = tensor.layout is torch.strided and not tensor.is_quantized
         if not is_dense or tensor.is_meta or tensor.is_nested or tensor.is_complex():
             raise ModelError(
-                f"{title} holds {printable(name)!r}, which is no plain tensor of numbers; save the "
+                f"{title} holds {cleaned(name)!r}, which is no plain tensor of numbers; save the "
                 "weights dense and unquantized."
             )
 
@@ -156,7 +156,7 @@ def _difference(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> str:
     missing = sorted(name for name in shapes.keys() - weights.keys() if not name.endswith(COUNTER))
     if missing:
         return f"{missing[0]} is missing"
-    return f"{printable(min(weights.keys() - shapes.keys()))} is not part of it"
+    return f"{cleaned(min(weights.keys() - shapes.keys()))} is not part of it"
 
 
 def _by(shape: tuple[int, ...]) -> str:

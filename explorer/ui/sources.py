@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from explorer.formats.names import cleaned
 from explorer.jobs import Domain
-from explorer.text import printable
 from explorer.ui.storage import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
@@ -139,4 +139,4 @@ class Drop:
 
 def clean_title(file_name: str) -> str:
     """The stem of a file name as plain, printable text of bounded length."""
-    return printable(Path(file_name).stem) or "model"
+    return cleaned(PurePosixPath(file_name.replace("\\", "/")).stem, "model")
