@@ -5,6 +5,7 @@ process that was never used, has just tried to break out of its confinement, and
 What comes of all is one form: an ONNX model, and archives of samples for test and calibration.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -158,11 +159,13 @@ def _import_data(context: Context, file: File, model: File, asked: dict[str, Any
         Path(file["path"]),
         file["name"],
         network.inputs,
-        Preprocessing(**asked) if asked else None,
+        Preprocessing.from_dict(asked) if asked else None,
         share_right,
     )
     check_labels(network, samples.test)
-    paths = {part: Path(f"{file['path']}-{part}.npz") for part in ("test", "calibration")}
+    # What was read before, for another model or in another way, may still be open.
+    stem = f"{file['path']}-{secrets.token_hex(4)}"
+    paths = {part: Path(f"{stem}-{part}.npz") for part in ("test", "calibration")}
     save_npz(samples.test, paths["test"])
     save_npz(samples.calibration, paths["calibration"])
     context.part(

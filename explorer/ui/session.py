@@ -343,12 +343,25 @@ class Session:
 
     def _change_model(self, source: Source, parts: Parts) -> None:
         self.source, self._candidate = source, None
+        self._replace_readings(source)
         self.original = {**_sample_originals.get(source, {}), **parts}
         self._shown = self._running = None
         self._due = True
         if self.recipe.layers:
             self.recipe = replace(self.recipe, layers=())
             self.overrides_epoch += 1
+
+    def _replace_readings(self, source: Source) -> None:
+        """Let go of the same files as they were read before."""
+        files = source.drop.files if source.drop is not None else None
+        for older in list(self.sources.values()):
+            same = older.drop is not None and older.drop.files == files
+            if same and older != source:
+                del self.sources[older.key]
+                self._tried.pop(older.key, None)
+                for path in {older.data, older.calibration} - {source.data, source.calibration}:
+                    if path is not None:
+                        path.unlink(missing_ok=True)
 
     def _follow_compressing(self) -> None:
         if self._compressing is None:

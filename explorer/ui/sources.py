@@ -119,7 +119,7 @@ class Drop:
         if data is not None and not is_made_up:
             prepared, calibration = data["preprocessing"], Path(data["calibration"])
             if model is not None:
-                title += f" with {paths[str(test).removesuffix('-test.npz')]}"
+                title += f" with {paths[str(test).rsplit('-', 2)[0]]}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
         parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(

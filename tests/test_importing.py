@@ -1,0 +1,245 @@
+"""Dropped files, from their bytes to an open model: through a session and real processes."""
+
+import io
+import json
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SAMPLES
+from PIL import Image
+
+from explorer import Recipe
+from explorer.errors import DataError
+from explorer.formats import preprocessing
+from explorer.formats.frames import LAYOUTS
+from explorer.jobs import LocalPool
+from explorer.ui import reading
+from explorer.ui.controls import shape_in
+from explorer.ui.session import Session
+from explorer.ui.storage import Storage
+from sample_models.registry import ARCHITECTURES
+
+LIMIT_S = 90
+RESNET = (SAMPLES / "fashion_resnet.onnx").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[LocalPool]:
+    pool = LocalPool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def session(pool: LocalPool, tmp_path: Path) -> Iterator[Session]:
+    storage = Storage(tmp_path)
+    session = Session(pool, storage.folder())
+    yield session
+    session.close()
+    storage.close()
+
+
+def drop(
+    session: Session, *files: tuple[str, bytes], shape: tuple[int, ...] | None = None
+) -> Session:
+    session.receive(files, shape)
+    return settled(session)
+
+
+def settled(session: Session) -> Session:
+    deadline = time.monotonic() + LIMIT_S
+    while session.busy and time.monotonic() < deadline:
+        time.sleep(0.02)
+        session.advance()
+    assert not session.busy
+    return session
+
+
+def pictures(count: int = 60) -> bytes:
+    """Test images as PNG files in folders by class."""
+    data = np.load(SAMPLES / "fashion_test.npz")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for index in range(count):
+            image = io.BytesIO()
+            Image.fromarray(data["x"][index, 0].astype(np.uint8)).save(image, "PNG")
+            archive.writestr(f"{data['y'][index]}/{index}.png", image.getvalue())
+    return packed.getvalue()
+
+
+class Small(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.AdaptiveAvgPool2d(1),
+            torch.nn.Flatten(),
+            torch.nn.Linear(8, 4),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def exported() -> bytes:
+    file = io.BytesIO()
+    torch.export.save(torch.export.export(Small().eval(), (torch.zeros(2, 1, 8, 8),)), file)
+    return file.getvalue()
+
+
+def scripted() -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        torch.jit.save(torch.jit.script(Small().eval()), file)
+    return file.getvalue()
+
+
+def test_a_model_with_images(session: Session) -> None:
+    drop(session, ("my net.onnx", RESNET), ("pictures.zip", pictures()))
+    assert session.notice is None
+    source = session.source
+    assert source is not None
+    assert source.title == "my net with pictures"
+    assert source.domain == session.folder.domain
+    quality = session.original["quality"]
+    assert (quality["metric"], quality["samples"]) == ("accuracy", 48)
+    assert quality["value"] > 0.8  # so colours, sizes and the range of values were found
+    assert any("set aside for calibration" in note for note in source.notes)
+    trial = session.view.trial
+    assert trial is not None
+    assert trial.parts["file"]["not_compensated"] is None
+
+
+def test_images_are_read_otherwise_on_request(session: Session) -> None:
+    drop(session, ("net.onnx", RESNET), ("pictures.zip", pictures()))
+    before = session.source
+    assert before is not None
+    assert before.drop is not None
+    assert before.preparation is not None
+    wrong = {**json.loads(before.preparation), "scale": "0..1"}
+    session.read(replace(before.drop, asked=json.dumps(wrong)))
+    settled(session)
+    assert session.notice is None
+    assert session.source != before
+    assert session.source is not None
+    assert json.loads(str(session.source.preparation))["scale"] == "0..1"
+    assert session.original["quality"]["value"] < 0.5
+    assert [each for each in session.sources.values() if each.drop] == [session.source]
+    assert len(list(session.folder.path.glob("*-test.npz"))) == 1
+
+
+def test_samples_alone_are_for_the_open_model(session: Session) -> None:
+    drop(session, ("net.onnx", RESNET))
+    assert session.source is not None
+    assert session.source.made_up
+    assert session.original["model"]["made_up"]
+    drop(session, ("pictures.zip", pictures()))
+    assert session.notice is None
+    assert session.source.title == "net (own data)"
+    assert not session.source.made_up
+    assert session.original["quality"]["metric"] == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "shape"),
+    [("a.pt2", exported, None), ("a.pt", scripted, (1, 1, 8, 8))],
+    ids=["torch.export", "TorchScript"],
+)
+def test_torch_files_become_onnx(
+    session: Session, name: str, content: object, shape: tuple[int, ...] | None
+) -> None:
+    drop(session, (name, content()), shape=shape)  # type: ignore[operator]
+    assert session.notice is None
+    assert session.original["profile"]["params"] == 8 * 9 + 8 + 8 * 4 + 4
+    assert session.original["quality"]["metric"] == "agreement" or session.view.compressed
+
+
+def test_torchscript_asks_for_a_shape(session: Session) -> None:
+    drop(session, ("a.pt", scripted()))
+    assert "say the shape" in str(session.notice)
+    assert session.source is None
+    assert not list(session.folder.path.glob("upload-*"))
+
+
+def test_weights_of_a_known_architecture(session: Session) -> None:
+    architecture = next(each for each in ARCHITECTURES if each.name == "fashion_mobilenet")
+    file = io.BytesIO()
+    torch.save(architecture.build().state_dict(), file)
+    drop(session, ("weights.pth", file.getvalue()))
+    assert session.notice is None
+    assert session.original["profile"]["params"] > 60_000
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([("a.onnx", RESNET), ("b.onnx", RESNET + b"\x42\x00")], "2 models; drop one"),
+        ([("a.zip", pictures(4))], "no model among these"),
+        ([("a.onnx", RESNET), ("b.zip", pictures(4)), ("c.zip", pictures(5))], "2 files of samp"),
+        ([("<b>a</b>.onnx", b"\0\1\2")], "no model that opens here"),
+    ],
+    ids=["two models", "no model", "two files of samples", "no file that opens"],
+)
+def test_refusals(session: Session, files: list[tuple[str, bytes]], message: str) -> None:
+    drop(session, *files)
+    assert message in str(session.notice)
+    assert session.source is None
+    assert not list(session.folder.path.glob("upload-*"))
+
+
+def test_a_new_setting_waits_for_the_import(session: Session) -> None:
+    session.receive([("net.onnx", RESNET)])
+    session.set_recipe(Recipe(weight_bits=4))
+    settled(session)
+    assert session.source is not None
+    assert session.view.trial is not None
+    assert session.view.trial.recipe == Recipe(weight_bits=4)
+
+
+def test_a_closed_session_leaves_nothing(session: Session, pool: LocalPool) -> None:
+    drop(session, ("net.onnx", RESNET))
+    assert any(session.folder.path.iterdir())
+    session.close()
+    assert not session.folder.path.exists()
+
+
+def test_the_choices_on_the_page_are_the_engines() -> None:
+    assert tuple(reading.COLOURS) == preprocessing.COLOURS
+    assert tuple(reading.SCALES) == preprocessing.SCALES
+    assert tuple(reading.RESIZES) == preprocessing.RESIZES
+    assert tuple(reading.LAYOUTS) == LAYOUTS
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("0.5", [0.5]), ("0.1, 0.2 0.3", [0.1, 0.2, 0.3]), ("", None), ("a", None)],
+)
+def test_numbers_on_the_page(text: str, numbers: list[float] | None) -> None:
+    assert reading.numbers_in(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("", None),
+        (" 1x3x224x224 ", (1, 3, 224, 224)),
+        ("[1, 64]", (1, 64)),
+        ("1 × 2", (1, 2)),
+    ],
+)
+def test_shapes_on_the_page(text: str, shape: tuple[int, ...] | None) -> None:
+    assert shape_in(text) == shape
+
+
+@pytest.mark.parametrize("text", ["a", "1x", "0x2", "-1x2", "1x1x1x1x1x1x1x1x1", "1.5"])
+def test_what_is_no_shape(text: str) -> None:
+    with pytest.raises(DataError, match="must be numbers"):
+        shape_in(text)
