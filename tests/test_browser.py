@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -132,6 +133,45 @@ def test_netron_draws_the_compressed_model(page):
     viewer = page.frame_locator('iframe[title^="Compressed"]')
     expect(viewer.locator("#nodes .node, .node").first).to_be_attached(timeout=PATIENCE_MS)
     assert viewer.locator(".node").count() > 5
+
+
+MARKUP = (
+    "<img src='http://evil.test/a.png' onerror='alert(1)'>",
+    "![b](http://evil.test/b.png)",
+    "<a href='http://evil.test'>c</a> :red[d] $e$",
+)
+
+
+def test_names_never_become_markup(page, tmp_path):
+    """In a file's name, layers, inputs and messages; the fixture sees what would be fetched."""
+    model, data = own_model(tmp_path)
+    proto = onnx.load(model)
+    products = [node for node in proto.graph.node if node.op_type in ("Conv", "Gemm")]
+    for node, name in zip(products, MARKUP, strict=True):
+        node.name = name
+    hostile = tmp_path / "![f](data:image,x) <b>g<|b>.onnx"
+    onnx.save(proto, hostile)
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("button", name="Open your own model").click()
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
+        [hostile, data]
+    )
+    expect(page.locator(".ce-status h1")).to_contain_text("<b>g<|b>")
+    idle(page)
+    page.get_by_role("button", name="Measure sensitivity").click()
+    page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
+    for tab in ("Graph", "All sizes", "Take away", "Layers"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)
+    page.get_by_role("button", name="Open your own model").click()
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
+        {"name": "<i>h</i> ![j](x).onnx", "mimeType": "", "buffer": b"no model"}
+    )
+    expect(page.get_by_test_id("stAlert")).to_be_visible()
+    assert dialogs == []
+    assert page.locator("[src*='evil'], [href*='evil'], [onerror]").count() == 0
+    assert page.get_by_test_id("stAlert").locator("img, i, a").count() == 0
 
 
 def test_sensitivity_is_drawn_while_it_is_measured(page):
