@@ -15,7 +15,7 @@ from conftest import SAMPLES
 
 from benchmarks.storms import storm_of
 from explorer import Recipe
-from explorer.jobs import Domain, Job, LocalPool, Pool, State, local
+from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
 from explorer.jobs.terms import MEASURE, TERMS, WORK
 
 LIMIT_S = 60
@@ -177,10 +177,10 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (signal.SIGSEGV, local.CRASHED),
-        (signal.SIGABRT, local.CRASHED),
-        (signal.SIGKILL, local.STOPPED),
-        (signal.SIGTERM, local.BROKEN),
+        (signal.SIGSEGV, processes.CRASHED),
+        (signal.SIGABRT, processes.CRASHED),
+        (signal.SIGKILL, processes.STOPPED),
+        (signal.SIGTERM, processes.BROKEN),
     ],
     ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
 )
@@ -207,7 +207,7 @@ def test_a_killed_measurement_fails_its_job_alone(local_pool: LocalPool, here: D
     other = compress(local_pool, here, session="other")
     os.kill(process_of(local_pool, "latency"), signal.SIGSEGV)
     assert job.wait(LIMIT_S)
-    assert (job.state, job.error) == (State.FAILED, local.CRASHED)
+    assert (job.state, job.error) == (State.FAILED, processes.CRASHED)
     assert other.wait(LIMIT_S)
     assert other.state is State.DONE
 
@@ -295,11 +295,11 @@ def test_what_a_process_says_may_be_anything(
 ) -> None:
     job = running(probe(local_pool, here))
     with local_pool._lock:
-        (worker,) = [w for w, step in local_pool._steps() if step.job is job]
-        assert worker.step is not None
-        worker.buffer += sent % worker.step.number if b"%d" in sent else sent
+        (step,) = [step for step in local_pool._running.values() if step.job is job]
+        assert step.worker is not None
+        step.worker._heard += sent % step.number if b"%d" in sent else sent
     assert job.wait(LIMIT_S)
-    assert (job.state, job.error) == (State.FAILED, local.BROKEN)
+    assert (job.state, job.error) == (State.FAILED, processes.BROKEN)
 
 
 def test_a_mistake_of_the_pools_own_ends_its_jobs_but_not_the_pool(
@@ -315,7 +315,7 @@ def test_a_mistake_of_the_pools_own_ends_its_jobs_but_not_the_pool(
 
     monkeypatch.setattr(pool, "_keep_time", mistake)
     assert job.wait(LIMIT_S)
-    assert (job.state, job.error) == (State.FAILED, local.BROKEN)
+    assert (job.state, job.error) == (State.FAILED, processes.BROKEN)
     assert "a mistake" in capsys.readouterr().err
     assert pool.processes == {}
     after = compress(pool, here)
