@@ -34,8 +34,8 @@ from explorer.text import spent_sentence
 from explorer.ui import layers, netron, results, sensitivity, words
 from explorer.ui.cards import cards, cards_html, relative
 from explorer.ui.probing import base_of
-from explorer.ui.session import Trial, View, view_of
 from explorer.ui.sources import samples
+from explorer.ui.trials import Trial, View, view_of
 from explorer.ui.words import describe
 
 ROOT = Path(__file__).resolve().parents[1]

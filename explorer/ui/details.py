@@ -9,7 +9,8 @@ from explorer.report import Latency
 from explorer.text import command_line, format_bytes, format_count, format_seconds
 from explorer.ui import graphs, layers
 from explorer.ui.cards import UNKNOWN, relative
-from explorer.ui.session import Session, View
+from explorer.ui.session import Session
+from explorer.ui.trials import View
 from explorer.ui.words import DEFINITIONS
 
 TABS = ("Layers", "Graph", "All sizes", "Take away")

@@ -6,85 +6,22 @@ page calls it on every run. Nothing that a job does wrong takes results away.
 
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from explorer.errors import ExplorerError
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import Recipe
+from explorer.ui.importing import Importing
 from explorer.ui.probing import Probing
-from explorer.ui.sources import Drop, Source, samples
+from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
 from explorer.ui.storage import Folder, make_room
+from explorer.ui.trials import Memory, Parts, Trial, View, view_of
 
-Parts = Mapping[str, Any]
-MEASURED = ("profile", "latency", "quality")
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting on one model, with the parts that have come of it (`explorer.jobs.tasks`)."""
-
-    recipe: Recipe
-    parts: Parts = field(default_factory=dict)
-    complete: bool = False
-
-    @property
-    def file(self) -> Path | None:
-        """The compressed model, while it is still there."""
-        path = Path(self.parts["file"]["path"]) if "file" in self.parts else None
-        return path if path and path.exists() else None
-
-
-@dataclass(frozen=True)
-class View:
-    """What the screen shows: the newest number of each kind, and which are not this setting's.
-
-    `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
-    the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only; `stale` names the parts that belong to the setting before. `naive` is the quality of the
-    same setting without refitting, where that is known; `naive_coming` says that it will be.
-    """
-
-    original: Parts
-    compressed: Parts
-    trial: Trial | None
-    estimated: bool = False
-    first_samples: bool = False
-    stale: frozenset[str] = frozenset()
-    naive: Parts | None = None
-    naive_coming: bool = False
-
-
-def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View:
-    """Fill what the newest trial doesn't know yet with numbers of the trial before."""
-    if newest is None:
-        return View(original, {}, None)
-    parts = dict(newest.parts)
-    estimated = "profile" not in parts and "estimate" in parts
-    if estimated:
-        parts["profile"] = parts["estimate"]
-    first_samples = "quality" not in parts and "first_quality" in parts
-    if first_samples:
-        parts["quality"] = parts["first_quality"]
-    old = before.parts if before else {}
-    stale = frozenset() if newest.complete else frozenset(set(MEASURED) & set(old) - set(parts))
-    compressed = {name: {**old, **parts}[name] for name in (*stale, *parts) if name in MEASURED}
-    naive = (old if "quality" in stale else parts).get("naive_quality")
-    refitted = "file" in parts and parts["file"]["not_compensated"] is None
-    coming = refitted and naive is None and "quality" in parts and not newest.complete
-    return View(original, compressed, newest, estimated, first_samples, stale, naive, coming)
-
-
-# What is known of the samples serves every visitor; all else stays with theirs.
-_sample_originals: dict[Source, Parts] = {}
-_sample_trials: OrderedDict[tuple[Source, str], Trial] = OrderedDict()  # the latest last
-MOST_SAMPLE_TRIALS = 1000
 
 
 class Session:
@@ -101,8 +38,8 @@ class Session:
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
         self.probing = Probing(pool, self.id)
         self.spending = Spending(pool, self.id)
+        self.importing = Importing(pool, folder)
         self._pool = pool
-        self._importing: tuple[Drop, Job] | None = None
         self._candidate: Source | None = None
         self._opening: Job | None = None
         self._compressing: tuple[Recipe, Job] | None = None
@@ -110,7 +47,7 @@ class Session:
         self._shown: Trial | None = None
         self._due = False
         self._original_due = False
-        self._tried: dict[str, dict[str, Trial]] = {}
+        self._memory = Memory()
 
     @property
     def selected(self) -> Source | None:
@@ -120,13 +57,12 @@ class Session:
     @property
     def busy(self) -> bool:
         """True while a job is waiting or running."""
-        return any((self._importing, self._opening, self._compressing))
+        return any((self.importing.job, self._opening, self._compressing))
 
     @property
     def progress(self) -> tuple[float, str] | None:
         """How far the work is, or None when there is none."""
-        going_on = self._importing or self._compressing
-        job = going_on[1] if going_on else self._opening
+        job = self.importing.job or (self._compressing and self._compressing[1]) or self._opening
         if job is None:
             return None
         if job.state is State.WAITING:
@@ -156,18 +92,17 @@ class Session:
     @property
     def tried(self) -> tuple[Trial, ...]:
         """Every setting tried on this model that has numbers, oldest first."""
-        trials = dict(self._tried.get(self.source.key, {})) if self.source else {}
+        trials = self._memory.tried(self.source) if self.source else {}
         if self._running is not None and "quality" in self._running.parts:
             trials[self._running.recipe.to_json()] = self._running
         return tuple(trials.values())
 
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
-        for going_on in (self._importing, self._compressing):
-            if going_on is not None:
-                self._pool.cancel(going_on[1])
-        if self._opening is not None:
-            self._pool.cancel(self._opening)
+        for job in (self._compressing and self._compressing[1], self._opening):
+            if job is not None:
+                self._pool.cancel(job)
+        self.importing.stop()
         self.probing.stop()
         self.spending.stop()
         self._pool.forget(self.folder.domain)
@@ -203,8 +138,8 @@ class Session:
         self._drop_compressing()
         self.spending.stop()
         self._candidate = self._opening = None
-        job = self._submit(self.folder.domain, "import_files", drop.arguments())
-        self._importing = (drop, job) if job is not None else None
+        self.probing.make_way()
+        self.notice = self.importing.start(drop)
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Ask for another setting; what ran for the one before is dropped."""
@@ -220,7 +155,7 @@ class Session:
         self.notice = None
         self.recipe = recipe
         self._due = True
-        if self._candidate is None and self._importing is None and self.source is not None:
+        if self._candidate is None and self.importing.job is None and self.source is not None:
             self._start()
 
     def measure_sensitivity(self) -> None:
@@ -274,16 +209,11 @@ class Session:
             self._compressing, self._running = (self.recipe, job), None
 
     def _recall(self) -> bool:
-        """Show the current setting as it was measured before, by anyone where it is a sample."""
+        """Show the current setting as it was measured before."""
         assert self.source is not None
-        setting = self.recipe.to_json()
-        own = self._tried.get(self.source.key, {}).get(setting)
-        for known in (own, _sample_trials.get((self.source, setting))):
-            if known is not None and known.complete and known.file is not None:
-                self._remember(known)
-                self._shown = known
-                return True
-        return False
+        known = self._memory.recall(self.source, self.recipe)
+        self._shown = known or self._shown
+        return known is not None
 
     def _work_on(self, source: Source, task: str, arguments: dict[str, Any]) -> Job | None:
         given = {"source": source.arguments(), **arguments}
@@ -298,22 +228,10 @@ class Session:
             return None
 
     def _follow_importing(self) -> None:
-        if self._importing is None or not self._importing[1].ended:
-            return
-        (drop, job), self._importing = self._importing, None
-        if job.state is State.DONE:
-            self.open(drop.source(self.folder.domain, job.parts))
-        elif job.state is State.FAILED:
-            self.notice = job.error
-            self._forget_files(drop)
-
-    def _forget_files(self, drop: Drop) -> None:
-        """Remove files that were refused, unless a model is open that came of them."""
-        known = [s.drop.files for s in self.sources.values() if s.drop is not None]
-        used = {path for files in known for _, path in files}
-        for _, path in drop.files:
-            if path not in used:
-                self.folder.drop(path)
+        opened, refusal = self.importing.advance(self.sources.values())
+        if opened is not None:
+            self.open(opened)
+        self.notice = refusal or self.notice
 
     def _follow_opening(self) -> None:
         job = self._opening
@@ -324,8 +242,8 @@ class Session:
             self._change_model(self._candidate, parts)
         if self._candidate is None:
             self.original = {**self.original, **parts}
-            if ended and job.state is State.DONE and self.source in samples():
-                _sample_originals[self.source] = self.original
+            if ended and job.state is State.DONE and self.source is not None:
+                self._memory.keep_original(self.source, self.original)
         if self._candidate is None and self._due:
             self._start()
         elif ended:
@@ -339,12 +257,12 @@ class Session:
         if refused is not None and refused != self.source:
             self.sources.pop(refused.key, None)
             if refused.drop is not None:
-                self._forget_files(refused.drop)
+                self.importing.let_go(refused.drop, self.sources.values())
 
     def _change_model(self, source: Source, parts: Parts) -> None:
         self.source, self._candidate = source, None
         self._replace_readings(source)
-        self.original = {**_sample_originals.get(source, {}), **parts}
+        self.original = {**self._memory.original(source), **parts}
         self._shown = self._running = None
         self._due = True
         if self.recipe.layers:
@@ -358,7 +276,7 @@ class Session:
             same = older.drop is not None and older.drop.files == files
             if same and older != source:
                 del self.sources[older.key]
-                self._tried.pop(older.key, None)
+                self._memory.forget(older)
                 for path in {older.data, older.calibration} - {source.data, source.calibration}:
                     if path is not None:
                         path.unlink(missing_ok=True)
@@ -377,15 +295,16 @@ class Session:
             self._end_compressing(recipe, job)
 
     def _end_compressing(self, recipe: Recipe, job: Job) -> None:
+        assert self.source is not None
         trial, self._compressing, self._running = self._running, None, None
         if job.state is State.FAILED:
             self.notice = job.error
         if trial is not None and "file" in trial.parts and job.state is not State.CANCELLED:
             trial = replace(trial, complete=True)
-            self._remember(trial)
+            self._memory.remember(self.source, trial)
             self._shown = trial
             if job.state is State.DONE:
-                self._share(trial)
+                self._memory.share(self.source, trial)
         elif self.recipe == recipe and self._shown is not None:
             self.recipe = self._shown.recipe  # the setting that the screen shows
             self.overrides_epoch += 1
@@ -394,25 +313,13 @@ class Session:
         """Forget the running job, but keep what it has measured."""
         if self._compressing is None:
             return
+        assert self.source is not None
         trial, (_, job) = self._running, self._compressing
         self._pool.cancel(job)
         self._compressing = self._running = None
         if trial is not None and "quality" in trial.parts:
-            self._remember(trial)
+            self._memory.remember(self.source, trial)
             self._shown = trial
-
-    def _share(self, trial: Trial) -> None:
-        """Let other visitors have what was found out about a sample."""
-        if self.source in samples():
-            assert self.source is not None
-            _sample_trials[self.source, trial.recipe.to_json()] = trial
-            while len(_sample_trials) > MOST_SAMPLE_TRIALS:
-                _sample_trials.popitem(last=False)
-
-    def _remember(self, trial: Trial) -> None:
-        assert self.source is not None
-        trials = self._tried.setdefault(self.source.key, {})
-        trials[trial.recipe.to_json()] = trial
 
     def _original_incomplete(self) -> bool:
         described = self.original.get("model", {})

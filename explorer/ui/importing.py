@@ -1,0 +1,59 @@
+"""Dropped files on their way to a model that can be opened.
+
+No Streamlit here. Files that were refused are removed, so that they don't count any more.
+"""
+
+from collections.abc import Iterable
+
+from explorer.errors import ExplorerError
+from explorer.jobs import Job, Pool, State
+from explorer.ui.sources import Drop, Source
+from explorer.ui.storage import Folder
+
+
+class Importing:
+    """One visitor's imports, of which at most one goes on: `job`."""
+
+    def __init__(self, pool: Pool, folder: Folder) -> None:
+        self.job: Job | None = None
+        self._pool = pool
+        self._folder = folder
+        self._drop: Drop | None = None
+
+    def start(self, drop: Drop) -> str | None:
+        """Import files; `advance` does the rest. Returns the sentence to show if that fails."""
+        self.stop()
+        domain = self._folder.domain
+        try:
+            self.job = self._pool.submit(domain.name, domain, "import_files", drop.arguments())
+        except ExplorerError as error:
+            return str(error)
+        self._drop = drop
+        return None
+
+    def stop(self) -> None:
+        """End the import without a result."""
+        if self.job is not None:
+            self._pool.cancel(self.job)
+        self.job = self._drop = None
+
+    def advance(self, known: Iterable[Source]) -> tuple[Source | None, str | None]:
+        """What has come of it: something to open, or the sentence to show.
+
+        `known` are the sources whose files must stay.
+        """
+        job, drop = self.job, self._drop
+        if job is None or drop is None or not job.ended:
+            return None, None
+        self.job = self._drop = None
+        if job.state is State.DONE:
+            return drop.source(self._folder.domain, job.parts), None
+        self.let_go(drop, known)
+        return None, job.error
+
+    def let_go(self, drop: Drop, known: Iterable[Source]) -> None:
+        """Remove files that were refused, unless a known source came of them."""
+        used = {path for source in known if source.drop for _, path in source.drop.files}
+        for _, path in drop.files:
+            if path not in used:
+                self._folder.drop(path)
