@@ -342,4 +342,4 @@ def _peak_bytes(model: Model, plan: Plan, dims: dict[str, Shape]) -> int:
                 last.append(first[index])
                 sizes.append(sizes[index])
             sizes[index] = element_count(dims[name]) if name in dims else 0  # one byte each
-    return peak_bytes(np.array(first), np.array(last), np.array(sizes, dtype=np.int64))
+    return peak_bytes(*(np.array(each, dtype=np.int64) for each in (first, last, sizes)))

@@ -35,6 +35,7 @@ FOREIGN = (
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office file", _AS_CSV),
     (0, b"SQLite format 3\0", "an SQLite database", _AS_CSV),
     (0, b"%PDF", "a PDF document", _AS_DATA),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "choose the file that it stands for"),
     (0, b"{\\rtf", "an RTF document", _AS_DATA),
     (TFLITE_PLACE, b"TFL3", "a TFLite model", _AS_DATA),
     (0, b"GIF8", "a GIF image", _AS_ZIP),

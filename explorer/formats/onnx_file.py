@@ -13,7 +13,7 @@ from explorer.errors import ModelError, reason_of
 from explorer.formats.names import cleaned
 from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
-from explorer.formats.onnx_verdicts import verdict
+from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
 from explorer.graph.simplify import simplify
 from explorer.model import Model
@@ -51,16 +51,14 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
         ModelError: as `load`.
     """
     proto = _decode(data, title)
-    try:
-        tensors = check_limits(proto, title)
-        if proto.graph.sparse_initializer:
-            raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
-        if take_in(tensors, part, title):
-            data = _encoded(proto, title)
-        _check(proto, data, title)
-        graph_model = _normalise(proto)
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{title} is damaged: a name in it is no text.") from error
+    tensors = check_limits(proto, title)
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    if take_in(tensors, part, title):
+        data = _encoded(proto, title)
+    _check(proto, data, title)
+    graph_model = _normalise(proto)
+    _check_ends(graph_model, title)
     _check_weights(graph_model, title)
     _check_scales(graph_model, title)
     model = Model(title, data)
@@ -141,8 +139,6 @@ def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
         )
     try:
         onnx.checker.check_model(data)  # the bytes, as it would serialise a copy
-    except UnicodeDecodeError:
-        raise
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
         raise verdict(str(error), title) from error
 
@@ -156,8 +152,6 @@ def _opsets(proto: onnx.ModelProto) -> set[int]:
 def _normalise(proto: onnx.ModelProto) -> ir.Model:
     try:
         return _normalised(proto)
-    except UnicodeDecodeError:
-        raise
     except INCONSISTENT as error:
         raise ModelError("The graph refers to tensors or types that it doesn't define.") from error
 
@@ -176,6 +170,12 @@ def _normalised(proto: onnx.ModelProto) -> ir.Model:
         taken.add(node.name)
     simplify(model)
     return model
+
+
+def _check_ends(model: ir.Model, title: str) -> None:
+    for values, what in ((model.graph.inputs, "inputs"), (model.graph.outputs, "outputs")):
+        if not values:
+            raise ModelError(f"{title} has no {what}, so there is nothing to run; {AGAIN}.")
 
 
 def _check_weights(model: ir.Model, title: str) -> None:

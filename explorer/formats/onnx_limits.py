@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import Message
 
 from explorer.errors import ModelError
 from explorer.formats.names import cleaned
@@ -53,9 +54,10 @@ def check_limits(proto: onnx.ModelProto, title: str) -> list[onnx.TensorProto]:
     """Refuse what would grow beyond measure; all tensors of the file, for whoever reads on.
 
     Raises:
-        ModelError: there are too many nodes, levels or numbers, a function calls itself, or a
-            tensor isn't as long as its shape says.
+        ModelError: there are too many nodes, levels or numbers, a function calls itself, a
+            tensor isn't as long as its shape says, or a name is no text.
     """
+    _check_texts(proto, title)
     census = _Census(title)
     main = census.body(proto.graph.node, proto.graph)
     functions: dict[Key, _Body] = {}
@@ -77,6 +79,17 @@ def byte_count(tensor: onnx.TensorProto) -> int:
     """How many bytes a tensor of numbers takes, by its type and shape."""
     bits: int = math.prod(tensor.dims) * BITS[tensor.data_type]
     return -(-bits // 8)
+
+
+def _check_texts(message: Message, title: str) -> None:
+    """Refuse texts that aren't UTF-8, which protobuf reads without complaint and can't write."""
+    for kind, value in message.ListFields():
+        values = [value] if isinstance(value, str | bytes | Message) else value
+        if kind.type == kind.TYPE_MESSAGE:
+            for each in values:
+                _check_texts(each, title)
+        elif kind.type == kind.TYPE_STRING and any(isinstance(each, bytes) for each in values):
+            raise ModelError(f"{title} is damaged: a name in it is no text.")
 
 
 class _Census:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned
+from explorer.formats.names import cleaned, file_name
 from explorer.formats.onnx_limits import BITS, EXTERNAL, byte_count
 
 MOST_BYTES = 2**31 - 1  # of one protobuf file, which all weights go into
@@ -47,13 +47,13 @@ def _take_in(tensor: onnx.TensorProto, part: Part, title: str) -> None:
     weights = repr(cleaned(tensor.name))
     if not _is_plain(name):
         raise ModelError(
-            f"{title} keeps {weights} in {cleaned(name)!r}, which is no file beside it; {HINT}."
+            f"{title} keeps {weights} in {file_name(name)!r}, which is no file beside it; {HINT}."
         )
     if offset is None or told != length:
         raise ModelError(f"{title} is damaged: {weights} is not as long as its shape says.")
     data = part(name, offset, length)
     if data is None:
-        raise ModelError(f"The second file {cleaned(name)!r} of {title} ends before {weights}.")
+        raise ModelError(f"The second file {file_name(name)!r} of {title} ends before {weights}.")
     tensor.raw_data = data
     del tensor.external_data[:]
     tensor.data_location = onnx.TensorProto.DEFAULT
@@ -82,7 +82,7 @@ def _without_links(path: str, flags: int) -> int:
 
 def _unreadable(name: str, title: str) -> ModelError:
     return ModelError(
-        f"The second file {cleaned(name)!r} with the weights of {title} can't be read: it must "
+        f"The second file {file_name(name)!r} with the weights of {title} can't be read: it must "
         f"lie beside the model and be no link; or {HINT}."
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive
-from explorer.formats.names import cleaned
+from explorer.formats.names import file_name
 from explorer.formats.onnx_file import load_with
 from explorer.formats.onnx_sides import Part
 from explorer.model import Model
@@ -49,7 +49,7 @@ def _inside(archive: Archive, side: str | None) -> Part:
     def part(name: str, offset: int, length: int) -> bytes | None:
         if side is None or PurePosixPath(side).name != name:
             raise ModelError(
-                f"{archive.title} lacks the file {cleaned(name)!r} that its model keeps weights "
+                f"{archive.title} lacks the file {file_name(name)!r} that its model keeps weights "
                 "in; pack it beside the .onnx file."
             )
         if not read:

@@ -9,7 +9,7 @@ from explorer.formats.archive import Archive, is_zip
 from explorer.formats.kinds import Kind
 from explorer.formats.names import cleaned
 from explorer.formats.torch_module import finished
-from explorer.formats.torch_script import convert_script
+from explorer.formats.torch_script import convert_script, open_script
 from explorer.formats.torch_weights import convert_weights, read_safetensors, read_state_dict
 from explorer.formats.torch_words import in_own_words
 from explorer.model import Model
@@ -37,6 +37,19 @@ def convert(path: Path, kind: Kind, title: str, shapes: Shapes | None = None) ->
     return convert_weights(*read(path, title), title)
 
 
+def open_once(path: Path, kind: Kind, title: str, shapes: Shapes | None = None) -> None:
+    """Load a file of a kind that runs code, and run it once where it can be run as it is.
+
+    Raises:
+        ModelError: as `convert`.
+    """
+    _check_contents(path, title)
+    if kind is Kind.TORCH_SCRIPT:
+        open_script(path, title, shapes)
+    else:
+        _load_program(path, title)
+
+
 def _check_contents(path: Path, title: str) -> None:
     """Read all of a zip once: torch itself doesn't look at the checksums."""
     with path.open("rb") as file:
@@ -47,13 +60,17 @@ def _check_contents(path: Path, title: str) -> None:
             archive.read(name)
 
 
-def _convert_program(path: Path, title: str) -> Converted:
+def _load_program(path: Path, title: str) -> torch.export.ExportedProgram:
     broken = (
         f"{title} can't be read by torch {_version()}: it is damaged, or from another version; "
         "export it again with torch.export.save(program, path)."
     )
     with in_own_words(title, broken):
-        program = torch.export.load(path)
+        return torch.export.load(path)
+
+
+def _convert_program(path: Path, title: str) -> Converted:
+    program = _load_program(path, title)
     with in_own_words(title, f"{title} uses an operation that torch can't write as ONNX."):
         exported = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert exported is not None

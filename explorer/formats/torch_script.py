@@ -56,6 +56,17 @@ def convert_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Model
     Raises:
         ModelError: it can't be read, its input shapes aren't known, or ONNX can't say the same.
     """
+    flat, names, inputs = open_script(path, title, shapes)
+    model, is_open = _exported(flat, inputs, names, title)
+    return model, _notes(inputs, is_open, shapes is None)
+
+
+def open_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Flat, list[str], Tensors]:
+    """The network of a file, the names of its inputs, and inputs that it has been run on.
+
+    Raises:
+        ModelError: it can't be read or run, or its input shapes aren't known.
+    """
     broken = f"{title} is a TorchScript file that torch can't read; save it again."
     with in_own_words(title, broken):
         network = torch.jit.load(str(path), map_location="cpu").eval()
@@ -71,9 +82,7 @@ def convert_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Model
     _check_size([shape for _, shape in recorded] if shapes is None else shapes, title)
     flat = Flat(network).eval()  # the exporter takes over the mode of what it is given
     examples = _recorded_examples(recorded) if shapes is None else _examples(shapes)
-    inputs = _first_that_runs(flat, examples, title)
-    model, is_open = _exported(flat, inputs, names, title)
-    return model, _notes(inputs, is_open, shapes is None)
+    return flat, names, _first_that_runs(flat, examples, title)
 
 
 def _inputs(network: Any, title: str) -> list[str]:

@@ -6,6 +6,7 @@ implementation, and inference goes on from there.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,15 @@ SHAPE_OPS = frozenset(
     ReduceProd ReduceSum Reshape ScatterND Slice Squeeze Sub Tile Transpose Unsqueeze Where
     """.split()
 )
+
+# How many elements the operators give that can give far more than they read.
+COUNTS: dict[str, Callable[..., int]] = {
+    "ConstantOfShape": lambda shape: math.prod(shape.tolist()),
+    "Expand": lambda x, shape: math.prod(np.broadcast_shapes(x.shape, tuple(shape.tolist()))),
+    "Range": lambda start, limit, step: (int(limit) - int(start)) // int(step),
+    "Tile": lambda x, repeats: x.size * math.prod(repeats.tolist()),
+}
+LONGEST_LIST = 2**22  # numbers along the only axis of a tensor
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,10 @@ def element_count(shape: Shape) -> int:
 def infer(graph_model: ir.Model, size: int = 0) -> Shapes:
     """Shapes of a graph at one of the assumed sizes, by its place among them."""
     proto, assumed = _skeleton(graph_model, size)
-    integers: dict[str, Integers] = {}
+    integers = _open_up(proto, assumed)
+    propagates = not _has_long_lists(proto, assumed)
     for _ in range(MOST_ROUNDS):
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=propagates)
         shapes = _read(inferred.graph, assumed)
         found = _compute_integers(proto.graph, shapes.dims)
         integers.update(found)
@@ -125,6 +136,22 @@ def infer(graph_model: ir.Model, size: int = 0) -> Shapes:
             shapes.dims[name] = tuple(int(dim) for dim in value.const_value.shape.numpy())
             shapes.dtypes[name] = value.const_value.dtype
     return shapes
+
+
+def _open_up(proto: onnx.ModelProto, assumed: dict[str, int]) -> dict[str, Integers]:
+    """Compute the integers that need no propagation, so that what grows from them is known."""
+    if not any(node.op_type in COUNTS for node in proto.graph.node):
+        return {}
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    return _compute_integers(proto.graph, _read(inferred.graph, assumed).dims)
+
+
+def _has_long_lists(proto: onnx.ModelProto, assumed: dict[str, int]) -> bool:
+    """Whether ONNX would write out each number of a list while it propagates data."""
+    inputs = _read(proto.graph, assumed).dims
+    if any(node.op_type in COUNTS for node in proto.graph.node):
+        inputs = _read(onnx.shape_inference.infer_shapes(proto).graph, assumed).dims
+    return any(len(dims) == 1 and dims[0] > LONGEST_LIST for dims in inputs.values())
 
 
 def _read(graph: onnx.GraphProto, assumed: dict[str, int]) -> Shapes:
@@ -175,8 +202,10 @@ def _value_of(
         return None
     try:
         feed: dict[str, Any] = {name: known[name] for name in inputs}
+        if node.op_type in COUNTS and COUNTS[node.op_type](*feed.values()) > SMALL_TENSOR:
+            return None
         outputs: Any = ReferenceEvaluator(node).run(None, feed)
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):
+    except (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
         return None  # the reference doesn't know this form of the operator; the shape stays open
     value = np.asarray(outputs[0])
     small = value.dtype.kind in "ib" and value.size <= SMALL_TENSOR

@@ -14,8 +14,8 @@ from typing import Any
 from explorer.errors import DataError, ModelError
 from explorer.formats import data_kinds
 from explorer.formats.data import Dataset
-from explorer.formats.importing import Imported, import_model
-from explorer.formats.kinds import identify
+from explorer.formats.importing import Imported, Shapes, import_model
+from explorer.formats.kinds import Kind, identify
 from explorer.formats.onnx_file import load
 from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
@@ -23,6 +23,7 @@ from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
+from explorer.measure.runtime import check_ends
 
 MADE_UP = (
     "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
@@ -59,17 +60,36 @@ def import_files(
     if not models and not (data and current):
         raise ModelError("There is no model among these files; drop one, with its samples or not.")
     given = {"data": data[0] if data else None, "asked": asked}
-    if models and identify(Path(models[0]["path"]), models[0]["name"]).needs_torch:
-        context.hand_over("convert", file=models[0], shape=shape, **given)
+    kind = identify(Path(models[0]["path"]), models[0]["name"]) if models else None
+    if kind is not None and kind.needs_torch:
+        first = "try_out" if kind.runs_code else "convert"
+        context.hand_over(first, file=models[0], shape=shape, **given)
         return
     model = current
     if models:
         imported = import_model(Path(models[0]["path"]), models[0]["name"])
         model = _keep_model(context, imported, models[0])
-    if data and model:
-        _import_data(context, data[0], model, asked)
+    if data:
+        context.hand_over("import_data", file=data[0], model=model, asked=asked)
     elif model:
         _make_examples(context, model)
+
+
+def try_out(
+    context: Context,
+    file: File,
+    shape: list[int] | None,
+    data: File | None,
+    asked: dict[str, Any] | None,
+) -> None:
+    """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
+    context.progress(0.1, "trying it out")
+    path, title = Path(file["path"]), file["name"]
+    _check_confined(identify(path, title))
+    from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
+
+    open_once(path, identify(path, title), title, _shapes(shape))
+    context.hand_over("convert", file=file, shape=shape, data=data, asked=asked)
 
 
 def convert(
@@ -82,20 +102,21 @@ def convert(
     """Part `model`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
     path = Path(file["path"])
-    kind = identify(path, file["name"])
-    if kind.runs_code and (found := leaks(Path.cwd())):
-        raise ModelError(LEAKY.format(kind=kind.value, leaks=" and ".join(found)))
-    shapes = (tuple(shape),) if shape else None
-    model = _keep_model(context, import_model(path, file["name"], shapes), file)
+    _check_confined(identify(path, file["name"]))
+    model = _keep_model(context, import_model(path, file["name"], _shapes(shape)), file)
     if data is not None:
         context.hand_over("import_data", file=data, model=model, asked=asked)
     else:
         _make_examples(context, model)
 
 
-def import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
-    """Part `data`, of samples for a model that was converted."""
-    _import_data(context, file, model, asked)
+def _check_confined(kind: Kind) -> None:
+    if kind.runs_code and (found := leaks(Path.cwd())):
+        raise ModelError(LEAKY.format(kind=kind.value, leaks=" and ".join(found)))
+
+
+def _shapes(shape: list[int] | None) -> Shapes | None:
+    return (tuple(shape),) if shape else None
 
 
 def sort_files(files: Sequence[File]) -> tuple[list[File], list[File]]:
@@ -126,7 +147,8 @@ def _is_data(path: Path, title: str) -> bool:
 
 
 def _keep_model(context: Context, imported: Imported, file: File) -> File:
-    """Write the model beside the file that it was made from."""
+    """Write the model beside the file that it was made from, if it can be run in good time."""
+    check_ends(imported.model)
     path = f"{file['path']}.onnx"
     imported.model.save(path)
     context.part(
@@ -147,7 +169,8 @@ def _make_examples(context: Context, model: File) -> None:
     context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
 
 
-def _import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
+def import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
+    """Part `data`, of samples for a model that is there already."""
     context.progress(0.6, "reading the samples")
     network = load(model["path"], model["name"])
 

@@ -47,6 +47,7 @@ Source = dict[str, Any]
 
 TASKS: dict[str, Task] = {
     "import_files": importing.import_files,
+    "try_out": importing.try_out,
     "convert": importing.convert,
     "import_data": importing.import_data,
 }

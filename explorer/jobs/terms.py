@@ -20,11 +20,14 @@ class Terms:
     passes_to: tuple[str, ...] = ()
 
 
+# What may hold an endless loop ends within half a minute; large files of good will may take longer
+# at what comes after.
 TERMS = {
     "open_model": Terms(limit_s=180, passes_to=("latency",)),
     "compress": Terms(limit_s=600, passes_to=("latency",)),
     "latency": Terms(limit_s=60, slot=MEASURE, is_fresh=True),
-    "import_files": Terms(limit_s=60, passes_to=("convert",)),
+    "import_files": Terms(limit_s=25, passes_to=("try_out", "convert", "import_data")),
+    "try_out": Terms(limit_s=25, needs_torch=True, is_fresh=True, passes_to=("convert",)),
     "convert": Terms(limit_s=120, needs_torch=True, is_fresh=True, passes_to=("import_data",)),
     "import_data": Terms(limit_s=60),
     "sensitivity": Terms(limit_s=180),

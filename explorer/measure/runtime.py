@@ -1,7 +1,10 @@
 """ONNX Runtime as the explorer uses it: one session per model, no spinning, errors in words."""
 
+import math
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +12,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from explorer.errors import MeasurementError
-from explorer.formats.data import Array, Dataset
+from explorer.formats.data import NUMBERS, Array, Dataset
+from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.shapes import infer_shapes
 from explorer.model import Model
@@ -31,6 +35,8 @@ FAILURES = (
 RUNTIME = f"onnxruntime {ort.__version__}"
 BATCH = 250  # samples per call where the model takes any number
 SCORING_THREADS = 2
+MOST_EXAMPLE = 2**28  # numbers in an input that is made up
+RUN_LIMIT_S = 10.0  # for one run on one sample, which takes the largest networks a second or two
 QUIET = 4  # log only what is fatal; everything else arrives as an exception
 UNKNOWN_OP = re.compile(r"(\S+?)\(?-?\d*\)? is not a registered function/op")
 NO_KERNEL = re.compile(r"implementation for ([\w.:]+)\(")
@@ -111,15 +117,27 @@ def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
 def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Array]:
     """Random inputs of the model's own shapes; integers are 0 and 1.
 
-    A batch that the model leaves open holds `count` samples.
+    With a `count`, a batch that the model leaves open holds as many samples.
+
+    Raises:
+        MeasurementError: an input takes no numbers, or more than fit into memory.
     """
     rng = np.random.default_rng(seed)
     dims = infer_shapes(model).dims
     feed: dict[str, Array] = {}
     for spec in model.inputs:
         shape = dims.get(spec.name, ())
-        if spec.shape and not isinstance(spec.shape[0], int):
+        if count > 1 and spec.shape and not isinstance(spec.shape[0], int):
             shape = (count, *shape[1:])
+        if spec.dtype not in NUMBERS:
+            raise MeasurementError(
+                f"{model.name} takes {cleaned(spec.dtype)} values, which the explorer can't make "
+                "up; it can't be timed."
+            )
+        if math.prod(shape) > MOST_EXAMPLE:
+            raise MeasurementError(
+                f"{model.name} takes more numbers at once than fit into memory; it can't be timed."
+            )
         values: npt.NDArray[np.generic]
         if spec.dtype.startswith("float"):
             values = rng.standard_normal(shape, dtype=np.float32)
@@ -127,6 +145,30 @@ def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Arr
             values = rng.integers(0, 2, shape)
         feed[spec.name] = values.astype(spec.dtype)
     return feed
+
+
+def check_ends(model: Model, limit_s: float = RUN_LIMIT_S) -> None:
+    """Run a model once, and stop it where it goes on for too long; other failures don't count.
+
+    The runtime looks between two nodes whether it should stop; one node may still take any time.
+
+    Raises:
+        MeasurementError: one run takes longer than `limit_s`.
+    """
+    options = ort.RunOptions()
+    options.log_severity_level = QUIET
+    alarm = threading.Timer(limit_s, setattr, (options, "terminate", True))
+    with suppress(MeasurementError):
+        session, feed = open_session(model), example_inputs(model)
+        alarm.start()
+        with suppress(*FAILURES):
+            session.run(None, feed, options)
+    alarm.cancel()
+    if options.terminate:
+        raise MeasurementError(
+            f"{model.name} takes longer than {limit_s:.0f} seconds for one sample, or never ends; "
+            "it is too slow to be explored here."
+        )
 
 
 def explain(error: Exception, name: str) -> str:
