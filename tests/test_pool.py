@@ -212,6 +212,17 @@ def test_a_killed_measurement_fails_its_job_alone(local_pool: LocalPool, here: D
     assert other.state is State.DONE
 
 
+def test_the_end_of_a_process_may_be_heard_of_twice(local_pool: LocalPool, here: Domain) -> None:
+    job = running(probe(local_pool, here))
+    with local_pool._lock:
+        (worker,) = [w for w, step in local_pool._steps() if step.job is job]
+    key = local_pool._selector.get_key(worker.link)
+    local_pool.forget(here)
+    assert until(lambda: not local_pool.processes)
+    local_pool._hear(key)  # its link and its zygote were ready at the same moment
+    assert compress(local_pool, here).wait(LIMIT_S)
+
+
 def test_a_process_that_does_not_listen_is_killed(local_pool: LocalPool, here: Domain) -> None:
     job = running(probe(local_pool, here))
     pid = process_of(local_pool, "sensitivity")
