@@ -215,7 +215,9 @@ def test_a_killed_measurement_fails_its_job_alone(local_pool: LocalPool, here: D
 def test_the_end_of_a_process_may_be_heard_of_twice(local_pool: LocalPool, here: Domain) -> None:
     job = running(probe(local_pool, here))
     with local_pool._lock:
-        (worker,) = [w for w, step in local_pool._steps() if step.job is job]
+        [step] = [each for each in local_pool._running.values() if each.job is job]
+    worker = step.worker
+    assert worker is not None
     key = local_pool._selector.get_key(worker.link)
     local_pool.forget(here)
     assert until(lambda: not local_pool.processes)

@@ -5,10 +5,12 @@ page calls it on every run. Nothing that a job does wrong takes results away.
 """
 
 import secrets
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.jobs import Domain, Job, Pool, State
@@ -24,10 +26,28 @@ FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_at_a_time(
+    method: Callable[Concatenate["Session", P], R],
+) -> Callable[Concatenate["Session", P], R]:
+    """Let one thread in: a run that a newer one replaces goes on beside it for a moment."""
+
+    @wraps(method)
+    def locked(session: "Session", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with session.lock:
+            return method(session, *args, **kwargs)
+
+    return locked
+
+
 class Session:
     """See the module; `notice` is the one sentence to show where something went wrong."""
 
     def __init__(self, pool: Pool, folder: Folder) -> None:
+        self.lock = threading.RLock()
         self.id = folder.domain.name
         self.folder = folder
         self.sources: dict[str, Source] = {}
@@ -97,6 +117,7 @@ class Session:
             trials[self._running.recipe.to_json()] = self._running
         return tuple(trials.values())
 
+    @one_at_a_time
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
         for job in (self._compressing and self._compressing[1], self._opening):
@@ -108,6 +129,7 @@ class Session:
         self._pool.forget(self.folder.domain)
         self.folder.remove()
 
+    @one_at_a_time
     def open(self, source: Source) -> None:
         """Open another model; the one on the screen stays until that has worked."""
         self.notice = None
@@ -119,6 +141,7 @@ class Session:
         self._candidate = source
         self._opening = self._work_on(source, "open_model", {})
 
+    @one_at_a_time
     def receive(
         self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
     ) -> None:
@@ -132,6 +155,7 @@ class Session:
         kept = tuple((name, self.folder.take(content)) for name, content in files)
         self.read(Drop(kept, self.source, shape))
 
+    @one_at_a_time
     def read(self, drop: Drop) -> None:
         """Import files that are there already, perhaps in another way than before."""
         self.notice = None
@@ -141,6 +165,7 @@ class Session:
         self.probing.make_way()
         self.notice = self.importing.start(drop)
 
+    @one_at_a_time
     def set_recipe(self, recipe: Recipe) -> None:
         """Ask for another setting; what ran for the one before is dropped."""
         self.notice = None
@@ -150,6 +175,7 @@ class Session:
             self.overrides_epoch += 1
         self.edit_recipe(recipe)
 
+    @one_at_a_time
     def edit_recipe(self, recipe: Recipe) -> None:
         """The same for a change made in the table of layers, which shows it already."""
         self.notice = None
@@ -158,12 +184,14 @@ class Session:
         if self._candidate is None and self.importing.job is None and self.source is not None:
             self._start()
 
+    @one_at_a_time
     def measure_sensitivity(self) -> None:
         """Measure what compressing each place of the open model costs, while nothing else runs."""
         assert self.source is not None
         self.notice = None
         self.probing.start(self.source, self.recipe)
 
+    @one_at_a_time
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
         self._advance_settings()
@@ -188,9 +216,17 @@ class Session:
     def settle(self) -> None:
         """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
         deadline = time.monotonic() + SETTLE_S
-        while self._compressing and self._running is None and time.monotonic() < deadline:
-            self._compressing[1].wait(SETTLE_S / 10)
+        while (job := self._due_at_once()) is not None and time.monotonic() < deadline:
+            job.wait(SETTLE_S / 10)
             self.advance()
+
+    @one_at_a_time
+    def _due_at_once(self) -> Job | None:
+        """The job whose estimate is about to come: at most one that is being stopped is ahead."""
+        if self._compressing is None or self._running is not None:
+            return None
+        _, job = self._compressing
+        return job if job.position <= 1 else None
 
     def _start(self) -> None:
         """Show a setting from memory, or compress."""

@@ -1,0 +1,92 @@
+"""A visit under two threads: a run that a newer one replaces goes on beside it for a moment."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer import Recipe
+from explorer.jobs import Domain, Job, State
+from explorer.ui import session as sessions
+from explorer.ui.session import Session
+from explorer.ui.sources import Source
+from explorer.ui.storage import Storage
+
+NEAR_S = 5.0
+MODEL = {"model": {"samples": 0}}
+
+
+class Interrupting:
+    """A pool; `meanwhile` is done by another thread while the next job is being submitted."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, dict[str, Any]]] = []
+        self.meanwhile: Any = None
+
+    def submit(self, session: str, domain: Domain, task: str, arguments: dict[str, Any]) -> Job:
+        job = Job(session, domain)
+        for older, _ in self.jobs:
+            older.end(State.CANCELLED)
+        self.jobs.append((job, arguments))
+        if self.meanwhile is not None:
+            other, self.meanwhile = threading.Thread(target=self.meanwhile), None
+            other.start()
+            other.join(0.2)  # it must wait, or it would come between
+        return job
+
+    def cancel(self, job: Job) -> None:
+        job.end(State.CANCELLED)
+
+    def forget(self, domain: Domain) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pool() -> Interrupting:
+    return Interrupting()
+
+
+@pytest.fixture
+def visit(pool: Interrupting, tmp_path: Path) -> Session:
+    folder = Storage(tmp_path).folder()
+    visit = Session(pool, folder)
+    model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
+    visit.open(model)
+    pool.jobs[-1][0].parts = MODEL
+    pool.jobs[-1][0].end(State.DONE)
+    visit.advance()
+    return visit
+
+
+def test_the_later_of_two_settings_at_the_same_moment_is_followed(
+    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "samples", tuple)
+    later = Recipe(pattern="channel", ratio=0.6)
+    done = threading.Event()
+    pool.meanwhile = lambda: (visit.set_recipe(later), done.set())
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    assert done.wait(NEAR_S)
+    job, arguments = pool.jobs[-1]
+    assert arguments["recipe"] == later.to_json()
+    job.parts = {"estimate": {}, "plan": {}}
+    visit.advance()
+    assert visit.view.trial is not None
+    assert visit.view.trial.recipe == later
+
+
+@pytest.mark.parametrize(("position", "waits"), [(0, True), (1, True), (2, False)])
+def test_only_what_comes_at_once_is_waited_for(
+    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, position: int, waits: bool
+) -> None:
+    looks: list[float | None] = []
+    monkeypatch.setattr(Job, "wait", lambda _, timeout_s=None: looks.append(timeout_s))
+    monkeypatch.setattr(sessions, "SETTLE_S", 0.05)
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    pool.jobs[-1][0].position = position
+    visit.settle()
+    assert bool(looks) is waits
