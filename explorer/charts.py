@@ -75,19 +75,20 @@ def trade_off(
 
     Each point's `key` is its customdata, so that a click can tell which setting it was.
     """
-    figure = go.Figure()
     front = pareto_front([point for point in (original, *tried, current) if point is not None])
     line = {"color": GREEN, "width": 2, "shape": "hv"}
-    _add(figure, "Pareto front", front, mode="lines", line=line, hoverinfo="skip")
-    _add(figure, "Tried", tried, marker={"color": BLUE, "size": 9, "opacity": 0.75})
+    traces = [
+        _trace("Pareto front", front, mode="lines", line=line, hoverinfo="skip"),
+        _trace("Tried", tried, marker={"color": BLUE, "size": 9, "opacity": 0.75}),
+    ]
     if current is not None:
         ring = {"color": ORANGE, "size": 14, "line": {"width": 2, "color": ORANGE}}
-        _add(figure, "This setting", [current], marker=ring, error_y=_interval(current))
-    star = {"symbol": "star", "color": GREY, "size": 16}
+        traces.append(_trace("This setting", [current], marker=ring, error_y=_interval(current)))
     if original is not None:
-        _add(figure, "Original", [original], marker=star)
-    _lay_out(figure, x, y)
-    return figure
+        star = {"symbol": "star", "color": GREY, "size": 16}
+        traces.append(_trace("Original", [original], marker=star))
+    # In one piece: adding traces and axes one by one takes six times as long.
+    return go.Figure(traces, _layout(x, y))
 
 
 def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> go.Figure:
@@ -174,17 +175,18 @@ def _ticks(texts: Sequence[str], count: int) -> dict[str, object]:
     }
 
 
-def _add(figure: go.Figure, name: str, points: Sequence[Point], **style: object) -> None:
-    figure.add_trace(
-        go.Scatter(
-            name=name,
-            x=[point.x for point in points],
-            y=[point.y for point in points],
-            customdata=[[point.key] for point in points],
-            text=[point.label for point in points],
-            **{"mode": "markers", "hovertemplate": "%{text}<extra></extra>", **style},
-        )
-    )
+def _trace(name: str, points: Sequence[Point], **style: object) -> dict[str, object]:
+    return {
+        "type": "scatter",
+        "name": name,
+        "x": [point.x for point in points],
+        "y": [point.y for point in points],
+        "customdata": [[point.key] for point in points],
+        "text": [point.label for point in points],
+        "mode": "markers",
+        "hovertemplate": "%{text}<extra></extra>",
+        **style,
+    }
 
 
 def _interval(point: Point) -> dict[str, object]:
@@ -199,25 +201,28 @@ def _interval(point: Point) -> dict[str, object]:
     }
 
 
-def _lay_out(figure: go.Figure, x: Axis, y: Axis) -> None:
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
-        legend={
+def _layout(x: Axis, y: Axis) -> dict[str, object]:
+    return {
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "legend": {
             "orientation": "h",
             "x": 0,
             "y": 1.02,
             "yanchor": "bottom",
             "itemsizing": "constant",
         },
-        hoverlabel={"align": "left"},
-        dragmode=False,  # a finger on the chart scrolls the page
-    )
-    for axis, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-        update(
-            title={"text": axis.title},
-            tickformat=axis.tick_format,
-            ticksuffix=axis.suffix,
-            automargin=True,
-            zeroline=False,
-        )
-    figure.update_xaxes(rangemode="tozero")
+        "hoverlabel": {"align": "left"},
+        "dragmode": False,  # a finger on the chart scrolls the page
+        "xaxis": {**_axis(x), "rangemode": "tozero"},
+        "yaxis": _axis(y),
+    }
+
+
+def _axis(axis: Axis) -> dict[str, object]:
+    return {
+        "title": {"text": axis.title},
+        "tickformat": axis.tick_format,
+        "ticksuffix": axis.suffix,
+        "automargin": True,
+        "zeroline": False,
+    }
