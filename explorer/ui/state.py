@@ -3,11 +3,15 @@
 Widgets are projections of it: set before they are drawn, and written back in their callbacks.
 """
 
+import logging
+import queue
 import threading
+import time
 from dataclasses import dataclass
+from functools import cache
 
 import streamlit as st
-from streamlit import runtime
+from streamlit import config, runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.jobs import shared_pool
@@ -16,7 +20,7 @@ from explorer.ui.sources import samples
 from explorer.ui.storage import storage
 
 KEY = "explorer"
-GRACE_S = 180.0  # Streamlit lets a visitor whose connection broke come back for two minutes
+MARGIN_S = 5.0  # beyond the time that Streamlit leaves for coming back
 
 
 def current() -> Session:
@@ -46,9 +50,27 @@ class _Visit:
 
     def wait(self) -> None:
         """Look again after the time that Streamlit leaves for coming back."""
-        timer = threading.Timer(GRACE_S, self.end_if_gone)
-        timer.daemon = True
-        timer.start()
+        grace_s = config.get_option("server.disconnectedSessionTTL") + MARGIN_S
+        _departures().put((time.monotonic() + grace_s, self))
+
+
+@cache
+def _departures() -> "queue.SimpleQueue[tuple[float, _Visit]]":
+    """When to look again at whom, seen to by one thread however many leave at once."""
+    waiting: queue.SimpleQueue[tuple[float, _Visit]] = queue.SimpleQueue()
+    threading.Thread(target=_see_off, args=[waiting], daemon=True, name="departures").start()
+    return waiting
+
+
+def _see_off(waiting: "queue.SimpleQueue[tuple[float, _Visit]]") -> None:
+    while True:
+        due, visit = waiting.get()  # the first to leave is the first that is due
+        time.sleep(max(0.0, due - time.monotonic()))
+        try:
+            visit.end_if_gone()
+        except Exception:  # the others have to be seen off too
+            logging.getLogger(__name__).exception("A visit could not be ended.")
+        del visit  # or it would be kept until the next one leaves
 
 
 @st.cache_resource(scope="session", on_release=_Visit.wait, show_spinner=False)
