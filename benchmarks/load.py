@@ -1,0 +1,221 @@
+"""Fifty people at once, or one who moves the slider without a pause, against the real server.
+
+    python -m benchmarks.load [--sessions 50] [--seconds 60] [--think 5]
+    python -m benchmarks.load --slider [--seconds 60]
+
+Everything runs on this machine: the server, the processes that work for it, and the people, who
+speak the browser's protocol and check each answer (`users`). A rerun counts from a widget's change
+to the end of the run that shows it. One more person changes the setting as soon as it is measured,
+so that a measurement is always going on.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.server import Server, serving
+from benchmarks.users import BITS, Findings, User, model_of
+
+ARRIVAL_S = 0.2  # from one person to the next
+UPLOADS_EVERY = 10  # one person in so many brings a model
+MOVE_S = 1 / 20
+BUSY_S = 10.0  # at most, until the busy one changes the setting again
+PATIENCE_S = 120.0
+MS, MB = 1e3, 1e6
+
+
+@dataclass
+class Load:
+    """What came of it; `cpu_s` is the server process's own in the window of `seconds`."""
+
+    sessions: int
+    seconds: float
+    findings: Findings = field(default_factory=Findings)
+    runs: int = 0
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+    measuring: float = 0.0  # share of the looks at which a measurement was going on
+    heavy: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def cpu_per_run_s(self) -> float:
+        """Of one run of the page or of its live part."""
+        return self.cpu_s / max(1, self.runs)
+
+
+@dataclass
+class Slide:
+    """What came of a slider that was moved without a pause."""
+
+    moves: int
+    seconds: float
+    asked: str
+    shown: str  # the last setting on the screen, with all its numbers measured
+    late_s: float  # from the last move until then
+    left_over: list[int]  # processes that still worked afterwards
+    findings: Findings
+
+
+async def crowd(server: Server, sessions: int, seconds: float, think_s: float) -> Load:
+    """Let people come, work for a while, and leave."""
+    load = Load(sessions, seconds)
+    people = [
+        User(n, server.address, load.findings, None if n % UPLOADS_EVERY else model_of(n))
+        for n in range(sessions)
+    ]
+    busy = User(sessions, server.address, load.findings)
+    await _each(load.findings, [_arrive_after(ARRIVAL_S * n, p) for n, p in enumerate(people)])
+    await _each(load.findings, [busy.arrive()])
+    load.findings.rerun_s.clear()
+    runs, cpu_s = load.findings.runs, server.cpu_s
+    until_s = asyncio.get_running_loop().time() + seconds
+    looking = asyncio.create_task(_look_for_measurements(server, until_s))
+    work = [person.work(until_s, think_s) for person in people]
+    await _each(load.findings, [*work, _keep_busy(busy, until_s)])
+    load.runs, load.cpu_s = load.findings.runs - runs, server.cpu_s - cpu_s
+    load.measuring, load.rss_bytes = await looking, server.rss_bytes
+    load.heavy, load.trouble = server.heavy, server.trouble
+    await asyncio.gather(*[person.leave() for person in (*people, busy)])
+    return load
+
+
+async def slide(server: Server, seconds: float) -> Slide:
+    """Move the ratio many times a second, and see what is there in the end."""
+    findings = Findings()
+    user = User(0, server.address, findings)
+    await user.arrive()
+    moves, percent, clock = int(seconds / MOVE_S), user.percent, asyncio.get_running_loop().time
+    started = clock()
+    for move in range(moves):
+        percent = random.choice([other for other in range(5, 95) if other != percent])
+        await user.move(percent)
+        await asyncio.sleep(max(0.0, started + (move + 1) * MOVE_S - clock()))
+    ended = clock()
+    with suppress(TimeoutError):
+        await user.has_answer(PATIENCE_S)
+    late_s, shown = clock() - ended, user.visitor.page.shown
+    left_over = await asyncio.to_thread(server.busy_workers)
+    left_over += server.measuring
+    await user.leave()
+    said = shown.setting if shown is not None and shown.measured else ""
+    return Slide(moves, ended - started, user.asked, said, late_s, left_over, findings)
+
+
+async def _arrive_after(seconds: float, user: User) -> None:
+    await asyncio.sleep(seconds)
+    await user.arrive()
+
+
+async def _keep_busy(user: User, until_s: float) -> None:
+    """Ask for a setting that nobody has tried, wait until it is measured, and again."""
+    clock = asyncio.get_running_loop().time
+    turn = 0
+    await user.choose(user.percent)
+    while clock() < until_s:
+        with suppress(TimeoutError):
+            await user.has_answer(max(0.1, min(BUSY_S, until_s - clock())))
+        turn += 1
+        if turn % len(BITS) == 0:
+            await user.choose(95 if user.percent == 1 else user.percent - 1)
+        else:
+            await user.choose_bits(BITS[turn % len(BITS)])
+
+
+async def _look_for_measurements(server: Server, until_s: float) -> float:
+    clock = asyncio.get_running_loop().time
+    seen = []
+    while clock() < until_s:
+        seen.append(bool(server.measuring))
+        await asyncio.sleep(0.25)
+    return sum(seen) / max(1, len(seen))
+
+
+async def _each(findings: Findings, doing: Sequence[object]) -> None:
+    """Do all at once; what goes wrong with one is an error, and the others go on."""
+    for outcome in await asyncio.gather(*doing, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            findings.errors.append(f"{type(outcome).__name__}: {outcome}")
+        elif isinstance(outcome, BaseException):
+            raise outcome
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that a share of all don't exceed; 0 where there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def print_load(load: Load) -> None:
+    """The figures, each beside its goal."""
+    found, cores = load.findings, load.cpu_s / load.seconds
+    rerun = [percentile(found.rerun_s, share) for share in (0.5, 0.95, 0.99)]
+    rows = [
+        ("sessions", f"{load.sessions} + 1", ""),
+        ("changes of a setting", f"{len(found.rerun_s)}", ""),
+        ("runs, with those that look for results", f"{load.runs}", ""),
+        ("a measurement was going on", f"{load.measuring:.0%}", "always"),
+        ("rerun, p50", f"{rerun[0] * MS:.0f} ms", ""),
+        ("rerun, p95", f"{rerun[1] * MS:.0f} ms", "300 ms"),
+        ("rerun, p99", f"{rerun[2] * MS:.0f} ms", "1000 ms"),
+        ("first page, p95", f"{percentile(found.opened_s, 0.95) * MS:.0f} ms", "2000 ms"),
+        ("errors", f"{len(found.errors)}", "0"),
+        ("foreign answers", f"{len(found.foreign)}", "0"),
+        ("server CPU a run", f"{load.cpu_per_run_s * MS:.1f} ms", "25 ms"),
+        ("server CPU", f"{cores:.2f} cores", ""),
+        ("server memory", f"{load.rss_bytes / MB:.0f} MB", "300 MB"),
+        ("torch, onnx, onnxruntime in it", ", ".join(load.heavy) or "none", "none"),
+        ("errors in its log", f"{len(load.trouble)}", "0"),
+    ]
+    print_rows(rows)
+    for line in [*dict.fromkeys(found.errors + found.foreign + load.trouble)][:10]:
+        print(f"  {line}")
+
+
+def print_slide(slid: Slide) -> None:
+    """The figures, each beside its goal."""
+    rows = [
+        ("moves", f"{slid.moves} in {slid.seconds:.0f} s", ""),
+        ("the last one asked for", slid.asked, ""),
+        ("on the screen, measured", slid.shown or "nothing", "the same"),
+        ("after the last move", f"{slid.late_s:.1f} s", ""),
+        ("processes that still worked", f"{len(slid.left_over)}", "0"),
+        ("errors", f"{len(slid.findings.errors)}", "0"),
+        ("foreign answers", f"{len(slid.findings.foreign)}", "0"),
+    ]
+    print_rows(rows)
+
+
+def print_rows(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Figure and goal, a line for each."""
+    print("| | measured | goal |\n|---|---:|---:|")
+    for name, figure, goal in rows:
+        print(f"| {name} | {figure} | {goal} |", flush=True)
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sessions", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--think", type=float, default=5.0)
+    parser.add_argument("--slider", action="store_true")
+    given = parser.parse_args()
+    load_before = Path("/proc/loadavg").read_text().split()[0]
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, load of the machine before: {load_before}")
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
+        if given.slider:
+            print_slide(asyncio.run(slide(server, given.seconds)))
+        else:
+            made = crowd(server, given.sessions, given.seconds, given.think)
+            print_load(asyncio.run(made))
+
+
+if __name__ == "__main__":
+    main()
