@@ -1,6 +1,7 @@
 """The live part of the page: status, cards, chart and what is surprising about them.
 
-It is a fragment that looks at the job a few times a second while one runs, and then stops.
+It is a fragment that looks at the job a few times a second while one runs, less often while others
+are ahead of it, and then stops.
 """
 
 import re
@@ -15,21 +16,31 @@ from explorer.ui.cards import cards, cards_html
 from explorer.ui.session import Session
 from explorer.ui.words import describe
 
-POLL_S = 0.4
+POLL_S, NEXT_S, QUEUED_S = 0.4, 1.5, 4.0  # between looks: at work, soon to be, and behind many
+SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 
 
 def draw(session: Session) -> None:
     """The live part; polls only while there is work."""
     st.html(STYLE)
-    working = session.busy or session.probing.running or session.spending.running
-    st.fragment(_draw, run_every=POLL_S if working else None)(session, session.stage)
+    pace_s = poll_s(session)
+    st.fragment(_draw, run_every=pace_s)(session, (session.stage, pace_s))
+
+
+def poll_s(session: Session) -> float | None:
+    """Seconds until the next look; None while there is nothing to look for."""
+    if not (session.busy or session.probing.running or session.spending.running):
+        return None
+    if session.ahead <= 1:
+        return POLL_S
+    return NEXT_S if session.ahead <= SOON else QUEUED_S
 
 
 def _draw(session: Session, drawn: tuple[object, ...]) -> None:
-    """`drawn` is the stage that the whole page was drawn for."""
+    """`drawn` is the stage and the pace that the whole page was drawn for."""
     session.advance()
-    if session.stage != drawn:
+    if (session.stage, poll_s(session)) != drawn:
         st.rerun()
     _status(session)
     if session.notice:

@@ -90,6 +90,13 @@ class Session:
         return job.progress
 
     @property
+    def ahead(self) -> int:
+        """How many jobs are ahead of what this visit waits for."""
+        going_on = self._importing or self._compressing
+        job = going_on[1] if going_on else self._opening
+        return job.position if job is not None and job.state is State.WAITING else 0
+
+    @property
     def stage(self) -> tuple[object, ...]:
         """Changes whenever more than numbers has to be drawn anew."""
         trial = self.view.trial
