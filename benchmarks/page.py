@@ -24,7 +24,7 @@ CARD = re.compile(
 
 # What a widget shows, as the element says it: (field of `WidgetState`, value).
 WIDGETS: dict[str, Callable[[Any], tuple[str, Any]]] = {
-    "slider": lambda e: _slider(e),
+    "slider": lambda e: _slider(e),  # noqa: PLW0108 - which is defined below
     "selectbox": lambda e: ("string_value", _selected(e)),
     "button_group": lambda e: (
         "string_array_value",

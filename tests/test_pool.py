@@ -220,7 +220,7 @@ def test_the_end_of_a_process_may_be_heard_of_twice(local_pool: LocalPool, here:
     assert worker is not None
     key = local_pool._selector.get_key(worker.link)
     local_pool.forget(here)
-    assert until(lambda: not local_pool.processes)
+    assert until(lambda: worker.pid not in local_pool.processes)
     local_pool._hear(key)  # its link and its zygote were ready at the same moment
     assert compress(local_pool, here).wait(LIMIT_S)
 

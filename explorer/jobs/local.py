@@ -115,6 +115,8 @@ class LocalPool:
             self._wake()
         if self._thread is not None:
             self._thread.join()
+        else:
+            self._tidy_up()
 
     @property
     def processes(self) -> dict[int, str]:

@@ -82,7 +82,7 @@ class Session:
     @property
     def progress(self) -> tuple[float, str] | None:
         """How far the work is, or None when there is none."""
-        job = self.importing.job or (self._compressing and self._compressing[1]) or self._opening
+        job = self._awaited
         if job is None:
             return None
         if job.state is State.WAITING:
@@ -92,9 +92,12 @@ class Session:
     @property
     def ahead(self) -> int:
         """How many jobs are ahead of what this visit waits for."""
-        going_on = self._importing or self._compressing
-        job = going_on[1] if going_on else self._opening
+        job = self._awaited
         return job.position if job is not None and job.state is State.WAITING else 0
+
+    @property
+    def _awaited(self) -> Job | None:
+        return self.importing.job or (self._compressing and self._compressing[1]) or self._opening
 
     @property
     def stage(self) -> tuple[object, ...]:

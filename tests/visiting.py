@@ -1,0 +1,69 @@
+"""A visit without a browser: a real session with a real pool, and everything that it shows."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from explorer.jobs import Pool
+from explorer.ui.session import Session
+from explorer.ui.storage import Storage
+
+LIMIT_S = 70
+POLL_S = 0.01
+
+
+@dataclass
+class Seen:
+    """What a person saw after a drop, and how long it took until it was clear."""
+
+    notice: str | None
+    opened: bool
+    notes: tuple[str, ...]
+    shown: tuple[str, ...] = field(repr=False)
+    parts: tuple[str, ...] = field(repr=False)
+    seconds: float = 0.0
+
+
+class Visit:
+    """One visitor, whose files go when the visit ends."""
+
+    def __init__(self, pool: Pool, storage: Storage) -> None:
+        self.session = Session(pool, storage.folder())
+
+    def drop(
+        self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
+    ) -> Seen:
+        """Drop files and wait until nothing more comes of them."""
+        session, before = self.session, self.session.source
+        started = time.monotonic()
+        session.receive(files, shape)
+        shown = set()
+        while session.busy:
+            assert time.monotonic() - started < LIMIT_S, "no end"
+            session.advance()
+            shown |= {session.notice or "", (session.progress or (0, ""))[1]}
+            time.sleep(POLL_S)
+        source = session.source
+        opened = source is not None and source != before
+        notes = source.notes if source is not None and opened else ()
+        shown |= {*notes, *([source.title] if source else [])}
+        parts = tuple(strings_in(session.original))
+        seconds = time.monotonic() - started
+        return Seen(session.notice, opened, notes, tuple(shown), parts, seconds)
+
+    def end(self) -> None:
+        self.session.close()
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """All texts in plain values, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from strings_in(key)
+            yield from strings_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from strings_in(each)
