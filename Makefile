@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench bench-quality samples clean
+.PHONY: run test check bench bench-quality fuzz samples clean
 
 run: $(VENV)/installed
 	$(BIN)/python -m streamlit run app.py
@@ -26,6 +26,10 @@ bench: $(VENV)/installed-dev
 # Installs the tools that the explorer is compared with; takes half an hour.
 bench-quality: $(VENV)/installed-benchmarks
 	$(BIN)/python -m benchmarks.quality
+
+# 10,000 mutants of a good file of each format; takes about half an hour.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.fuzz
 
 # Trains the sample models anew; needs the data sets that sample_models/README.md names.
 samples: $(VENV)/installed

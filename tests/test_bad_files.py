@@ -13,6 +13,7 @@ from bad_files import CASES, FAMILIES
 from bad_files.case import HARD_LINK, SYMBOLIC_LINK, Case, Places, Verdict
 from bad_files.models import good
 from conftest import ROOT, SAMPLES
+from test_errors import is_listed
 from visiting import Seen, Visit
 
 from explorer.jobs import LocalPool, local
@@ -100,6 +101,7 @@ def check(case: Case, visit: Visit, made: Made, places: Places) -> Seen:
     seen = visit.drop([(name, path.read_bytes()) for name, path in made[case.id]], case.shape)
     said = seen.notice if seen.notice is not None else " ".join(seen.notes)
     assert (verdict_of(seen), bool(re.search(case.says, said))) == (case.verdict, True), said
+    assert seen.notice is None or is_listed(seen.notice)
     for text in seen.shown:
         assert not OF_A_LIBRARY.search(text), text
         assert text.isprintable()

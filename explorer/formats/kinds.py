@@ -153,7 +153,7 @@ def _is_onnx(file: BinaryIO, title: str) -> bool:
             return False
         found.add(number)
     if found and found <= {1, 2}:
-        raise refused(title, "a protobuf file without an ONNX graph, such as TensorFlow's,")
+        raise refused(title, "a protobuf file without an ONNX graph (such as TensorFlow's)")
     return bool(found)
 
 

@@ -162,6 +162,12 @@ def _normalised(proto: onnx.ModelProto) -> ir.Model:
         passes.InlinePass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.RemoveInitializersFromInputsPass()(model)
+    for value in model.graph.initializers.values():  # whatever else the file says of its weights
+        assert value.const_value is not None
+        value.dtype, value.shape = (
+            value.const_value.dtype,
+            ir.Shape(value.const_value.shape.numpy()),
+        )
     model.ir_version = max(model.ir_version, IR_VERSION_WITHOUT_INPUT_WEIGHTS)
     taken: set[str] = set()
     for index, node in enumerate(model.graph):

@@ -114,8 +114,7 @@ class _Census:
     def _nodes(self, nodes: Iterable[onnx.NodeProto], body: _Body, depth: int) -> None:
         if depth > MOST_NESTED:
             raise ModelError(
-                f"{self.title} has graphs nested more than {MOST_NESTED} deep; the most is "
-                f"{MOST_NESTED}."
+                f"{self.title} has graphs nested more than {MOST_NESTED} deep, more than fit here."
             )
         for node in nodes:
             self._seen += 1

@@ -102,7 +102,7 @@ def _bitmap(head: bytes) -> str | None:
 
 
 def _compressed(head: bytes) -> str | None:
-    return "compressed with zlib, as joblib does," if head[:2] in ZLIB else None
+    return "compressed with zlib (as by joblib)" if head[:2] in ZLIB else None
 
 
 def _text(head: bytes) -> str | None:

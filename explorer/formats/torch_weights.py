@@ -76,7 +76,10 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[Model, 
     shapes = {each.name: each.weight_shapes() for each in known}
     fitting = next((each for each in known if _fits(weights, shapes[each.name])), None)
     if fitting is None:
-        raise ModelError(f"{title} {_misfit(weights, shapes)}; {EXPORT_HINT}.")
+        raise ModelError(
+            f"{title} holds weights of no architecture known here{_misfit(weights, shapes)}; "
+            f"{EXPORT_HINT}."
+        )
     if any(each.dtype in (torch.float16, torch.bfloat16) for each in weights.values()):
         notes.append("Its 16-bit weights were widened to float32.")
     with in_own_words(title, f"{title} has weights that don't fit {fitting.name}."):
@@ -136,12 +139,9 @@ def _misfit(weights: Weights, known: Mapping[str, Mapping[str, tuple[int, ...]]]
     closeness = {name: _closeness(weights, shapes) for name, shapes in known.items()}
     close = sorted((name for name in known if closeness[name]), key=lambda n: -closeness[n])
     if not close:
-        return f"holds weights of no architecture known here ({', '.join(known) or 'none'})"
+        return f" ({', '.join(known) or 'none'})"
     names = ", ".join(close[:MOST_NAMED])
-    return (
-        f"holds weights of no architecture known here; the closest are {names}, but "
-        f"{_difference(weights, known[close[0]])}"
-    )
+    return f"; the closest are {names}, but {_difference(weights, known[close[0]])}"
 
 
 def _closeness(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> float:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from explorer.errors import ModelError
 from explorer.graph.standins import with_stand_ins
 from explorer.model import Model, Shape, per_model
 
@@ -84,7 +85,14 @@ def probe(graph_model: ir.Model) -> "Probes":
     """Shapes of a graph at several sizes of its open dimensions."""
     first = infer(graph_model)
     sizes = range(1, len(ASSUMED_BATCHES)) if first.assumed else ()
-    return Probes((first, *(infer(graph_model, size) for size in sizes)))
+    return Probes((first, *filter(None, (_attempt(graph_model, size) for size in sizes))))
+
+
+def _attempt(graph_model: ir.Model, size: int) -> Shapes | None:
+    try:
+        return infer(graph_model, size)
+    except ModelError:
+        return None  # it may be right at the first size alone
 
 
 @dataclass(frozen=True)
@@ -116,12 +124,16 @@ def element_count(shape: Shape) -> int:
 
 
 def infer(graph_model: ir.Model, size: int = 0) -> Shapes:
-    """Shapes of a graph at one of the assumed sizes, by its place among them."""
+    """Shapes of a graph at one of the assumed sizes, by its place among them.
+
+    Raises:
+        ModelError: there are none at which all operators fit together.
+    """
     proto, assumed = _skeleton(graph_model, size)
     integers = _open_up(proto, assumed)
     propagates = not _has_long_lists(proto, assumed)
     for _ in range(MOST_ROUNDS):
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=propagates)
+        inferred = _inferred(proto, propagates)
         shapes = _read(inferred.graph, assumed)
         found = _compute_integers(proto.graph, shapes.dims)
         integers.update(found)
@@ -138,11 +150,18 @@ def infer(graph_model: ir.Model, size: int = 0) -> Shapes:
     return shapes
 
 
+def _inferred(proto: onnx.ModelProto, propagates: bool = False) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(proto, data_prop=propagates)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise ModelError("The graph's tensors have sizes that contradict each other.") from error
+
+
 def _open_up(proto: onnx.ModelProto, assumed: dict[str, int]) -> dict[str, Integers]:
     """Compute the integers that need no propagation, so that what grows from them is known."""
     if not any(node.op_type in COUNTS for node in proto.graph.node):
         return {}
-    inferred = onnx.shape_inference.infer_shapes(proto)
+    inferred = _inferred(proto)
     return _compute_integers(proto.graph, _read(inferred.graph, assumed).dims)
 
 
@@ -150,7 +169,7 @@ def _has_long_lists(proto: onnx.ModelProto, assumed: dict[str, int]) -> bool:
     """Whether ONNX would write out each number of a list while it propagates data."""
     inputs = _read(proto.graph, assumed).dims
     if any(node.op_type in COUNTS for node in proto.graph.node):
-        inputs = _read(onnx.shape_inference.infer_shapes(proto).graph, assumed).dims
+        inputs = _read(_inferred(proto).graph, assumed).dims
     return any(len(dims) == 1 and dims[0] > LONGEST_LIST for dims in inputs.values())
 
 

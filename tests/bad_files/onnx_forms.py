@@ -227,6 +227,10 @@ RULES = {
     "type-99": ("type that ONNX", with_weight(data_type=99)),
     "nan": ("not finite", with_weight(raw_data=np.full(12, np.nan, np.float32).tobytes())),
     "infinity": ("not finite", with_weight(raw_data=np.full(12, np.inf, np.float32).tobytes())),
+    "second-declaration-of-a-weight": (
+        "more than one value|two weights|rejects",
+        changed(lambda p: p.graph.value_info.append(value("w", (9, 9), 99))),
+    ),
     "scale-0": (
         "scale of zero",
         data(
