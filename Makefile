@@ -22,6 +22,9 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.compensation
+	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.load --slider
+	$(BIN)/python -m benchmarks.soak
 
 # Installs the tools that the explorer is compared with; takes half an hour.
 bench-quality: $(VENV)/installed-benchmarks

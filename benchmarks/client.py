@@ -83,9 +83,13 @@ class Visitor:
         started = time.perf_counter()
         before = self._full_runs
         await self.move(label, value)
-        await self._until(
-            lambda: self._full_runs > before and self.page.value(label) == value, label
-        )
+        try:
+            await self._until(
+                lambda: self._full_runs > before and self.page.value(label) == value, label
+            )
+        except TimeoutError as error:
+            shown = f"{self.page.value(label)} after {self._full_runs - before} runs"
+            raise TimeoutError(f"{error} It shows {shown} instead of {value}.") from None
         return time.perf_counter() - started
 
     async def move(self, label: str, value: Any) -> None:

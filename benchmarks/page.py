@@ -22,20 +22,6 @@ CARD = re.compile(
     r".*?<dt>original</dt><dd[^>]*>(.*?)</dd>"
 )
 
-# What a widget shows, as the element says it: (field of `WidgetState`, value).
-WIDGETS: dict[str, Callable[[Any], tuple[str, Any]]] = {
-    "slider": lambda e: _slider(e),  # noqa: PLW0108 - which is defined below
-    "selectbox": lambda e: ("string_value", _selected(e)),
-    "button_group": lambda e: (
-        "string_array_value",
-        list(e.raw_values) if e.set_value else [e.options[i].content for i in e.default],
-    ),
-    "checkbox": lambda e: ("bool_value", e.value if e.set_value else e.default),
-    "number_input": lambda e: ("double_value", e.value if e.set_value else e.default),
-    "text_input": lambda e: ("string_value", e.value if e.set_value else e.default),
-    "file_uploader": lambda _: ("file_uploader_state_value", None),
-}
-
 
 def _selected(element: Any) -> str | None:
     """None where nothing is."""
@@ -50,6 +36,21 @@ def _slider(element: Any) -> tuple[str, list[Any]]:
         named = element.raw_value or [element.options[int(at)] for at in element.default]
         return "string_array_value", list(named)
     return "double_array_value", list(element.value if element.set_value else element.default)
+
+
+# What a widget shows, as the element says it: (field of `WidgetState`, value).
+WIDGETS: dict[str, Callable[[Any], tuple[str, Any]]] = {
+    "slider": _slider,
+    "selectbox": lambda e: ("string_value", _selected(e)),
+    "button_group": lambda e: (
+        "string_array_value",
+        list(e.raw_values) if e.set_value else [e.options[i].content for i in e.default],
+    ),
+    "checkbox": lambda e: ("bool_value", e.value if e.set_value else e.default),
+    "number_input": lambda e: ("double_value", e.value if e.set_value else e.default),
+    "text_input": lambda e: ("string_value", e.value if e.set_value else e.default),
+    "file_uploader": lambda _: ("file_uploader_state_value", None),
+}
 
 
 @dataclass(frozen=True)

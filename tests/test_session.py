@@ -8,6 +8,7 @@ import pytest
 
 from explorer import Recipe
 from explorer.jobs import Domain, Job, State
+from explorer.ui import results
 from explorer.ui import session as sessions
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
@@ -63,9 +64,8 @@ def visit(pool: Interrupting, tmp_path: Path) -> Session:
 
 
 def test_the_later_of_two_settings_at_the_same_moment_is_followed(
-    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch
+    visit: Session, pool: Interrupting
 ) -> None:
-    monkeypatch.setattr(sessions, "samples", tuple)
     later = Recipe(pattern="channel", ratio=0.6)
     done = threading.Event()
     pool.meanwhile = lambda: (visit.set_recipe(later), done.set())
@@ -77,6 +77,36 @@ def test_the_later_of_two_settings_at_the_same_moment_is_followed(
     visit.advance()
     assert visit.view.trial is not None
     assert visit.view.trial.recipe == later
+
+
+@pytest.mark.parametrize(
+    ("position", "pace_s"),
+    [
+        (0, results.POLL_S),
+        (1, results.POLL_S),
+        (results.SOON, results.NEXT_S),
+        (results.SOON + 1, results.QUEUED_S),
+    ],
+)
+def test_the_page_looks_less_often_while_others_are_ahead(
+    visit: Session, pool: Interrupting, position: int, pace_s: float
+) -> None:
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    job, _ = pool.jobs[-1]
+    job.position = position
+    assert results.poll_s(visit) == pace_s
+    job.state, job.position = State.RUNNING, 0
+    assert results.poll_s(visit) == results.POLL_S
+    job.end(State.CANCELLED)
+    visit.close()
+
+
+def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interrupting) -> None:
+    assert results.poll_s(visit) == results.POLL_S  # the first setting is being compressed
+    while visit.busy:
+        pool.jobs[-1][0].end(State.FAILED, "no")
+        visit.advance()
+    assert results.poll_s(visit) is None
 
 
 @pytest.mark.parametrize(("position", "waits"), [(0, True), (1, True), (2, False)])
