@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from bad_files.case import HARD_LINK, SYMBOLIC_LINK, Case, Content, Places, Verdict
 from bad_files.models import (
     BOOL,
+    INT64,
     data,
     good,
     good_proto,
@@ -227,9 +228,9 @@ RULES = {
     "type-99": ("type that ONNX", with_weight(data_type=99)),
     "nan": ("not finite", with_weight(raw_data=np.full(12, np.nan, np.float32).tobytes())),
     "infinity": ("not finite", with_weight(raw_data=np.full(12, np.inf, np.float32).tobytes())),
-    "second-declaration-of-a-weight": (
-        "more than one value|two weights|rejects",
-        changed(lambda p: p.graph.value_info.append(value("w", (9, 9), 99))),
+    "weight-declared-of-type-99": (
+        "types that it doesn't define",
+        changed(lambda p: p.graph.value_info.append(value("w", (4, 3), 99))),
     ),
     "scale-0": (
         "scale of zero",
@@ -274,6 +275,12 @@ CASES = (
     *(one(name, says, content) for name, (says, content) in RULES.items()),
     *(one(name, says, content) for name, (says, content) in SECOND_FILES.items()),
     one("100000-nodes", "more than 50000 nodes", lambda places: many_nodes(100_000)),
+    one(
+        "weight-declared-of-another-shape",
+        "",
+        changed(lambda p: p.graph.value_info.append(value("w", (9, 9), INT64))),
+        verdict=Verdict.OPENS,
+    ),
     one("code-as-a-name", "", injected, verdict=Verdict.OPENS),
     *(
         one(f"{kind}-as-a-{place}", says, renamed(name, place), verdict=verdict)
