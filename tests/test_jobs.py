@@ -11,7 +11,8 @@ from conftest import SAMPLES
 
 from explorer import Recipe, apply, calibrate, evaluate, load, plan
 from explorer.formats.data import load_data
-from explorer.jobs import Domain, Job, LocalPool, State
+from explorer.jobs import Domain, Job, LocalPool, State, tasks
+from explorer.jobs.context import Cancelled, Context
 from explorer.search.sensitivity import find_probes, measure_probe
 
 LIMIT_S = 120
@@ -194,3 +195,20 @@ def test_a_mistake_of_our_own_is_told(desk: Desk) -> None:
     assert job.wait(LIMIT_S)
     assert job.state is State.FAILED
     assert "made a mistake" in str(job.error)
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "goes_on"), [(60.0, True), (0.0, False)], ids=["short", "long"]
+)
+def test_a_short_calibration_outlives_its_job(
+    monkeypatch: pytest.MonkeyPatch, patience_s: float, goes_on: bool
+) -> None:
+    monkeypatch.setattr(tasks, "CALIBRATION_S", patience_s)
+    opened = tasks._open(vowels())
+    opened.model._cache.clear()
+    cancelled = Context(lambda event, **values: None, lambda: True)
+    if goes_on:
+        assert tasks._calibration(cancelled, opened) is not None
+    else:
+        with pytest.raises(Cancelled):
+            tasks._calibration(cancelled, opened)

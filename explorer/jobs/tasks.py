@@ -40,6 +40,7 @@ OPEN_MODELS = 4
 DATA_TITLE = "The data file"
 FIRST_SAMPLES = 500  # scored first, so that a number is there at once
 PROBE_SAMPLES = 1000  # scored for each probe of the sensitivity
+CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the next one needs it too
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 
 Task = Callable[..., None]
@@ -252,11 +253,14 @@ def _calibration(context: Context, opened: _Opened) -> Calibration | None:
     source = opened.calibration_path or opened.data
     if source is None or opened.made_up:
         return None
-    return calibrate(
-        opened.model,
-        source,
-        lambda done, total: context.progress(0.25 * done / total, "calibrating"),
-    )
+    started = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        context.emit("progress", fraction=0.25 * done / total, text="calibrating")
+        if time.monotonic() - started > CALIBRATION_S:
+            context.check()
+
+    return calibrate(opened.model, source, progress)
 
 
 def _score(context: Context, opened: _Opened, model: Model) -> None:
