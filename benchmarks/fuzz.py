@@ -28,7 +28,7 @@ KEPT = ROOT / "fuzz-faults"
 RECIPE = Recipe(pattern="channel", ratio=0.3)  # what the page does with every model
 SHAPES = ((1, 4),)  # of the scripts that lose their record of them
 OF_A_LIBRARY = re.compile(
-    r"/tmp|/work|/root|site-packages|Traceback|\x1b|onnxruntime::|torch/csrc|\w\.cc\b|\w{3,}Error\b"
+    rf"/tmp|{re.escape(str(ROOT))}|/root|site-packages|Traceback|\x1b|onnxruntime::|torch/csrc|\w\.cc\b|\w{{3,}}Error\b"
 )
 
 

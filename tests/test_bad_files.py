@@ -24,7 +24,7 @@ CANARY = "CANARY-5d41402abc4b2a76"
 MOST_GROWTH = 50 * 2**20
 SHORT_S = 8.0  # in place of the half minute that a loop may take
 OF_A_LIBRARY = re.compile(
-    r"/tmp|/work|/root|/home|site-packages|Traceback|\x1b|onnxruntime::|torch/csrc|\w\.cc\b|\w\.h:\d"
+    rf"/tmp|{re.escape(str(ROOT))}|/root|/home|site-packages|Traceback|\x1b|onnxruntime::|torch/csrc|\w\.cc\b|\w\.h:\d"
     r"|\.py\b|\w{3,}Error\b|Exception|weights_only|0x[0-9a-f]{6}"
 )
 FAST = [case for case in CASES if not case.is_slow]
