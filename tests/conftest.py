@@ -1,5 +1,7 @@
 """Small graphs and the samples, shared by all tests."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,15 @@ def with_weights(text: str, **shapes: tuple[int, ...]) -> explorer.Model:
         )
     onnx.checker.check_model(model, full_check=True)
     return explorer.load(model.SerializeToString(), "toy")
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return stream.getvalue()
 
 
 @pytest.fixture(scope="session", params=SAMPLE_NAMES)

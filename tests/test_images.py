@@ -2,11 +2,11 @@
 
 import io
 import struct
-import zipfile
 import zlib
 
 import numpy as np
 import pytest
+from conftest import zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,14 +34,6 @@ def encoded(pixels, form: str = "PNG", mode: str | None = None, **options) -> by
 
 def plain(colour, size: tuple[int, int] = (2, 2)) -> np.ndarray:
     return np.full((*size, 3), colour, np.uint8)
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return stream.getvalue()
 
 
 def read(members: dict[str, bytes], spec=COLOURED, how: Preprocessing | None = None) -> Images:

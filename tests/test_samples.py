@@ -4,13 +4,12 @@ import gzip
 import io
 import json
 import pickle
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, with_weights
+from conftest import SAMPLES, with_weights, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -36,14 +35,6 @@ def stored(folder: Path, content: bytes | str) -> Path:
 def npz(**arrays: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
-    return stream.getvalue()
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, content in members.items():
-            file.writestr(name, content)
     return stream.getvalue()
 
 

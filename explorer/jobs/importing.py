@@ -84,11 +84,10 @@ def try_out(
 ) -> None:
     """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
     context.progress(0.1, "trying it out")
-    path, title = Path(file["path"]), file["name"]
-    _check_confined(identify(path, title))
+    kind = _kind_if_confined(file)
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
 
-    open_once(path, identify(path, title), title, _shapes(shape))
+    open_once(Path(file["path"]), kind, file["name"], _shapes(shape))
     context.hand_over("convert", file=file, shape=shape, data=data, asked=asked)
 
 
@@ -101,18 +100,21 @@ def convert(
 ) -> None:
     """Part `model`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
-    path = Path(file["path"])
-    _check_confined(identify(path, file["name"]))
-    model = _keep_model(context, import_model(path, file["name"], _shapes(shape)), file)
+    _kind_if_confined(file)
+    imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
+    model = _keep_model(context, imported, file)
     if data is not None:
         context.hand_over("import_data", file=data, model=model, asked=asked)
     else:
         _make_examples(context, model)
 
 
-def _check_confined(kind: Kind) -> None:
+def _kind_if_confined(file: File) -> Kind:
+    """The kind of a file; one that runs code is refused where this process could do harm."""
+    kind = identify(Path(file["path"]), file["name"])
     if kind.runs_code and (found := leaks(Path.cwd())):
         raise ModelError(LEAKY.format(kind=kind.value, leaks=" and ".join(found)))
+    return kind
 
 
 def _shapes(shape: list[int] | None) -> Shapes | None:

@@ -3,8 +3,8 @@
 Three layers of Linux, each without privileges and none to be undone: limits of resources
 (setrlimit), of files (Landlock: one folder to write, the installed programs to read; also no TCP
 and no signals to others where the kernel knows them) and of system calls (seccomp: no network, no
-other programs or processes, no changed rights). Where the kernel lacks one, `why_not_confined` says
-so, and formats that run code by design stay closed.
+other programs or processes, no changed rights). Where the kernel lacks one, `leaks` finds what that
+lets through, and formats that run code by design stay closed.
 
 Numbers and structures: linux/landlock.h, linux/seccomp.h, linux/filter.h, asm/unistd.h.
 """
