@@ -12,7 +12,11 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     app = st.App(__file__, routes=ROUTES, middleware=MIDDLEWARE, lifespan=lifespan)
 else:
-    st.set_page_config(page_title="Compression explorer", page_icon="🗜️", layout="wide")
-    st.navigation(
-        [st.Page("pages/explore.py", title="Explore", default=True)], position="top"
-    ).run()
+    from explorer.ui.turns import turn
+
+    with turn():
+        st.set_page_config(page_title="Compression explorer", page_icon="🗜️", layout="wide")
+        page = st.navigation(
+            [st.Page("pages/explore.py", title="Explore", default=True)], position="top"
+        )
+    page.run()

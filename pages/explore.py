@@ -1,10 +1,13 @@
 """The first page: a model, a recipe, and what comes of it."""
 
 from explorer.ui import controls, details, results, state
+from explorer.ui.turns import turn
 
-session = state.current()
-session.advance()
-controls.draw(session)
+with turn():
+    session = state.current()
+    session.advance()
+    controls.draw(session)
 session.settle()
-results.draw(session)
-details.draw(session)
+with turn():
+    results.draw(session)
+    details.draw(session)

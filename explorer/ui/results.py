@@ -14,6 +14,7 @@ from explorer.surprises import surprises
 from explorer.ui import tradeoff
 from explorer.ui.cards import cards, cards_html
 from explorer.ui.session import Session
+from explorer.ui.turns import turn
 from explorer.ui.words import describe
 
 POLL_S, NEXT_S, QUEUED_S = 0.4, 1.5, 4.0  # between looks: at work, soon to be, and behind many
@@ -37,6 +38,7 @@ def poll_s(session: Session) -> float | None:
     return NEXT_S if session.ahead <= SOON else QUEUED_S
 
 
+@turn()
 def _draw(session: Session, drawn: tuple[object, ...]) -> None:
     """`drawn` is the stage and the pace that the whole page was drawn for."""
     session.advance()

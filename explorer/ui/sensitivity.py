@@ -13,6 +13,7 @@ from explorer.text import counted_samples
 from explorer.ui import budget
 from explorer.ui.probing import Found
 from explorer.ui.session import Session
+from explorer.ui.turns import turn
 from explorer.ui.words import HELP, METRICS, percent
 
 POLL_S = 1.0
@@ -31,6 +32,7 @@ def draw(session: Session) -> None:
     st.fragment(_draw, run_every=POLL_S if any(running) else None)(session, running)
 
 
+@turn()
 def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
     """`drawn` says what went on when the whole page was drawn, which then polls."""
     if (session.probing.running, session.spending.running) != drawn:

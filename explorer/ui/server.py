@@ -1,5 +1,6 @@
 """What the web server has besides Streamlit: a guard, Netron's routes, and order at its end."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,15 @@ from explorer.ui.storage import storage
 
 __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
 
+SWITCH_S = 0.001  # what the thread that answers waits for Python while a page is drawn
+
 MIDDLEWARE = [Middleware(Guard)]
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Start the processes that work; stop them and remove the visitors' files at the end."""
+    sys.setswitchinterval(SWITCH_S)
     shared_pool().start()
     storage()
     yield
