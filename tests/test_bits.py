@@ -49,7 +49,9 @@ def test_no_split_of_the_same_size_is_better(
     layers = find_layers(resnet)[:6]
     for _ in range(20):
         errors = {x.name: tuple(np.sort(rng.lognormal(0, 3, 3))[::-1]) for x in layers}
-        monkeypatch.setattr(bits, "_errors", lambda model, layer, *_, e=errors: e[layer.name])
+        monkeypatch.setattr(
+            bits, "errors_by_width", lambda model, layer, *_, e=errors: e[layer.name]
+        )
         sizes = {layer.name: int(rng.integers(1, 1000)) for layer in layers}
         for mean in (3, 4, 6):
             recipe = Recipe(weight_bits=mean, bits_scope="global")

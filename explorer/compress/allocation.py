@@ -1,6 +1,6 @@
 """How many weights each layer loses, so that a ratio of all weights goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from explorer.recipe import Recipe
 
 LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)  # sparsities at which the error is found
 FINE_STEPS = 200  # between none and the last level
+PORTION = LEVELS[-1] / FINE_STEPS  # of a layer's pieces, in one step
 FIRST_POWER = 3  # of the error by sparsity, up to the first level
 SMALLEST = 1e-9
 
@@ -78,27 +79,40 @@ def _by_need(
     sizes: Mapping[str, int],
 ) -> dict[str, int]:
     """Take weights where the next one costs least error, until enough are gone."""
-    fine = np.linspace(0, LEVELS[-1], FINE_STEPS + 1)
-    owners, costs, counts = [], [], []
-    for place, layer in enumerate(layers):
-        find = partial(_find_curve, model, layer, recipe.pattern, calibration)
-        curve = calibration.memory.curve(("mask", recipe.pattern, layer.name), find)
-        errors = np.exp(np.interp(fine, LEVELS, np.log(np.array(curve) + SMALLEST)))
-        errors *= np.minimum(fine / LEVELS[0], 1) ** FIRST_POWER
-        portion = sizes[layer.name] * fine[1]
-        costs.append(np.maximum.accumulate(np.diff(errors)) / portion)
-        owners.append(np.full(FINE_STEPS, place))
-        counts.append(np.full(FINE_STEPS, portion))
-    order = np.argsort(np.concatenate(costs), kind="stable")
-    owner, count = np.concatenate(owners)[order], np.concatenate(counts)[order]
+    owner = order_of_need(model, layers, recipe.pattern, calibration, sizes)
+    count = np.array([sizes[layer.name] * PORTION for layer in layers])[owner]
     wanted = recipe.ratio * sum(sizes[layer.name] for layer in layers)
     before = np.concatenate([[0.0], np.cumsum(count)[:-1]])
     taken = np.clip(wanted - before, 0, count)  # the last portion goes in part
     removed = np.bincount(owner, taken, minlength=len(layers))
-    beyond = wanted - removed.sum()  # more than the curves reach: the rest of each layer alike
+    beyond = wanted - removed.cumsum()[-1]  # more than the curves reach: the rest alike
     left = np.array([sizes[layer.name] for layer in layers]) - removed
-    removed += max(beyond, 0) * left / max(left.sum(), 1)
+    removed += max(beyond, 0) * left / max(left.cumsum()[-1], 1)
     return {layer.name: round(number) for layer, number in zip(layers, removed, strict=True)}
+
+
+def order_of_need(
+    model: Model,
+    layers: Sequence[Layer],
+    pattern: str,
+    calibration: Calibration,
+    sizes: Mapping[str, int],
+) -> npt.NDArray[np.int64]:
+    """The layer (its place) whose turn it is, portion after portion, the least error first.
+
+    A portion is `PORTION` of a layer's pieces (`sizes`). The order of some layers is that of all,
+    without the others.
+    """
+    fine = np.linspace(0, LEVELS[-1], FINE_STEPS + 1)
+    costs = []
+    for layer in layers:
+        find = partial(_find_curve, model, layer, pattern, calibration)
+        curve = calibration.memory.curve(("mask", pattern, layer.name), find)
+        errors = np.exp(np.interp(fine, LEVELS, np.log(np.array(curve) + SMALLEST)))
+        errors *= np.minimum(fine / LEVELS[0], 1) ** FIRST_POWER
+        costs.append(np.maximum.accumulate(np.diff(errors)) / (sizes[layer.name] * PORTION))
+    owners = np.repeat(np.arange(len(layers)), FINE_STEPS)
+    return owners[np.argsort(np.concatenate(costs), kind="stable")]
 
 
 def _find_curve(
@@ -122,7 +136,7 @@ def _find_curve(
 def _by_threshold(
     model: Model, layers: list[Layer], pattern: str, ratio: float, criterion: str
 ) -> dict[str, int]:
-    histograms = np.stack([_histogram(model, layer, pattern, criterion) for layer in layers])
+    histograms = np.stack([score_histogram(model, layer, pattern, criterion) for layer in layers])
     total = np.cumsum(histograms.sum(axis=0))
     target = round(ratio * int(total[-1]))
     edge = int(np.searchsorted(total, target))  # the bin in which the threshold lies
@@ -133,7 +147,9 @@ def _by_threshold(
     return {layer.name: int(count) for layer, count in zip(layers, counts, strict=True)}
 
 
-def _histogram(model: Model, layer: Layer, pattern: str, criterion: str) -> npt.NDArray[np.int64]:
+def score_histogram(
+    model: Model, layer: Layer, pattern: str, criterion: str
+) -> npt.NDArray[np.int64]:
     """Counts of a layer's scores by the top bits of their float32 form, which sort like floats."""
     kind = (pattern, criterion if pattern == "block" else "magnitude")
     key = ("score_histogram", layer.weight, *kind)

@@ -43,7 +43,7 @@ def allocate_bits(
     left = sum((recipe.weight_bits - WIDTHS[0]) * sizes[name] for name in bits)
     steps: list[Step] = []
     for layer in layers:
-        errors = _errors(model, layer, recipe, calibration)
+        errors = errors_by_width(model, layer, recipe, calibration)
         steps += _steps(layer.name, errors, max(sizes[layer.name], 1))
     for _, name, narrow, wide in sorted(steps, key=lambda step: -step[0]):
         price = (wide - narrow) * sizes[name]
@@ -67,7 +67,7 @@ def _steps(name: str, errors: Sequence[float], size: int) -> list[Step]:
     return steps
 
 
-def _errors(
+def errors_by_width(
     model: Model, layer: Layer, recipe: Recipe, calibration: Calibration | None
 ) -> tuple[float, ...]:
     """Error of a layer at each width, relative to what it is part of."""

@@ -116,13 +116,13 @@ def planned_grid(model: Model, layer: Layer, shape: Shape, plan: Plan) -> Grid:
 
     A weight that two layers read along different axes has one scale for all.
     """
-    if layer.weight in _read_both_ways(model):
+    if layer.weight in read_both_ways(model):
         return Grid(None)
     return grid_for(layer, shape, plan.recipe.granularity, plan.recipe.group_size)
 
 
 @per_model
-def _read_both_ways(model: Model) -> frozenset[str]:
+def read_both_ways(model: Model) -> frozenset[str]:
     """Weights whose outputs lie on different axes for different layers."""
     axes: dict[str, int] = {}
     layers = find_layers(model)
@@ -223,11 +223,11 @@ def _file_bytes(
         new = form.weight if form is not None else TensorForm(name, dtype, dims[name])
         size += new.file_bytes - TensorForm(name, dtype, old_dims[name]).file_bytes
         if form is not None and form.node is not None:
-            size += form.extra_bytes + _renaming_bytes(model, name, form.node.output)
+            size += form.extra_bytes + renaming_bytes(model, name, form.node.output)
     for name, pair in _activation_forms(model, plan).items():
-        size += pair.file_bytes + _renaming_bytes(model, name, pair.dequantize.output)
+        size += pair.file_bytes + renaming_bytes(model, name, pair.dequantize.output)
     for constant in new_constants(model, plan, dims):
-        size += _constant_bytes(model, constant)
+        size += constant_bytes(model, constant)
     record = record_of(model, plan, forms)
     if record:
         entry = onnx.StringStringEntryProto(key=RECORD_KEY, value=record)
@@ -235,7 +235,7 @@ def _file_bytes(
     return size
 
 
-def _constant_bytes(model: Model, new: NewConstant) -> int:
+def constant_bytes(model: Model, new: NewConstant) -> int:
     """What new integers of a node add; those that stand in an attribute take what they took."""
     if new.position is None:
         return 0
@@ -259,7 +259,7 @@ def _reader_counts(model: Model) -> dict[str, int]:
     return {str(value.name): len(value.uses()) for value in values}
 
 
-def _renaming_bytes(model: Model, old: str, new: str) -> int:
+def renaming_bytes(model: Model, old: str, new: str) -> int:
     """What it costs that all readers of one tensor name another."""
     return _reader_counts(model)[old] * (len(new.encode()) - len(old.encode()))
 

@@ -67,7 +67,7 @@ def _assemble(
             planned.append(_leave(model, layer, layer.closed, recipe))
             continue
         units = channels.outputs.get(layer.name)
-        bits, storage, storage_reason = _choose_storage(model, layer, recipe, widths[layer.name])
+        bits, storage, storage_reason = choose_storage(model, layer, recipe, widths[layer.name])
         pruning_reason = mask_reasons.get(layer.name)
         coupling = couplings[layer.name]
         if recipe.pattern == "channel":
@@ -122,10 +122,10 @@ def _choose_channels(
 ) -> tuple[GroupPlan, ...]:
     groups = find_channels(model).groups
     if recipe.pattern != "channel":
-        return tuple(_group_plan(group, np.zeros(0, dtype=np.int64)) for group in groups)
+        return tuple(group_plan(group, np.zeros(0, dtype=np.int64)) for group in groups)
     asked = [_group_ratio(group, recipe) for group in groups]
     open_ = [place for place, group in enumerate(groups) if group.guard is None or recipe.widths]
-    portions = {place: _portions(model, groups[place], recipe, calibration) for place in open_}
+    portions = {place: portions_of(model, groups[place], recipe, calibration) for place in open_}
     taken = {}
     for place, each in portions.items():
         ratio = asked[place]
@@ -137,12 +137,12 @@ def _choose_channels(
         taken.update(zip(shared, take(sharing, sequence, recipe.ratio), strict=True))
     nothing = np.zeros(0, dtype=np.int64)
     return tuple(
-        _group_plan(group, portions[place].first(taken[place]) if place in taken else nothing)
+        group_plan(group, portions[place].first(taken[place]) if place in taken else nothing)
         for place, group in enumerate(groups)
     )
 
 
-def _portions(
+def portions_of(
     model: Model, group: ChannelGroup, recipe: Recipe, calibration: Calibration | None
 ) -> Portions:
     """A group's channels in the order in which they go."""
@@ -182,7 +182,7 @@ def _channels_of_units(model: Model) -> npt.NDArray[np.int64]:
     return np.bincount(np.concatenate(rows), minlength=channels.unit_count + 1)
 
 
-def _group_plan(group: ChannelGroup, removed: npt.NDArray[np.int64]) -> GroupPlan:
+def group_plan(group: ChannelGroup, removed: npt.NDArray[np.int64]) -> GroupPlan:
     positions = tuple(int(position) for position in np.sort(removed))
     return GroupPlan(
         group.name, group.members, len(group.units), positions, group.joined_by, group.guard
@@ -238,7 +238,7 @@ def _choose_widths(
     return {layer.name: bits[users[layer.weight].name] for layer in layers}
 
 
-def _choose_storage(
+def choose_storage(
     model: Model, layer: Layer, recipe: Recipe, bits: int
 ) -> tuple[int, str, str | None]:
     """Width, storage type, and why it isn't the one asked for."""

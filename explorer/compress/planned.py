@@ -70,14 +70,17 @@ def storage_opset(layer: Layer, storage: str, recipe: Recipe) -> int:
     return max(opset, BLOCKED_OPSET) if grid.block is not None else opset
 
 
+def activation_opset(model: Model) -> int:
+    """Smallest opset in which the activations can be rounded."""
+    dtypes = infer_shapes(model).dtypes
+    half = any(dtypes[name] == ir.DataType.FLOAT16 for name in activation_points(model))
+    return FLOAT16_SCALE_OPSET if half else ACTIVATION_OPSET
+
+
 def needed_opset(model: Model, plan_: Plan) -> int:
     """Smallest opset in which everything that the plan stores can stand."""
     layers = {layer.name: layer for layer in find_layers(model)}
-    opset = 0
-    if plan_.recipe.activation_bits == 8:
-        dtypes = infer_shapes(model).dtypes
-        half = any(dtypes[name] == ir.DataType.FLOAT16 for name in activation_points(model))
-        opset = FLOAT16_SCALE_OPSET if half else ACTIVATION_OPSET
+    opset = activation_opset(model) if plan_.recipe.activation_bits == ACTIVATION_BITS else 0
     for planned in plan_.layers:
         layer = layers.get(planned.name)
         if layer is not None and planned.storage != layer.dtype:

@@ -88,7 +88,7 @@ def by_error(model: Model, portions: list[Portions], groups: list[int]) -> list[
 
     `groups` are the places of the groups among all groups of the model.
     """
-    shares = _shares(model)
+    shares = shares_of(model)
     inputs, outputs = shares.inputs[:, groups], shares.outputs[:, groups]
     steps = [_increasing(p.sums) for p in portions]
     taken = np.zeros(len(portions), dtype=np.int64)
@@ -100,12 +100,12 @@ def by_error(model: Model, portions: list[Portions], groups: list[int]) -> list[
             return sequence
         share = np.array([portions[i].sizes[taken[i]] / len(portions[i].order) for i in open_])
         error = np.array([steps[i][taken[i]] for i in open_])
-        left_in, left_out = 1 - inputs @ gone, 1 - outputs @ gone
+        left_in, left_out = 1 - _total(inputs * gone), 1 - _total(outputs * gone)
         now = left_in * left_out
         then = (left_in[:, None] - inputs[:, open_] * share) * (
             left_out[:, None] - outputs[:, open_] * share
         )
-        saved = shares.macs @ (now[:, None] - then)
+        saved = _total((shares.macs[:, None] * (now[:, None] - then)).T)
         chosen = open_[int(np.argmin(error / np.maximum(saved, 1.0)))]
         gone[chosen] += portions[chosen].sizes[taken[chosen]] / len(portions[chosen].order)
         taken[chosen] += 1
@@ -128,13 +128,18 @@ def take(portions: list[Portions], sequence: list[int], ratio: float) -> list[in
     return [int(number) for number in taken]
 
 
+def _total(terms: Floats) -> Floats:
+    """Sums along the last axis, term after term, so that the panel gets the very same ones."""
+    return terms.cumsum(axis=-1)[..., -1]
+
+
 def _increasing(errors: Floats) -> Floats:
     """Errors of portions, none smaller than the one before: portions can't be taken out of turn."""
     return np.maximum.accumulate(errors)
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
+class Shares:
     """MACs of each layer, and which part of its inputs and outputs belongs to each group."""
 
     macs: Floats  # (layers,)
@@ -143,7 +148,7 @@ class _Shares:
 
 
 @per_model
-def _shares(model: Model) -> _Shares:
+def shares_of(model: Model) -> Shares:
     channels, shapes = find_channels(model), infer_shapes(model)
     nodes = find_nodes(model)
     layers = find_layers(model)
@@ -161,4 +166,4 @@ def _shares(model: Model) -> _Shares:
             if units is not None:
                 for column, group in enumerate(channels.groups):
                     table[row, column] = np.isin(units, group.units).mean()
-    return _Shares(macs, inputs, outputs)
+    return Shares(macs, inputs, outputs)

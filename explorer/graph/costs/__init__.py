@@ -7,7 +7,7 @@ zero.
 """
 
 from explorer.graph.costs import attention, products, quantized, recurrent  # noqa: F401 - register
-from explorer.graph.costs.graphs import count_graph, macs_by_node
+from explorer.graph.costs.graphs import count_graph, count_node, macs_by_node
 from explorer.graph.costs.registry import FORMULAS, Call, formula, node_macs
 from explorer.graph.costs.zero import ZERO_MAC_OPS
 
@@ -16,6 +16,7 @@ __all__ = [
     "ZERO_MAC_OPS",
     "Call",
     "count_graph",
+    "count_node",
     "formula",
     "macs_by_node",
     "node_macs",

@@ -25,7 +25,7 @@ def count_graph(graph: ir.Graph, dims: Known) -> Count:
     total = 0
     uncounted: dict[str, None] = {}
     for node in graph:
-        macs, missing = _count_node(node, dims)
+        macs, missing = count_node(node, dims)
         total += macs
         uncounted.update(dict.fromkeys(missing))
     return total, tuple(uncounted)
@@ -34,11 +34,12 @@ def count_graph(graph: ir.Graph, dims: Known) -> Count:
 def macs_by_node(model: Model) -> dict[str, int]:
     """Multiply-accumulates of each node that has any, by its name; those not counted are absent."""
     dims = infer_shapes(model).dims
-    macs = {str(node.name): _count_node(node, dims)[0] for node in model.graph_model.graph}
+    macs = {str(node.name): count_node(node, dims)[0] for node in model.graph_model.graph}
     return {name: count for name, count in macs.items() if count}
 
 
-def _count_node(node: ir.Node, dims: Known) -> Count:
+def count_node(node: ir.Node, dims: Known) -> Count:
+    """Multiply-accumulates of one node, with its subgraphs, and what couldn't be counted."""
     standard = node.domain in STANDARD_DOMAINS
     if standard and node.op_type in BODIES:
         return _count_bodies(node, dims)
