@@ -1,5 +1,6 @@
 """Samples from any file: the right kind is found, the parts are fair, and others are refused."""
 
+import bz2
 import gzip
 import io
 import json
@@ -254,34 +255,34 @@ np.save(NPY, X)
     [
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        (gzip.compress(b"1,2,3\n"), "is a gzip file; unpack it first"),
-        (b"BZh91AY", "a bzip2 file"),
-        (b"\xfd7zXZ\0", "an xz file"),
-        (b"\x28\xb5\x2f\xfd", "a zstd file"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and pack it as a zip"),
-        (b"Rar!\x1a\x07", "a RAR archive"),
+        (gzip.compress(b"1,2,3\n"), "is a gzip archive; unpack it and give an .npz archive"),
+        (bz2.compress(b"1,2,3\n"), "a bzip2 archive"),
+        (b"\xfd7zXZ\0", "an xz archive"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+        (b"Rar!\x1a\x07", "a rar archive"),
         (b"name".ljust(257, b"\0") + b"ustar\0", "a tar archive"),
-        (b"\x89HDF\r\n\x1a\n", "an HDF5 file (as Keras and MATLAB write); save its arrays"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and MATLAB write; save its arrays"),
         (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
-        (NPY.getvalue(), "a single .npy array; save its arrays with numpy.savez"),
-        (b"PAR1\x15\x04", "a Parquet file; save it as CSV"),
-        (b"ARROW1\0\0", "an Arrow file"),
-        (b"FEA1", "a Feather file"),
+        (NPY.getvalue(), "a single NumPy array (.npy); save its arrays with numpy.savez"),
+        (b"PAR1\x15\x04", "a Parquet table; save it as CSV"),
+        (b"ARROW1\0\0", "an Arrow table"),
+        (b"FEA1\0\0", "a Feather table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office file"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"%PDF-1.7", "a PDF document; it holds no samples; give an .npz archive"),
         (b"{\\rtf1", "an RTF document"),
-        (b"\x1c\0\0\0TFL3", "a TFLite model"),
-        (b"GIF89a", "a GIF image; convert the images"),
-        (b"II*\0", "a TIFF image"),
-        (b"MM\0*", "a TIFF image"),
-        (b"RIFF\0\0\0\0WEBP", "a WebP image or a sound"),
+        (b"\x1c\0\0\0TFL3", "a TensorFlow Lite model; it holds no samples"),
+        (b"GIF89a\x01\0", "an image (GIF); zip the images as PNG or JPEG"),
+        (b"II*\0", "an image (TIFF)"),
+        (b"MM\0*", "an image (TIFF)"),
+        (b"RIFF\0\0\0\0WEBP", "an image (WebP) or a sound"),
         (b"\0\0\x08\x03\0\0", "the IDX format (as of MNIST)"),
-        (png((1, 2, 3)), "a single image; zip the images, one folder a class"),
+        (png((1, 2, 3)), "an image (PNG); zip the images as PNG or JPEG, one folder a class"),
         (pickle.dumps([1, 2]), "a pickle, which could run any code and is never opened"),
         (b'\x10\0\0\0\0\0\0\0{"a": {}}', "a safetensors file"),
-        (b"<!DOCTYPE html>", "a web page, XML or JSON"),
-        (b'[{"a": 1}]', "a web page, XML or JSON"),
+        (b"<!DOCTYPE html>", "a web page (HTML); save it as CSV"),
+        (b'\xef\xbb\xbf [{"a": 1}]', "a JSON file; save it as CSV"),
         (b"\x08\x08\x12\x07pytorch", "is of no known kind; give an .npz archive, a .csv table"),
         ("a,b,c\n1,2,3\n".encode("utf-16"), "UTF-16"),
         (zipped({"[Content_Types].xml": b"", "xl/a.xml": b""}), "an Excel workbook"),
@@ -298,6 +299,12 @@ np.save(NPY, X)
 )
 def test_other_kinds_are_refused_by_name(tmp_path: Path, content: bytes, expected: str) -> None:
     assert expected in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize("name", ["PAR1", "FEA1", "MZ", "BM", "x^2", "BZh"])
+def test_names_of_columns_are_no_signatures(tmp_path: Path, name: str) -> None:
+    found = taken(tmp_path, f"{name},b,c,label\n" + "1,2,3,0\n4,5,6,1\n" * 10)
+    assert found.test.inputs["x"].shape[1:] == (3,)
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:

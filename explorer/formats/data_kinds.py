@@ -3,48 +3,26 @@
 from pathlib import Path, PurePosixPath
 
 from explorer.errors import DataError, reason_of
-from explorer.formats import npz
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.images import SUFFIXES, is_picture
+from explorer.formats.npz import SUFFIX
+from explorer.formats.signatures import NUMPY, Holds, foreign, is_safetensors
 
 NPZ, TABLE, IMAGES = "npz", "table", "images"
 ACCEPTED = "give an .npz archive, a .csv table, or a zip of PNG or JPEG images"
 HEAD_BYTES = 2**16
-TAR_PLACE, TFLITE_PLACE = 257, 4
 CONTROL = frozenset(range(32)) - set(b"\t\n\r\f\x1a") | {127}  # what no text has
-_UNPACK = "unpack it first"
 _AS_NPZ = "save its arrays with numpy.savez(path, x=samples, y=labels)"
 _AS_CSV = "save it as CSV (UTF-8)"
 _AS_DATA = f"it holds no samples; {ACCEPTED}"
-_AS_ZIP = "convert the images to PNG or JPEG and zip them, one folder a class"
-# Where a signature lies, what it is of, and what to do instead.
-FOREIGN = (
-    (0, b"\x1f\x8b", "a gzip file", _UNPACK),
-    (0, b"BZh", "a bzip2 file", _UNPACK),
-    (0, b"\xfd7zXZ\0", "an xz file", _UNPACK),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd file", _UNPACK),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it and pack it as a zip"),
-    (0, b"Rar!", "a RAR archive", "unpack it and pack it as a zip"),
-    (TAR_PLACE, b"ustar", "a tar archive", "unpack it and pack it as a zip"),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (as Keras and MATLAB write)", _AS_NPZ),
-    (0, b"MATLAB 5.0", "a MATLAB file", _AS_NPZ),
-    (0, b"\x93NUMPY", "a single .npy array", _AS_NPZ),
-    (0, b"PAR1", "a Parquet file", _AS_CSV),
-    (0, b"ARROW1", "an Arrow file", _AS_CSV),
-    (0, b"FEA1", "a Feather file", _AS_CSV),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office file", _AS_CSV),
-    (0, b"SQLite format 3\0", "an SQLite database", _AS_CSV),
-    (0, b"%PDF", "a PDF document", _AS_DATA),
-    (0, b"version https://git-lfs", "a pointer of Git LFS", "choose the file that it stands for"),
-    (0, b"{\\rtf", "an RTF document", _AS_DATA),
-    (TFLITE_PLACE, b"TFL3", "a TFLite model", _AS_DATA),
-    (0, b"GIF8", "a GIF image", _AS_ZIP),
-    (0, b"II*\0", "a TIFF image", _AS_ZIP),
-    (0, b"MM\0*", "a TIFF image", _AS_ZIP),
-    (0, b"RIFF", "a WebP image or a sound", _AS_ZIP),
-    (0, b"\0\0\x08\x03", "a file of the IDX format (as of MNIST)", _AS_NPZ),
-    (0, b"\0\0\x08\x01", "a file of the IDX format (as of MNIST)", _AS_NPZ),
-)
+INSTEAD = {
+    Holds.FILES: f"unpack it and {ACCEPTED}",
+    Holds.NETWORK: _AS_DATA,
+    Holds.ARRAYS: _AS_NPZ,
+    Holds.TABLE: _AS_CSV,
+    Holds.IMAGE: "zip the images as PNG or JPEG, one folder a class",
+    Holds.NEITHER: _AS_DATA,
+}
 PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 _PICKLE = "a pickle, which could run any code and is never opened"
 
@@ -69,17 +47,14 @@ def kind_of(path: Path, title: str) -> str:
 
 
 def _check_foreign(head: bytes, title: str) -> None:
-    for place, signature, what, instead in FOREIGN:
-        if head.startswith(signature, place):
+    for is_it, what, instead in (
+        (head.startswith(PICKLES), _PICKLE, _AS_NPZ),
+        (is_safetensors(head), "a safetensors file", _AS_DATA),
+    ):
+        if is_it:
             raise DataError(f"{title} is {what}; {instead}.")
-    if is_picture(head):
-        raise DataError(f"{title} is a single image; zip the images, one folder a class.")
-    if head.startswith(PICKLES):
-        raise DataError(f"{title} is {_PICKLE}; {_AS_NPZ}.")
-    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 2**32:
-        raise DataError(f"{title} is a safetensors file; {_AS_DATA}.")
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"[")):
-        raise DataError(f"{title} is a web page, XML or JSON; {_AS_CSV}.")
+    if (found := foreign(head)) is not None:
+        raise DataError(f"{title} is {found.what}; {INSTEAD[found.holds]}.")
     is_wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))  # text, which the table reader refuses
     if not is_wide and CONTROL.intersection(head):
         raise DataError(f"{title} is of no known kind; {ACCEPTED}.")
@@ -87,7 +62,7 @@ def _check_foreign(head: bytes, title: str) -> None:
 
 def _kind_in_zip(archive: Archive) -> str:
     names = archive.names
-    if any(name.endswith(npz.SUFFIX) for name in names):
+    if any(name.endswith(SUFFIX) for name in names):
         return NPZ
     for is_it, what, instead in (
         ("[Content_Types].xml" in names, "an Excel workbook or Office document", _AS_CSV),
@@ -111,7 +86,7 @@ def _kind_by_heads(archive: Archive) -> str:
         head = archive.head(name, 8)
         if is_picture(head):
             return IMAGES
-        if head.startswith(npz.MAGIC):
+        if head.startswith(NUMPY):
             return NPZ
     if any(
         PurePosixPath(name).suffix.lower() in (".csv", ".tsv", ".txt") for name in archive.names

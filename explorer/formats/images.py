@@ -18,6 +18,7 @@ from explorer.errors import DataError
 from explorer.formats.archive import Archive
 from explorer.formats.names import class_note, cleaned, file_name, listed
 from explorer.formats.preprocessing import CROP, Preprocessing, check_fits
+from explorer.formats.signatures import JPEG, PNG
 from explorer.model import TensorSpec
 
 MOST_IMAGES = 20_000
@@ -25,7 +26,6 @@ MOST_VALUES = 2**28
 MOST_PIXELS = 16_000_000  # of one image
 OPEN_SIDE = 224  # for a model of any size and images larger than this
 FORMATS = ("PNG", "JPEG")
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Members that are meant as images, by their names; what else is no image is left out.
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .gif .bmp .webp .tif .tiff .heic .heif .avif .svg .ppm .pgm".split()
@@ -69,7 +69,7 @@ class Images:
 
 def is_picture(head: bytes) -> bool:
     """True for the first bytes of a PNG or JPEG image."""
-    return head.startswith(SIGNATURES)
+    return head.startswith((PNG, JPEG))
 
 
 def read_images(archive: Archive, how: Preprocessing, spec: TensorSpec) -> Images:
@@ -112,7 +112,7 @@ def _pictures(archive: Archive) -> tuple[list[str], list[str]]:
     """The members that are images, and a note if others were left out."""
     title, members, others = archive.title, [], []
     for name in archive.names:
-        if is_picture(archive.head(name, len(SIGNATURES[0]))):
+        if is_picture(archive.head(name, len(PNG))):
             members.append(name)
         elif PurePosixPath(name).suffix.lower() in SUFFIXES:
             raise DataError(f"{title} holds {file_name(name)!r}, which is no PNG or JPEG image.")

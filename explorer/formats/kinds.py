@@ -11,7 +11,13 @@ from typing import BinaryIO
 from explorer.errors import ModelError, reason_of
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.pickles import MOST_BYTES, TORCH_MAGIC, check_state_dict, look
-from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused, unknown
+from explorer.formats.signatures import (
+    HEAD_BYTES,
+    check_not_foreign,
+    is_safetensors,
+    refused,
+    unknown,
+)
 
 # The fields of ONNX's ModelProto: number to protobuf's wire type.
 ONNX_FIELDS = {1: 0, 5: 0, **dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), 2)}
@@ -56,7 +62,7 @@ def identify(path: Path, title: str) -> Kind:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-            if _is_safetensors(head):
+            if is_safetensors(head):
                 return Kind.SAFETENSORS
             if head.startswith(PICKLE):
                 return _kind_of_pickle(head + file.read(MOST_BYTES), title)
@@ -64,11 +70,6 @@ def identify(path: Path, title: str) -> Kind:
     except OSError as error:
         raise ModelError(f"{title} can't be read: {reason_of(error)}.") from error
     return kind or _kind_of_zip(Archive(path, title, ModelError))
-
-
-def _is_safetensors(head: bytes) -> bool:
-    """Eight bytes for the length of the header, which no file uses all of, then the header."""
-    return head[5:9] == b"\0\0\0{"
 
 
 def _kind_of_plain(head: bytes, file: BinaryIO, title: str) -> Kind:

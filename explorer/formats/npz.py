@@ -17,11 +17,11 @@ import numpy.typing as npt
 from explorer.errors import DataError, OutputError, reason_of
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.names import file_name
+from explorer.formats.signatures import NUMPY
 
 Array = npt.NDArray[np.generic]
 MOST_ARRAYS = 1000
 SUFFIX = ".npy"
-MAGIC = b"\x93NUMPY"
 HINT = "save the arrays with numpy.savez(path, x=samples, y=labels)"
 HEADERS = MappingProxyType(
     {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -89,14 +89,14 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def _head(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
-        return source[: len(MAGIC)]
+        return source[: len(NUMPY)]
     with source.open("rb") as stream:
-        return stream.read(len(MAGIC))
+        return stream.read(len(NUMPY))
 
 
 def _array(content: bytes, which: str) -> Array:
     """One array; its header's claim is held against the bytes before any memory is taken."""
-    if not content.startswith(MAGIC):
+    if not content.startswith(NUMPY):
         raise DataError(f"{which} is not an array; {HINT}.")
     stream = io.BytesIO(content)
     try:

@@ -1,10 +1,13 @@
-"""Files that are no models, or not of a kind that opens here, known by their first bytes."""
+"""Files that are neither models nor samples that open here, known by their first bytes."""
 
 import codecs
+from dataclasses import dataclass
+from enum import Enum
 
 from explorer.errors import ModelError
 
 HEAD_BYTES = 4096  # what a look at the beginning of a file takes
+LONGEST_WORD = 4  # a signature no longer than this may be how a text begins, such as PAR1
 EXPORT_HINT = (
     "export the network with `program = torch.export.export(module, (example,))` and then "
     '`torch.export.save(program, "model.pt2")`, or with '
@@ -12,58 +15,92 @@ EXPORT_HINT = (
 )
 KNOWN = "ONNX, a zip of it with its weights, .pt2, TorchScript, state_dict, safetensors"
 
-ARCHIVES = (
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"BZh", "a bzip2 archive"),
-    (0, b"\xfd7zXZ\x00", "an xz archive"),
-    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    (0, b"\x04\x22\x4d\x18", "an LZ4 archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (0, b"Rar!\x1a\x07", "a rar archive"),
-    (257, b"ustar", "a tar archive"),
-)
-LIBRARY = "a compiled library ({}), which may hold custom operators but no network"
+
+class Holds(Enum):
+    """What is in a foreign file, which decides what to do instead of dropping it."""
+
+    FILES = "files"  # to be unpacked
+    NETWORK = "a network, or code of one"
+    ARRAYS = "arrays"
+    TABLE = "a table"
+    IMAGE = "an image"
+    NEITHER = "neither a network nor samples"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A kind of file that begins, at a place, with some bytes; `what` is what to call one."""
+
+    place: int
+    magic: bytes
+    what: str
+    holds: Holds
+
+
+PNG, JPEG, NUMPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
 FOREIGN = (
-    (0, b"\x7fELF", LIBRARY.format("ELF, .so")),
-    (0, b"MZ", LIBRARY.format("PE, .dll")),
-    (0, b"\xfe\xed\xfa\xce", LIBRARY.format("Mach-O, .dylib")),
-    (0, b"\xfe\xed\xfa\xcf", LIBRARY.format("Mach-O, .dylib")),
-    (0, b"\xce\xfa\xed\xfe", LIBRARY.format("Mach-O, .dylib")),
-    (0, b"\xcf\xfa\xed\xfe", LIBRARY.format("Mach-O, .dylib")),
-    (0, b"\xca\xfe\xba\xbe", LIBRARY.format("Mach-O or Java")),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras writes"),
-    (4, b"TFL3", "a TensorFlow Lite model"),
-    (4, b"ORTM", "a model in ONNX Runtime's own format (.ort)"),
-    (4, b"ET12", "an ExecuTorch program (.pte)"),
-    (0, b"GGUF", "a GGUF file of llama.cpp"),
-    (0, b"lmgg", "a GGML file of llama.cpp"),
-    (0, b"tjgg", "a GGML file of llama.cpp"),
-    (0, b"ptrt", "a TensorRT engine, built for one graphics card"),
-    (0, b"ftrt", "a TensorRT engine, built for one graphics card"),
-    (0, b"RKNN", "a Rockchip model (.rknn)"),
-    (0, b"\x93NUMPY", "a NumPy array, so data and no network"),
-    (0, b"PAR1", "a Parquet table, so data and no network"),
-    (0, b"SQLite format 3\x00", "an SQLite database"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document"),
-    (0, b"\x89PNG\r\n\x1a\n", "an image (PNG)"),
-    (0, b"\xff\xd8\xff", "an image (JPEG)"),
-    (0, b"GIF8", "an image (GIF)"),
-    (0, b"II*\x00", "an image (TIFF)"),
-    (0, b"MM\x00*", "an image (TIFF)"),
-    (8, b"WEBP", "an image (WebP)"),
+    Foreign(0, b"\x1f\x8b", "a gzip archive", Holds.FILES),
+    Foreign(4, b"1AY&SY", "a bzip2 archive", Holds.FILES),
+    Foreign(0, b"\xfd7zXZ\x00", "an xz archive", Holds.FILES),
+    Foreign(0, b"\x28\xb5\x2f\xfd", "a Zstandard archive", Holds.FILES),
+    Foreign(0, b"\x04\x22\x4d\x18", "an LZ4 archive", Holds.FILES),
+    Foreign(0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", Holds.FILES),
+    Foreign(0, b"Rar!\x1a\x07", "a rar archive", Holds.FILES),
+    Foreign(257, b"ustar", "a tar archive", Holds.FILES),
+    Foreign(0, b"\x7fELF", "a compiled library (ELF, .so)", Holds.NETWORK),
+    Foreign(0, b"MZ", "a compiled library (PE, .dll)", Holds.NETWORK),
+    Foreign(0, b"\xfe\xed\xfa\xce", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
+    Foreign(0, b"\xfe\xed\xfa\xcf", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
+    Foreign(0, b"\xce\xfa\xed\xfe", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
+    Foreign(0, b"\xcf\xfa\xed\xfe", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
+    Foreign(0, b"\xca\xfe\xba\xbe", "a compiled library (Mach-O or Java)", Holds.NETWORK),
+    Foreign(4, b"TFL3", "a TensorFlow Lite model", Holds.NETWORK),
+    Foreign(4, b"ORTM", "a model in ONNX Runtime's own format (.ort)", Holds.NETWORK),
+    Foreign(4, b"ET12", "an ExecuTorch program (.pte)", Holds.NETWORK),
+    Foreign(0, b"GGUF", "a GGUF file of llama.cpp", Holds.NETWORK),
+    Foreign(0, b"lmgg", "a GGML file of llama.cpp", Holds.NETWORK),
+    Foreign(0, b"tjgg", "a GGML file of llama.cpp", Holds.NETWORK),
+    Foreign(0, b"ptrt", "a TensorRT engine, built for one graphics card", Holds.NETWORK),
+    Foreign(0, b"ftrt", "a TensorRT engine, built for one graphics card", Holds.NETWORK),
+    Foreign(0, b"RKNN", "a Rockchip model (.rknn)", Holds.NETWORK),
+    Foreign(0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and MATLAB write", Holds.ARRAYS),
+    Foreign(0, b"MATLAB 5.0", "a MATLAB file", Holds.ARRAYS),
+    Foreign(0, NUMPY, "a single NumPy array (.npy)", Holds.ARRAYS),
+    Foreign(0, b"\x00\x00\x08\x03", "a file of the IDX format (as of MNIST)", Holds.ARRAYS),
+    Foreign(0, b"\x00\x00\x08\x01", "a file of the IDX format (as of MNIST)", Holds.ARRAYS),
+    Foreign(0, b"\x78\x01", "compressed with zlib (as by joblib)", Holds.ARRAYS),
+    Foreign(0, b"\x78\x5e", "compressed with zlib (as by joblib)", Holds.ARRAYS),
+    Foreign(0, b"\x78\x9c", "compressed with zlib (as by joblib)", Holds.ARRAYS),
+    Foreign(0, b"\x78\xda", "compressed with zlib (as by joblib)", Holds.ARRAYS),
+    Foreign(0, b"PAR1", "a Parquet table", Holds.TABLE),
+    Foreign(0, b"ARROW1", "an Arrow table", Holds.TABLE),
+    Foreign(0, b"FEA1", "a Feather table", Holds.TABLE),
+    Foreign(0, b"SQLite format 3\x00", "an SQLite database", Holds.TABLE),
+    Foreign(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Office file", Holds.TABLE),
+    Foreign(0, PNG, "an image (PNG)", Holds.IMAGE),
+    Foreign(0, JPEG, "an image (JPEG)", Holds.IMAGE),
+    Foreign(0, b"GIF8", "an image (GIF)", Holds.IMAGE),
+    Foreign(0, b"II*\x00", "an image (TIFF)", Holds.IMAGE),
+    Foreign(0, b"MM\x00*", "an image (TIFF)", Holds.IMAGE),
+    Foreign(0, b"RIFF", "an image (WebP) or a sound", Holds.IMAGE),
+    Foreign(0, b"%PDF-", "a PDF document", Holds.NEITHER),
 )
-ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+BITMAP = Foreign(0, b"BM", "an image (BMP)", Holds.IMAGE)
+# How a text may begin, in lower case and after blanks.
+TEXTS = (
+    Foreign(0, b"version https://git-lfs", "a pointer of Git LFS to another file", Holds.NEITHER),
+    Foreign(0, b"{\\rtf", "an RTF document", Holds.NEITHER),
+    Foreign(0, b"<!doctype html", "a web page (HTML)", Holds.TABLE),
+    Foreign(0, b"<html", "a web page (HTML)", Holds.TABLE),
+    Foreign(0, b"<", "an XML file", Holds.TABLE),
+    Foreign(0, b"{", "a JSON file", Holds.TABLE),
+    Foreign(0, b"[", "a JSON file", Holds.TABLE),
+)
+XML_NETWORKS = (  # found anywhere in the head of an XML file
+    Foreign(0, b"<pmml", "a PMML model (XML)", Holds.NETWORK),
+    Foreign(0, b"<net ", "the description (XML) of an OpenVINO model", Holds.NETWORK),
+)
 TORCH_TAR = (b"sys_info", b"pickle", b"storages", b"tensors")  # members of the oldest torch files
-TEXTS = (  # how a text may begin, in lower case
-    ("version https://git-lfs", "a pointer of Git LFS instead of the file that it stands for"),
-    ("<!doctype html", "a web page (HTML), perhaps of the site with the model"),
-    ("<html", "a web page (HTML), perhaps of the site with the model"),
-    ("<", "an XML file"),
-    ("{", "a JSON file"),
-    ("[", "a JSON file"),
-)
-INSIDE = (("<pmml", "a PMML model (XML)"), ("<net ", "the description (XML) of an OpenVINO model"))
 
 
 def check_not_foreign(head: bytes, title: str) -> None:
@@ -76,10 +113,12 @@ def check_not_foreign(head: bytes, title: str) -> None:
         raise ModelError(f"{title} is empty; choose a model file.")
     if head[:100].rstrip(b"\0").rstrip(b"/") in TORCH_TAR:
         raise refused(title, "a PyTorch file in the oldest format (tar)")
-    if what := _found(head, ARCHIVES):
-        raise ModelError(f"{title} is {what}; unpack it and choose the model file in it.")
-    if what := _found(head, FOREIGN) or _bitmap(head) or _compressed(head) or _text(head):
-        raise refused(title, what)
+    if (found := foreign(head)) is not None:
+        if found.holds is Holds.FILES:
+            raise ModelError(f"{title} is {found.what}; unpack it and choose the model file in it.")
+        raise refused(title, found.what)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _text(head) is not None:
+        raise refused(title, "a text file")
 
 
 def refused(title: str, what: str) -> ModelError:
@@ -92,29 +131,35 @@ def unknown(title: str) -> ModelError:
     return ModelError(f"{title} is no model that opens here ({KNOWN}); {EXPORT_HINT}.")
 
 
-def _found(head: bytes, table: tuple[tuple[int, bytes, str], ...]) -> str | None:
-    return next((what for at, magic, what in table if head[at : at + len(magic)] == magic), None)
+def is_safetensors(head: bytes) -> bool:
+    """Eight bytes for the length of the header, which no file uses all of, then the header."""
+    return head[5:9] == b"\0\0\0{"
 
 
-def _bitmap(head: bytes) -> str | None:
+def foreign(head: bytes) -> Foreign | None:
+    """What a file is by its first bytes, such as a Parquet table; None where they don't tell."""
+    head = head[:HEAD_BYTES]
+    text = _text(head)
+    for each in FOREIGN:
+        is_enough = text is None or len(each.magic) > LONGEST_WORD
+        if is_enough and head.startswith(each.magic, each.place):
+            return each
+    if text is not None:
+        return _foreign_text(text.strip().lower().encode())
     reserved = head[6:10]  # always zero, which tells it from a protobuf file that starts with BM
-    return "an image (BMP)" if head[:2] == b"BM" and reserved == bytes(4) else None
+    return BITMAP if head.startswith(BITMAP.magic) and reserved == bytes(4) else None
 
 
-def _compressed(head: bytes) -> str | None:
-    return "compressed with zlib (as by joblib)" if head[:2] in ZLIB else None
+def _foreign_text(text: bytes) -> Foreign | None:
+    inside = (each for each in XML_NETWORKS if text.startswith(b"<") and each.magic in text)
+    begins = (each for each in TEXTS if text.startswith(each.magic))
+    return next(inside, None) or next(begins, None)
 
 
 def _text(head: bytes) -> str | None:
-    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return "a text file"
+    """The beginning of a file as text in UTF-8; None where it is none."""
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
         return None
-    if not all(c.isprintable() or c.isspace() for c in text):
-        return None
-    text = text.strip().lower()
-    inside = next((what for mark, what in INSIDE if text[:1] == "<" and mark in text), None)
-    begins = next((what for start, what in TEXTS if text.startswith(start)), None)
-    return inside or begins or "a text file"
+    return text if all(c.isprintable() or c.isspace() for c in text) else None
