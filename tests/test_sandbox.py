@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, zipped
 
 ALL = {
     "write outside its folder",
@@ -79,6 +79,45 @@ sandbox.{layer} = absent
     found = in_a_process(absent + CONFINED + REPORT, tmp_path)
     assert found["missing"] == [missing]
     assert leaks <= set(found["leaks"])  # type: ignore[arg-type]
+
+
+def test_a_process_tries_once_and_its_child_anew(tmp_path: Path) -> None:
+    code = """
+tries, works = [], sandbox._works
+sandbox._works = lambda attempt: tries.append(attempt) or works(attempt)
+found = [sandbox.leaks(Path.cwd()) for _ in range(2)]
+trials = len(tries)
+child = os.fork()
+if child == 0:
+    sandbox.limit(sandbox.Limits())
+    sandbox.confine([Path.cwd()])
+    os._exit(len(sandbox.leaks(Path.cwd())) + 100 * (len(tries) == 2 * trials))
+_, status = os.waitpid(child, 0)
+leaks_of_child = os.waitstatus_to_exitcode(status) - 100
+print(json.dumps({"trials": trials, "is_same": found[0] == found[1], "in_child": leaks_of_child}))
+"""
+    found = in_a_process(code, tmp_path)
+    assert found == {"trials": len(ALL), "is_same": True, "in_child": 0}
+
+
+@pytest.mark.parametrize("task", ["try_out", "convert"])
+def test_no_code_runs_where_the_test_fails(tmp_path: Path, task: str) -> None:
+    members = {"m/data.pkl": b"", "m/constants.pkl": b"", "m/code/net.py": b""}
+    (tmp_path / "script").write_bytes(zipped(members))
+    code = f"""
+from explorer.errors import ModelError
+from explorer.jobs import importing
+from explorer.jobs.context import Context
+context = Context(lambda event, **values: None, lambda: False)
+file = {{"path": "script", "name": "the script"}}
+try:
+    importing.{task}(context, file, None, None, None)
+except ModelError as error:
+    print(json.dumps({{"says": str(error), "has_torch": "torch" in sys.modules}}))
+"""
+    found = in_a_process(code, tmp_path)
+    assert "its sandbox lets programs write outside its folder" in str(found["says"])
+    assert not found["has_torch"]
 
 
 def test_secrets_beside_the_code_and_other_visitors_files_are_out_of_reach(tmp_path: Path) -> None:
