@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -115,23 +116,17 @@ def limit(limits: Limits) -> None:
         resource.setrlimit(what, (bound, bound))
 
 
-def confine(writable: Iterable[Path], readable: Iterable[Path] = ()) -> tuple[str, ...]:
+def confine(writable: Iterable[Path], readable: Iterable[Path] = ()) -> None:
     """Leave this process these folders and the installed programs, and no way out.
 
-    To be called while it has one thread. Returns what this system can't do: a layer that is missing
-    is told, not raised.
+    To be called while it has one thread. A layer that this system lacks is left out and not raised:
+    `leaks` finds what that lets through.
     """
     _no_new_privileges()
-    missing = []
-    try:
+    with suppress(OSError):  # the kernel has no Landlock
         _confine_files(list(writable), [*installed(), *readable])
-    except OSError:
-        missing.append("the kernel has no Landlock")
-    try:
+    with suppress(OSError, KeyError):  # the kernel or processor has no seccomp filter
         _confine_calls()
-    except (OSError, KeyError):
-        missing.append("the kernel or processor has no seccomp filter")
-    return tuple(missing)
 
 
 def installed() -> tuple[Path, ...]:
