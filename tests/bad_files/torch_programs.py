@@ -95,10 +95,12 @@ class WritesOnLoad(nn.Module):
     @torch.jit.export
     def __setstate__(self, state: tuple[list[str], bool]) -> None:
         self.paths = state[0]
-        self.training = state[1]
+        count = 0
         for path in self.paths:
             kept = torch.from_file(path, True, 16, dtype=torch.uint8)
             kept.fill_(65)
+            count += int(kept[0])  # what isn't used isn't run
+        self.training = state[1] and count > 0
 
     def forward(self, x: Tensor) -> Tensor:
         return x + 1
@@ -233,7 +235,7 @@ def sympified(places: Places) -> bytes:
     code = f"__import__('os').system('touch {path}')"
 
     def change(name: str, content: bytes) -> bytes:
-        if not name.endswith(".json") or b"as_int" not in content:
+        if not name.endswith("model.json"):
             return content
         symbol = {"as_expr": {"expr_str": code, "hint": {"as_int": 1}}}
         text = json.dumps(json.loads(content)).replace('{"as_int": 1}', json.dumps(symbol), 1)
