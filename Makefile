@@ -30,7 +30,7 @@ bench: $(VENV)/installed-dev
 bench-quality: $(VENV)/installed-benchmarks
 	$(BIN)/python -m benchmarks.quality
 
-# 10,000 mutants of a good file of each format; takes about half an hour.
+# 10,000 mutants of a good file of each format; takes about an hour.
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.fuzz
 

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.mutants import FORMATS, ROOT, SAMPLES, mutant, network
+from benchmarks.mutants import FORMATS, ROOT, SAMPLES, mutant, network, prepare
 from explorer import Recipe
 
 MUTANTS = 10_000
@@ -84,7 +84,7 @@ def serve(form: str, folder: Path, seeds: list[int]) -> None:
     if form not in ("onnx", "onnx_zip", *SAMPLES):
         import explorer.formats.torch_files  # noqa: F401 - before there are limits
     inputs = load(network().SerializeToString(), "network").inputs
-    mutant(form, 0)  # makes the good file, which takes what the sandbox forbids
+    prepare(form)  # which takes what the sandbox forbids
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sandbox.limit(sandbox.limits_here())
