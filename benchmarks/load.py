@@ -18,12 +18,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.figures import MB, MS, print_figures, print_start
 from benchmarks.server import Server, serving
 from benchmarks.timing import ROOT, SAMPLES
 from benchmarks.users import BITS, Findings, User, model_of
@@ -34,7 +34,6 @@ MOVE_S = 1 / 20
 LOOK_S = 0.05  # between looks at whether the server measures
 BUSY_S = 10.0  # at most, until the busy one changes the setting again
 PATIENCE_S = 120.0
-MS, MB = 1e3, 1e6
 
 
 @dataclass
@@ -68,6 +67,8 @@ class Slide:
     late_s: float  # from the last move until then
     left_over: list[int]  # processes that still worked afterwards
     findings: Findings
+    heavy: list[str]
+    trouble: list[str]
 
 
 async def crowd(server: Server, sessions: int, seconds: float, think_s: float) -> Load:
@@ -113,7 +114,8 @@ async def slide(server: Server, seconds: float) -> Slide:
     left_over += server.measuring
     await user.leave()
     said = shown.setting if shown is not None and shown.measured else ""
-    return Slide(moves, ended - started, user.asked, said, late_s, left_over, findings)
+    faults = (findings, server.heavy, server.trouble)
+    return Slide(moves, ended - started, user.asked, said, late_s, left_over, *faults)
 
 
 async def _arrive_after(seconds: float, user: User) -> None:
@@ -191,17 +193,11 @@ def print_load(load: Load) -> None:
         ("rerun, p95", f"{rerun[1] * MS:.0f} ms", "300 ms"),
         ("rerun, p99", f"{rerun[2] * MS:.0f} ms", "1000 ms"),
         ("first page, p95", f"{percentile(found.opened_s, 0.95) * MS:.0f} ms", "2000 ms"),
-        ("errors", f"{len(found.errors)}", "0"),
-        ("foreign answers", f"{len(found.foreign)}", "0"),
         ("server CPU a run", f"{load.cpu_per_run_s * MS:.1f} ms", "25 ms"),
         ("server CPU", f"{cores:.2f} cores", ""),
         ("server memory", f"{load.rss_bytes / MB:.0f} MB", "300 MB"),
-        ("torch, onnx, onnxruntime in it", ", ".join(load.heavy) or "none", "none"),
-        ("errors in its log", f"{len(load.trouble)}", "0"),
     ]
-    print_rows(rows)
-    for line in [*dict.fromkeys(found.errors + found.foreign + load.trouble)][:10]:
-        print(f"  {line}")
+    print_figures(rows, load)
 
 
 def print_slide(slid: Slide) -> None:
@@ -212,17 +208,8 @@ def print_slide(slid: Slide) -> None:
         ("on the screen, measured", slid.shown or "nothing", "the same"),
         ("after the last move", f"{slid.late_s:.1f} s", ""),
         ("processes that still worked", f"{len(slid.left_over)}", "0"),
-        ("errors", f"{len(slid.findings.errors)}", "0"),
-        ("foreign answers", f"{len(slid.findings.foreign)}", "0"),
     ]
-    print_rows(rows)
-
-
-def print_rows(rows: Sequence[tuple[str, str, str]]) -> None:
-    """Figure and goal, a line for each."""
-    print("| | measured | goal |\n|---|---:|---:|")
-    for name, figure, goal in rows:
-        print(f"| {name} | {figure} | {goal} |", flush=True)
+    print_figures(rows, slid)
 
 
 def main() -> None:
@@ -233,8 +220,7 @@ def main() -> None:
     parser.add_argument("--think", type=float, default=5.0)
     parser.add_argument("--slider", action="store_true")
     given = parser.parse_args()
-    load_before = Path("/proc/loadavg").read_text().split()[0]
-    print(f"{time.strftime('%Y-%m-%d %H:%M')}, load of the machine before: {load_before}")
+    print_start()
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
         if given.slider:
             print_slide(asyncio.run(slide(server, given.seconds)))

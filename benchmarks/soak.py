@@ -14,7 +14,7 @@ import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from benchmarks.load import MB, print_rows
+from benchmarks.figures import MB, print_figures, print_start
 from benchmarks.server import Server, serving
 from benchmarks.users import BITS, Findings, User, model_of
 
@@ -119,11 +119,11 @@ async def _most(server: Server, at_first: Look) -> Look:
 
 def print_soak(made: Soak) -> None:
     """The figures, each beside its goal."""
-    before, most, after, found = made.before, made.most, made.after, made.findings
+    before, most, after = made.before, made.most, made.after
     memory = [f"{look.rss_bytes / MB:.0f}" for look in (before, most, after)]
     rows = [
         ("sessions", f"{made.sessions} in {made.seconds:.0f} s", ""),
-        ("runs", f"{found.runs}", ""),
+        ("runs", f"{made.findings.runs}", ""),
         ("memory, MB", f"{memory[0]}, at most {memory[1]}, then {memory[2]}", "+ 100"),
         *[
             (name, f"{old}, at most {peak}, then {new}", goal)
@@ -134,14 +134,8 @@ def print_soak(made: Soak) -> None:
                 ("processes", before.processes, most.processes, after.processes, str(PROCESSES)),
             )
         ],
-        ("errors", f"{len(found.errors)}", "0"),
-        ("foreign answers", f"{len(found.foreign)}", "0"),
-        ("torch, onnx, onnxruntime in the server", ", ".join(made.heavy) or "none", "none"),
-        ("errors in its log", f"{len(made.trouble)}", "0"),
     ]
-    print_rows(rows)
-    for line in [*dict.fromkeys(found.errors + found.foreign + made.trouble)][:10]:
-        print(f"  {line}")
+    print_figures(rows, made)
 
 
 def main() -> None:
@@ -151,8 +145,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--forget", type=int, default=10)
     given = parser.parse_args()
-    load_before = Path("/proc/loadavg").read_text().split()[0]
-    print(f"{time.strftime('%Y-%m-%d %H:%M')}, load of the machine before: {load_before}")
+    print_start()
     options = forgetting(given.forget)
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), *options) as server:
         print_soak(asyncio.run(soak(server, given.sessions, given.at_once, given.forget)))
