@@ -6,6 +6,7 @@ and drops files into the upload box. What comes back stands in `page`.
 
 import asyncio
 import contextlib
+import json
 import time
 import urllib.request
 import uuid
@@ -21,6 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.page import Page
+from explorer.recipe import Recipe
 
 XSRF = "_streamlit_xsrf"
 PATIENCE_S = 60.0
@@ -98,6 +100,29 @@ class Visitor:
         self.page.states[state.id] = state
         await self._send_run()
 
+    async def choose(self, recipe: Recipe) -> float:
+        """Let the panel go at a recipe; seconds until the page that shows it is there."""
+        started = time.perf_counter()
+        before = self._full_runs
+        number = await self.slide(recipe)
+        await self._until(
+            lambda: (
+                self._full_runs > before
+                and self.page.panel is not None
+                and self.page.panel["seen"] >= number
+            ),
+            "the panel",
+        )
+        return time.perf_counter() - started
+
+    async def slide(self, recipe: Recipe) -> int:
+        """Let the panel go at a recipe, and don't wait; the number of the choice."""
+        state, fragment = self.page.choice(recipe)
+        self.page.states[state.id] = state
+        await self._send_run(fragment, by_itself=False)
+        number: int = json.loads(state.json_value)["choice"]["number"]
+        return number
+
     async def drop(self, label: str, name: str, content: bytes) -> None:
         """Drop a file into the upload box with this label."""
         assert self._socket is not None
@@ -140,13 +165,13 @@ class Visitor:
         if self._is_cut_off:
             raise ConnectionError("The server has closed the connection.")
 
-    async def _send_run(self, fragment: str = "") -> None:
+    async def _send_run(self, fragment: str = "", by_itself: bool = True) -> None:
         assert self._socket is not None
         message = BackMsg()
         run = message.rerun_script
         run.widget_states.widgets.extend(self.page.states.values())
         run.page_script_hash = self.page.hash
-        run.fragment_id, run.is_auto_rerun = fragment, bool(fragment)
+        run.fragment_id, run.is_auto_rerun = fragment, bool(fragment) and by_itself
         run.cached_message_hashes.extend(self.page.cached)
         run.context_info.url = self._address
         run.context_info.timezone, run.context_info.locale = "UTC", "en"

@@ -4,6 +4,7 @@ Read off Streamlit 1.67's own front end; protocol buffers are those of the insta
 """
 
 import html
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,14 +14,13 @@ from streamlit.proto.Delta_pb2 import Delta
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
+from explorer.recipe import Recipe
+
 STATUS = re.compile(
     r'class="ce-status (ce-\w+)"><h1>(.*?)</h1><span class="ce-setting">(.*?)</span>'
     r'<span class="ce-work" role="status">(.*?)</span>'
 )
-CARD = re.compile(
-    r'class="ce-card ce-(\w+)" aria-label="(.*?)".*?class="ce-value">(.*?)</p>'
-    r".*?<dt>original</dt><dd[^>]*>(.*?)</dd>"
-)
+PANEL = "explorer_mount"
 
 
 def _selected(element: Any) -> str | None:
@@ -55,7 +55,7 @@ WIDGETS: dict[str, Callable[[Any], tuple[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Shown:
-    """What the status line and the cards say; `cards` are (kind, value, original) by title."""
+    """What the status line and the panel say; `cards` are (kind, value, original) by title."""
 
     title: str
     setting: str
@@ -88,6 +88,7 @@ class Page:
         self._fragments: tuple[str, ...] = ()
         self._cache: dict[str, tuple[Delta, int, str]] = {}  # with the run that last used it
         self._runs = 0
+        self._choices = 0
         self._oldest = 2  # runs that a message stays in the cache
 
     def take(self, message: ForwardMsg) -> None:
@@ -131,6 +132,33 @@ class Page:
         return "".join(e.html.body for e in self._elements() if e.WhichOneof("type") == "html")
 
     @property
+    def panel(self) -> dict[str, Any] | None:
+        """What was sent to the live panel."""
+        found = self._panel()
+        return json.loads(found[0].json) if found is not None else None
+
+    def choice(self, recipe: Recipe) -> tuple[WidgetState, str]:
+        """The panel's state once a person has chosen a recipe, and the fragment that it is in.
+
+        Raises:
+            LookupError: there is no panel yet.
+        """
+        found = self._panel()
+        if found is None:
+            raise LookupError("There is no panel.")
+        element, fragment = found
+        self._choices += 1
+        told = {"number": self._choices, "recipe": json.loads(recipe.to_json())}
+        return _state(element.id, "json_value", json.dumps({"choice": told})), fragment
+
+    def _panel(self) -> tuple[Any, str] | None:
+        for node in self._nodes.values():
+            element = node.delta.new_element
+            if element.bidi_component.component_name == PANEL:
+                return element.bidi_component, node.delta.fragment_id
+        return None
+
+    @property
     def errors(self) -> list[str]:
         """Tracebacks, and the app's own sentences about what went wrong."""
         found = []
@@ -149,10 +177,8 @@ class Page:
         if status is None:
             return None
         state, title, setting, work = (html.unescape(part) for part in status.groups())
-        cards = {
-            html.unescape(name): (kind, html.unescape(value), html.unescape(original))
-            for kind, name, value, original in CARD.findall(text)
-        }
+        numbers = self.panel["numbers"] if self.panel is not None else []
+        cards = {n["title"]: (n["kind"], n["text"], n["original_text"]) for n in numbers}
         return Shown(title, setting, work, state == "ce-busy", cards)
 
     def _widget(self, label: str) -> tuple[str, Any]:
@@ -198,6 +224,7 @@ class Page:
         if status == ForwardMsg.FINISHED_SUCCESSFULLY:
             self._nodes = {p: n for p, n in self._nodes.items() if n.run == self._run}
             present = {widget.id for _, widget in self._widgets()}
+            present |= {e.bidi_component.id for e in self._elements()}
             self.states = {name: s for name, s in self.states.items() if name in present}
         elif status == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
             self._nodes = {

@@ -7,7 +7,6 @@ else's setting, title or numbers.
 import asyncio
 import random
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -17,7 +16,6 @@ from benchmarks.client import Visitor
 from benchmarks.page import Page, Shown
 from benchmarks.timing import SAMPLES
 from explorer.recipe import Recipe
-from explorer.ui.words import WEIGHT_BITS as BITS_IN_WORDS
 from explorer.ui.words import describe
 
 BITS = (32, 8, 16, 4)  # that a person goes through
@@ -88,18 +86,18 @@ class User:
     async def choose(self, percent: int) -> None:
         """Move the ratio, and wait for the page."""
         self.percent = percent
-        await self._change("Ratio", [percent])
+        await self._change()
 
     async def move(self, percent: int) -> None:
         """Move the ratio, and don't wait."""
         self.percent = percent
         self.own.settings.add(self.asked)
-        await self.visitor.move("Ratio", [percent])
+        await self.visitor.slide(recipe(self.percent, self._bits))
 
     async def choose_bits(self, bits: int) -> None:
         """Move the bits; the ratio stays theirs."""
         self._bits = bits
-        await self._change("Weight bits", [BITS_IN_WORDS.get(bits, str(bits))])
+        await self._change()
 
     async def work(self, until_s: float, think_s: float) -> None:
         """Change the setting again and again, with pauses of `think_s` on average."""
@@ -134,9 +132,10 @@ class User:
         """The setting that was asked for last, in the page's words."""
         return setting(self.percent, self._bits)
 
-    async def _change(self, label: str, value: Sequence[object]) -> None:
+    async def _change(self) -> None:
         self.own.settings.add(self.asked)
-        self._findings.rerun_s.append(await self.visitor.set(label, value))
+        chosen = recipe(self.percent, self._bits)
+        self._findings.rerun_s.append(await self.visitor.choose(chosen))
 
     def _look(self, page: Page) -> None:
         """Check what the page shows now that a run has ended."""
@@ -161,7 +160,12 @@ class User:
 
 def setting(percent: int, bits: int) -> str:
     """A setting in the page's words."""
-    return describe(Recipe(pattern="channel", ratio=percent / 100, weight_bits=bits))
+    return describe(recipe(percent, bits))
+
+
+def recipe(percent: int, bits: int) -> Recipe:
+    """A setting as the panel sends it."""
+    return Recipe(pattern="channel", ratio=percent / 100, weight_bits=bits)
 
 
 def first_title() -> str:

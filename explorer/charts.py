@@ -25,28 +25,6 @@ PALETTE = (
 LOSS_SCALE = ((0.0, "rgba(217, 102, 31, 0.07)"), (1.0, "rgba(217, 102, 31, 0.75)"))
 FULL_LOSS = 10.0  # at least this much is lost where the colour is strongest
 LONGEST_NAME = 22  # characters of a row's name that are shown
-BLUE, ORANGE, GREEN, GREY = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[6]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis shows: `tick_format` in d3's notation, `suffix` after each tick."""
-
-    title: str
-    tick_format: str = "~s"
-    suffix: str = ""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One setting: x costs, y is quality with its interval, `label` says what it is."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    label: str
-    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,38 +35,6 @@ class Cell:
     column: int
     loss: float
     label: str
-
-
-def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both x (less is better) and y (more is better)."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.x, -point.y)):
-        if not front or point.y > front[-1].y:
-            front.append(point)
-    return front
-
-
-def trade_off(
-    original: Point | None, tried: Sequence[Point], current: Point | None, x: Axis, y: Axis
-) -> go.Figure:
-    """Quality against cost: a star for the original, a point for every setting, the front a line.
-
-    Each point's `key` is its customdata, so that a click can tell which setting it was.
-    """
-    front = pareto_front([point for point in (original, *tried, current) if point is not None])
-    line = {"color": GREEN, "width": 2, "shape": "hv"}
-    traces = [
-        _trace("Pareto front", front, mode="lines", line=line, hoverinfo="skip"),
-        _trace("Tried", tried, marker={"color": BLUE, "size": 9, "opacity": 0.75}),
-    ]
-    if current is not None:
-        ring = {"color": ORANGE, "size": 14, "line": {"width": 2, "color": ORANGE}}
-        traces.append(_trace("This setting", [current], marker=ring, error_y=_interval(current)))
-    if original is not None:
-        star = {"symbol": "star", "color": GREY, "size": 16}
-        traces.append(_trace("Original", [original], marker=star))
-    # In one piece: adding traces and axes one by one takes six times as long.
-    return go.Figure(traces, _layout(x, y))
 
 
 def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> go.Figure:
@@ -172,57 +118,4 @@ def _ticks(texts: Sequence[str], count: int) -> dict[str, object]:
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
-    }
-
-
-def _trace(name: str, points: Sequence[Point], **style: object) -> dict[str, object]:
-    return {
-        "type": "scatter",
-        "name": name,
-        "x": [point.x for point in points],
-        "y": [point.y for point in points],
-        "customdata": [[point.key] for point in points],
-        "text": [point.label for point in points],
-        "mode": "markers",
-        "hovertemplate": "%{text}<extra></extra>",
-        **style,
-    }
-
-
-def _interval(point: Point) -> dict[str, object]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [point.high - point.y],
-        "arrayminus": [point.y - point.low],
-        "thickness": 1.5,
-        "width": 5,
-        "color": ORANGE,
-    }
-
-
-def _layout(x: Axis, y: Axis) -> dict[str, object]:
-    return {
-        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "y": 1.02,
-            "yanchor": "bottom",
-            "itemsizing": "constant",
-        },
-        "hoverlabel": {"align": "left"},
-        "dragmode": False,  # a finger on the chart scrolls the page
-        "xaxis": {**_axis(x), "rangemode": "tozero"},
-        "yaxis": _axis(y),
-    }
-
-
-def _axis(axis: Axis) -> dict[str, object]:
-    return {
-        "title": {"text": axis.title},
-        "tickformat": axis.tick_format,
-        "ticksuffix": axis.suffix,
-        "automargin": True,
-        "zeroline": False,
     }

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,21 +20,12 @@ from onnx import TensorProto, helper, numpy_helper
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
-from explorer.charts import (
-    LONGEST_NAME,
-    PALETTE,
-    Axis,
-    Point,
-    loss_text,
-    pareto_front,
-    short_name,
-    trade_off,
-)
+from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
 from explorer.ui import layers, netron, results, sensitivity, words
-from explorer.ui.cards import cards, cards_html, relative
+from explorer.ui.cards import cards, numbers, relative
 from explorer.ui.probing import base_of
 from explorer.ui.sources import samples
 from explorer.ui.trials import Trial, View, view_of
@@ -99,21 +92,45 @@ def drop(page: AppTest, box: str, *files: tuple[str, bytes]) -> None:
     settled(page.run())
 
 
+def choose(page: AppTest, **changes: Any) -> None:
+    """Ask for a setting, as the panel does when the hand lets go."""
+    session = page.session_state["explorer"]
+    session.set_recipe(replace(session.recipe, **changes))
+    page.run()
+
+
+def panel_of(page: AppTest) -> dict[str, Any]:
+    """What was sent to the live panel."""
+    sent = [element.proto for element in page.get("bidi_component")]
+    (told,) = [each.json for each in sent if each.component_name == "explorer_mount"]
+    return json.loads(told)
+
+
+def kinds_of(page: AppTest) -> list[str]:
+    """Where each number on the panel comes from."""
+    return [number["kind"] for number in panel_of(page)["numbers"]]
+
+
 def html_of(page: AppTest) -> str:
     return "".join(element.proto.body for element in page.get("html"))
 
 
-def chart_of(page: AppTest) -> dict[str, list[float]]:
-    spec = json.loads(page.get("plotly_chart")[0].proto.spec)
-    return {trace["name"]: trace["x"] for trace in spec["data"]}
+def tried_of(page: AppTest) -> list[str]:
+    """What the trade-off shows, by label."""
+    return [point["label"] for point in panel_of(page)["tried"]["points"]]
 
 
 def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
     assert app.selectbox(key="w_model").value == samples()[0].key
-    page = html_of(app)
-    for title in ("File size", "Parameters", "MACs", "Latency", "Accuracy"):
-        assert title in page
-    assert page.count("ce-card ce-measured") + page.count("ce-card ce-noisy") == 5
+    assert [number["title"] for number in panel_of(app)["numbers"]] == [
+        "File size",
+        "Parameters",
+        "MACs",
+        "Memory",
+        "Latency",
+        "Accuracy",
+    ]
+    assert set(kinds_of(app)) <= {"measured", "noisy"}
     assert not app.error
 
 
@@ -125,10 +142,9 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
     session = page.session_state["explorer"]
     assert session.source.key == key
     assert session.view.trial.complete
-    shown = html_of(page)
-    assert session.source.title in shown
-    assert "Accuracy" in shown
-    assert shown.count("ce-card ce-measured") + shown.count("ce-card ce-noisy") == 5
+    assert session.source.title in html_of(page)
+    assert panel_of(page)["numbers"][-1]["title"] == "Accuracy"
+    assert set(kinds_of(page)) <= {"measured", "noisy"}
     assert not page.error
 
 
@@ -157,13 +173,13 @@ def page_on(sample):
 def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
-    assert len(page.get("plotly_chart")) == 1
+    assert not page.get("plotly_chart")
     page.button(key="sensitivity_start").click().run()
     assert session.probing.running
     wait_for_probes(page, 3)
-    chart = json.loads(page.get("plotly_chart")[1].proto.spec)
+    chart = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert any("channels stay" in text for row in chart["data"][0]["text"] for text in row)
-    page.slider(key="w_ratio").set_value(55).run()
+    choose(page, ratio=0.55)
     settled(page)
     assert session.view.trial.recipe.ratio == 0.55
     assert session.probing.running
@@ -196,7 +212,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     page.button_group(key="w_spend_on").set_value("macs").run()
     page.button(key="spend_start").click().run()
     assert session.spending.running
-    page.slider(key="w_ratio").set_value(55).run()
+    choose(page, ratio=0.55)
     assert not session.spending.running
     settled(page)
     assert session.recipe.ratio == 0.55
@@ -215,7 +231,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     assert session.view.compressed["profile"] == spent["profile"]
     assert session.view.compressed["quality"] == spent["quality"]  # there are few samples
     assert any(spent_sentence(spent) == text.value for text in page.caption)
-    page.slider(key="w_ratio").set_value(10).run()
+    choose(page, ratio=0.1)
     settled(page)
     assert not any("points of accuracy buy" in text.value for text in page.caption)
 
@@ -234,23 +250,24 @@ def wait_for_probes(page: AppTest, count: int) -> None:
 def test_every_card_and_the_chart_follow_a_changed_setting(app):
     session = app.session_state["explorer"]
     before, tried = cards(session.view, busy=False), len(session.tried)
-    app.selectbox(key="w_pattern").set_value("channel")
-    app.slider(key="w_ratio").set_value(60).run()
+    choose(app, pattern="channel", ratio=0.6)
     settled(app)
     after = cards(session.view, busy=False)
     assert [card.title for card in before] == [card.title for card in after]
     assert all(old.value != new.value for old, new in zip(before, after, strict=True))
     assert len(session.tried) == tried + 1
-    traces = chart_of(app)
-    assert len(traces["Tried"]) + len(traces["This setting"]) == tried + 1
+    shown = tried_of(app)
+    assert shown[0] == "original"
+    assert describe(session.recipe) in shown
+    assert len(shown) == len(session.tried) + 1
 
 
 def test_a_setting_tried_before_comes_from_memory(app):
     session = app.session_state["explorer"]
     recipe = session.recipe
-    app.slider(key="w_ratio").set_value(10).run()
+    choose(app, ratio=0.1)
     settled(app)
-    app.slider(key="w_ratio").set_value(round(100 * recipe.ratio)).run()
+    choose(app, ratio=recipe.ratio)
     assert not session.busy
     assert session.view.trial.recipe == recipe
     assert session.view.trial.complete
@@ -299,16 +316,15 @@ def test_without_labels_it_is_agreement(app, tmp_path):
     np.savez(unlabelled, x=np.load(data)["x"])
     drop(app, "model", *[(file.name, file.read_bytes()) for file in (model, unlabelled)])
     assert not app.error
-    assert "Agreement" in html_of(app)
+    assert panel_of(app)["numbers"][-1]["title"] == "Agreement"
 
 
 def test_without_samples_there_is_no_accuracy(app, tmp_path):
     model, _ = own_model(tmp_path)
     drop(app, "model", (model.name, model.read_bytes()))
     assert [error.value for error in app.error] == []
-    page = html_of(app)
-    assert "Agreement" in page
-    assert "on random inputs" in page
+    number, page = panel_of(app)["numbers"][-1], html_of(app)
+    assert (number["title"], number["kind_text"]) == ("Agreement", "on random inputs")
     assert "No samples were given, so 256 random inputs" in page
     assert app.session_state["explorer"].view.trial.parts["file"]["not_compensated"]
 
@@ -341,21 +357,6 @@ def test_charts_use_the_colours_of_the_theme():
     assert theme["light"]["chartCategoricalColors"] == list(PALETTE)
     assert theme["dark"]["chartCategoricalColors"] == list(PALETTE)
     assert len(PALETTE) == 10
-
-
-def test_the_front_holds_what_nothing_beats():
-    points = [_point(3, 0.9), _point(1, 0.5), _point(2, 0.4), _point(2, 0.8), _point(4, 0.9)]
-    assert [(p.x, p.y) for p in pareto_front(points)] == [(1, 0.5), (2, 0.8), (3, 0.9)]
-
-
-def test_the_chart_shows_original_tried_and_current():
-    axis = Axis("x")
-    figure = trade_off(_point(4, 0.9), [_point(2, 0.8)], _point(1, 0.5), axis, axis)
-    traces = {trace.name: trace for trace in figure.data}
-    assert traces["Original"].marker.symbol == "star"
-    assert list(traces["Pareto front"].x) == [1, 2, 4]
-    assert list(traces["This setting"].x) == [1]
-    assert list(traces["This setting"].error_y.array) == pytest.approx([0.01])
 
 
 FOUND = {
@@ -462,7 +463,9 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
     assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "0.45–0.55 ×")
     assert shown["Accuracy"].difference == "−2.00 points"
     assert shown["Accuracy"].original == "93.00 %"
-    assert "FLOPs = 2 × MACs" in cards_html([shown["MACs"]])
+    (macs,) = numbers([shown["MACs"]])
+    assert "FLOPs = 2 × MACs" in macs["definition"]
+    assert (macs["value"], macs["original"]) == (PROFILE["macs"], PROFILE["macs"])
 
 
 @pytest.mark.parametrize(
@@ -487,7 +490,7 @@ def test_the_card_says_what_refitting_wins(metric, value, naive, note):
     view = view_of({}, trial, None)
     (card,) = [card for card in cards(view, busy=False) if card.note]
     assert card.note == note
-    assert note in cards_html([card])
+    assert numbers([card])[0]["note"] == note
     newer = Trial(Recipe(ratio=0.4), {"estimate": PROFILE})
     assert cards(view_of({}, newer, trial), busy=True)[-1].note == note  # of the setting before
     off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
@@ -598,7 +601,3 @@ def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path,
     x = random.normal(size=(200, 3, 8, 8)).astype(np.float32)
     np.savez(data, x=x, y=random.integers(0, 4, 200))
     return model, data
-
-
-def _point(x: float, y: float) -> Point:
-    return Point(x, y, y - 0.01, y + 0.01, "label")

@@ -124,7 +124,7 @@ def test_every_answer_has_the_headers(host: str) -> None:
     assert found.items() >= {name.lower(): value for name, value in guard.headers().items()}.items()
     assert found["x-content-type-options"] == "nosniff"
     assert "unsafe-eval" not in found["content-security-policy"]
-    assert "script-src 'self' 'sha256-" in found["content-security-policy"]
+    assert "script-src 'self' blob: 'sha256-" in found["content-security-policy"]
 
 
 def test_an_answer_may_have_a_stricter_policy() -> None:

@@ -17,7 +17,10 @@ from families import FAMILIES
 import explorer
 from explorer import Calibration, LayerChoice, Recipe
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
+from explorer.text import format_bytes, format_count, format_seconds
+from explorer.ui.cards import relative
 from explorer.widget.counts import counts
+from explorer.widget.parts import joined, known, lacks, needed
 
 RECIPES = 1000  # for each sample
 SETTINGS = 10  # of what isn't on the sliders, with as many recipes each
@@ -42,21 +45,22 @@ def node() -> str:
     return found
 
 
+def run_node(script: str, told: object) -> Any:
+    """What a script makes of values on its standard input."""
+    command = [node(), WIDGET / script]
+    given = json.dumps(told)
+    done = subprocess.run(command, check=False, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def answers(asked: Asked) -> list[dict[str, Any]]:
     """What the panel makes of recipes, with the counts for each lot."""
     told = [
         {"counts": counted, "recipes": [json.loads(recipe.to_json()) for recipe in recipes]}
         for counted, recipes in asked
     ]
-    done = subprocess.run(
-        [node(), WIDGET / "answers.mjs"],
-        check=False,
-        input=json.dumps(told),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = run_node("answers.mjs", told)
     return found
 
 
@@ -159,3 +163,49 @@ def test_the_counts_are_plain_values() -> None:
     model, calibration = sample("language_transformer")
     counted = counts(model, Recipe(), calibration)
     assert json.loads(json.dumps(counted, allow_nan=False))["model"] == model.id
+
+
+def test_numbers_are_written_as_in_python() -> None:
+    rng = random.Random(0)
+    sizes = [0, 1, 999, 1000, 9994, 9996, 99_949, 99_951, 999_499, 999_501]
+    sizes += [round(10 ** rng.uniform(0, 11)) for _ in range(200)]
+    seconds = [10 ** rng.uniform(-7, 2) for _ in range(200)]
+    changes = [
+        [1000, 1000],
+        [0, 5],
+        [1000, 995],
+        *([rng.random(), rng.random()] for _ in range(200)),
+    ]
+    told = {"bytes": sizes, "counts": sizes, "seconds": seconds, "changes": changes}
+    written = run_node("formats.mjs", told)
+    expected = {
+        "bytes": [format_bytes(size) for size in sizes],
+        "counts": [format_count(size) for size in sizes],
+        "seconds": [format_seconds(each) for each in seconds],
+        "changes": [relative(before, after) for before, after in changes],
+    }
+    for kind, texts in expected.items():
+        assert [text.replace("\u202f", " ") for text in written[kind]] == texts
+
+
+def test_what_the_panel_does_without_a_page() -> None:
+    command = [node(), "--test", *sorted(WIDGET.glob("*.test.mjs"))]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_later_counts_join_earlier_ones() -> None:
+    model, calibration = sample("vowels_cnn")
+    masks = Recipe(pattern="unstructured", ratio=0.5)
+    spread = Recipe(weight_bits=4, bits_scope="global")
+    first = counts(model, Recipe(), calibration, needed(Recipe()))
+    assert known(first) == needed(Recipe()) == frozenset()
+    assert lacks(first, masks)
+    both = joined(first, counts(model, masks, calibration, needed(masks)))
+    assert not lacks(both, masks)
+    assert lacks(both, spread)
+    every = joined(both, counts(model, spread, calibration, needed(spread)))
+    assert every == counts(model, Recipe(), calibration, {"unstructured", "bits"})
+    other = Recipe(round_to=4)
+    assert lacks(every, other)
+    assert known(joined(every, counts(model, other, calibration, ()))) == frozenset()

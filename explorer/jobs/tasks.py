@@ -35,6 +35,8 @@ from explorer.recipe import Recipe
 from explorer.report import Quality
 from explorer.search import spending
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
+from explorer.widget.counts import counts
+from explorer.widget.parts import needed
 
 OPEN_MODELS = 4
 DATA_TITLE = "The data file"
@@ -90,13 +92,16 @@ def open_model(context: Context, source: Source) -> None:
 
 
 @task
-def compress(context: Context, source: Source, recipe: str, out: str) -> None:
+def compress(
+    context: Context, source: Source, recipe: str, out: str, counted: list[str] | None = None
+) -> None:
     """Parts `plan`, `estimate`, and of the file at `out` its `profile`, `latency`, `quality`.
 
     Part `file` also says why the weights weren't refitted, where they weren't, and whether only
     the weights are quantized; `first_quality`, on the first samples, comes before `quality` where
-    there are many. Where the weights were refitted, `naive_quality` is that of the same recipe
-    without refitting.
+    there are many. Part `counts` is what the panel counts with, without the parts that are
+    `counted` already; none comes where all are. Where the weights were refitted, `naive_quality` is
+    that of the same recipe without refitting.
     """
     opened, asked = _open(source), Recipe.from_json(recipe)
     model = opened.model
@@ -104,6 +109,9 @@ def compress(context: Context, source: Source, recipe: str, out: str) -> None:
     planned = plan(model, asked, calibration)
     context.part("plan", planned.to_dict())
     context.part("estimate", asdict(estimate(model, planned)))
+    wanted = needed(asked) - set(counted or ())
+    if counted is None or wanted:
+        context.part("counts", counts(model, asked, calibration, wanted))
     context.progress(0.3, "compressing")
     if calibration is None:
         calibration = _calibration(context, opened)

@@ -1,14 +1,14 @@
 """The five cards: compressed, original and difference of each headline number."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.ui.trials import View
-from explorer.ui.words import DEFINITIONS, METRICS, NAIVE
+from explorer.ui.words import DEFINITIONS, METRICS
 
 UNKNOWN = "–"
 SAME = "no change"
@@ -17,6 +17,7 @@ PROFILE_CARDS = (
     ("file_bytes", "File size", format_bytes),
     ("params", "Parameters", format_count),
     ("macs", "MACs", format_count),
+    ("peak_activation_bytes", "Memory", format_bytes),
 )
 EXACT = "exact"
 SIGNIFICANCE = 0.05
@@ -38,9 +39,11 @@ KINDS = {  # where a number comes from: what the card says, and what that means
 class Card:
     """One quantity; `tone` is good, bad or even, `kind` says where the number comes from.
 
-    `note` is a sentence below the numbers.
+    `note` is a sentence below the numbers. `amount` and `before` are the bare numbers of now and of
+    the original, `full` what a bar is part of where it isn't the original.
     """
 
+    key: str
     title: str
     definition: str
     value: str = UNKNOWN
@@ -50,10 +53,13 @@ class Card:
     kind: str = "measured"
     tone: str = "even"
     note: str = ""
+    amount: float | None = None
+    before: float | None = None
+    full: float | None = None
 
 
 def cards(view: View, busy: bool) -> list[Card]:
-    """File size, parameters, MACs, latency, quality."""
+    """File size, parameters, MACs, memory, latency, quality."""
     made = [*_profile_cards(view), _latency_card(view), _quality_card(view)]
     waiting = "coming" if busy else "unknown"
     shown = [replace(card, kind=waiting) if card.value == UNKNOWN else card for card in made]
@@ -62,9 +68,9 @@ def cards(view: View, busy: bool) -> list[Card]:
     return shown
 
 
-def cards_html(shown: Sequence[Card]) -> str:
-    """The cards as one grid."""
-    return f'<div class="ce-cards">{"".join(_card_html(card) for card in shown)}</div>'
+def numbers(shown: Sequence[Card]) -> list[dict[str, Any]]:
+    """The cards as the panel reads them (`js/numbers.js`)."""
+    return [_number(card) for card in shown]
 
 
 def relative(before: float, after: float) -> str:
@@ -80,12 +86,12 @@ def relative(before: float, after: float) -> str:
 def _profile_cards(view: View) -> Iterator[Card]:
     before, after = view.original.get("profile"), view.compressed.get("profile")
     for key, title, text in PROFILE_CARDS:
-        card = Card(title, DEFINITIONS[key], kind=_kind(view, "profile"))
+        card = Card(key, title, DEFINITIONS[key], kind=_kind(view, "profile"))
         if before:
-            card = replace(card, original=text(before[key]))
+            card = replace(card, original=text(before[key]), before=before[key])
         if after:
             within = ESTIMATE_WITHIN.get(key, EXACT) if view.estimated else EXACT
-            card = replace(card, value=text(after[key]), interval=within)
+            card = replace(card, value=text(after[key]), interval=within, amount=after[key])
         if before and after:
             difference = relative(before[key], after[key])
             card = replace(card, difference=difference, tone=_tone(after[key] - before[key]))
@@ -94,10 +100,10 @@ def _profile_cards(view: View) -> Iterator[Card]:
 
 def _latency_card(view: View) -> Card:
     """Of the fastest runs, so that times and their ratio tell the same story on a busy machine."""
-    card = Card("Latency", DEFINITIONS["latency"], kind=_kind(view, "latency"))
+    card = Card("latency", "Latency", DEFINITIONS["latency"], kind=_kind(view, "latency"))
     before, after = _latency(view.original), _latency(view.compressed)
     if before:
-        card = replace(card, original=format_seconds(before.min_s))
+        card = replace(card, original=format_seconds(before.min_s), before=before.min_s)
     if after is None:
         return card
     noisy = card.kind == "measured" and not after.reliable
@@ -105,6 +111,8 @@ def _latency_card(view: View) -> Card:
         card,
         value=format_seconds(after.min_s),
         original=format_seconds(after.min_s / after.ratio),
+        amount=after.min_s,
+        before=after.min_s / after.ratio,
         difference=relative(1.0, after.ratio) if after.changed else NOT_MEASURABLE,
         interval=f"{after.ratio_low:.2f}–{after.ratio_high:.2f} ×",
         tone=_tone(after.ratio - 1) if after.changed else "even",
@@ -123,9 +131,11 @@ def _quality_card(view: View) -> Card:
         kind = "first"
     if described.get("made_up") and kind == "measured":
         kind = "made_up"
-    card = Card(METRICS[metric], DEFINITIONS[metric], kind=kind)
+    card = Card("quality", METRICS[metric], DEFINITIONS[metric], kind=kind)
+    full = None if metric == "snr_db" else 1.0
+    card = replace(card, full=full)
     if before:
-        card = replace(card, original=format_quality(before))
+        card = replace(card, original=format_quality(before), before=before.value)
     if after is None:
         return card
     reference = after.reference_value
@@ -133,6 +143,7 @@ def _quality_card(view: View) -> Card:
         card = replace(
             card,
             original=format_quality(after, reference),
+            before=reference,
             difference=_points(after, reference),
             tone=_tone(reference - after.value) if _significant(after) else "even",
         )
@@ -140,6 +151,7 @@ def _quality_card(view: View) -> Card:
     return replace(
         card,
         value=format_quality(after),
+        amount=after.value,
         interval=f"{low.removesuffix(' %').removesuffix(' dB')}–{high}",
         note=_naive_note(view, after),
     )
@@ -188,26 +200,26 @@ def _tone(growth: float) -> str:
     return "good" if growth < 0 else "bad" if growth > 0 else "even"
 
 
-def _card_html(card: Card) -> str:
+def _number(card: Card) -> dict[str, Any]:
+    """With narrow spaces before units, that don't break."""
     kind, note = KINDS[card.kind]
-    rows = [("original", card.original, ""), ("difference", card.difference, f"ce-{card.tone}")]
-    rows.append(("95 % interval", card.interval, ""))
-    lines = "".join(
-        f'<dt>{label}</dt><dd class="{style}">{escape(text)}</dd>' for label, text, style in rows
-    )
-    note = f'<p class="ce-naive" title="{NAIVE}">{escape(card.note)}</p>' if card.note else ""
-    return (
-        f'<section class="ce-card ce-{card.kind}" aria-label="{escape(card.title)}">'
-        f"<header><h3>{escape(card.title)}</h3>{_tip(card.title, card.definition)}</header>"
-        f'<p class="ce-value">{escape(card.value)}</p>'
-        f'<p class="ce-kind" title="{escape(note)}">{kind}</p>'
-        f"<dl>{lines}</dl>{note}</section>"
-    )
-
-
-def _tip(title: str, text: str) -> str:
-    return (
-        f'<span class="ce-tip" tabindex="0" role="note" aria-label="{escape(title)}: '
-        f'{escape(text)}"><span aria-hidden="true">?</span>'
-        f'<span class="ce-tip-text" aria-hidden="true">{escape(text)}</span></span>'
-    )
+    shown = {
+        "text": card.value,
+        "original_text": card.original,
+        "difference": "" if card.difference == UNKNOWN else card.difference,
+        "interval": "" if card.interval == UNKNOWN else card.interval,
+    }
+    return {
+        "key": card.key,
+        "title": card.title,
+        "definition": card.definition,
+        "value": card.amount,
+        "original": card.before,
+        "full": card.full,
+        "tone": card.tone,
+        **{name: re.sub(r"(?<=\d) (?=\D)", "\u202f", text) for name, text in shown.items()},
+        "kind": card.kind,
+        "kind_text": kind,
+        "kind_note": note,
+        "note": card.note,
+    }

@@ -9,13 +9,9 @@ import streamlit as st
 
 from explorer.errors import DataError, ExplorerError, RecipeError
 from explorer.recipe import (
-    ACTIVATION_BITS,
     CRITERIA,
     GRANULARITIES,
-    PATTERNS,
-    RATIO_PATTERNS,
     SCOPES,
-    WEIGHT_BITS,
     Recipe,
 )
 from explorer.ui import reading, uploads, words
@@ -25,7 +21,6 @@ Files = list[tuple[str, bytes]]
 
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
-LARGEST_RATIO = 95  # percent
 MOST_DIMENSIONS = 8
 RECIPE_BYTES = 2**24
 SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
@@ -47,8 +42,7 @@ def draw(session: Session) -> None:
     with st.sidebar:
         st.html(WORDMARK)
         _model(session)
-        _main_choices(session)
-        with st.expander("More choices", key="more"):
+        with st.expander("More choices", key="more", expanded=True):
             _more_choices(session)
 
 
@@ -122,43 +116,6 @@ def _drop_box(
             session.notice = str(error)
 
     st.file_uploader(label, type=types, accept_multiple_files=True, key=key, on_change=changed)
-
-
-def _main_choices(session: Session) -> None:
-    recipe = session.recipe
-    _select(session, "Take out", "pattern", PATTERNS, words.PATTERNS)
-    fixed = recipe.pattern not in RATIO_PATTERNS
-    st.session_state["w_ratio"] = min(words.percent(recipe.ratio), LARGEST_RATIO)
-    st.slider(
-        "Ratio",
-        0,
-        LARGEST_RATIO,
-        key="w_ratio",
-        format="%d %%",
-        disabled=fixed,
-        help=words.HELP["fixed_ratio" if fixed and recipe.pattern != "none" else "ratio"],
-        on_change=_writer(session, "ratio", lambda percent: percent / 100),
-    )
-    st.session_state["w_weight_bits"] = recipe.weight_bits
-    st.select_slider(
-        "Weight bits",
-        WEIGHT_BITS,
-        key="w_weight_bits",
-        format_func=lambda bits: words.WEIGHT_BITS.get(bits, str(bits)),
-        help=words.HELP["weight_bits"],
-        on_change=_writer(session, "weight_bits"),
-    )
-    st.session_state["w_activation_bits"] = recipe.activation_bits
-    st.segmented_control(
-        "Activation bits",
-        ACTIVATION_BITS,
-        key="w_activation_bits",
-        format_func=lambda bits: words.ACTIVATION_BITS[bits],
-        help=words.HELP["activation_bits"],
-        required=True,
-        width="stretch",
-        on_change=_writer(session, "activation_bits"),
-    )
 
 
 def _more_choices(session: Session) -> None:

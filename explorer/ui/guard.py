@@ -94,7 +94,7 @@ def headers() -> Mapping[str, str]:
     """What every answer carries unless it says otherwise itself."""
     policy = {
         "default-src": "'self'",
-        "script-src": " ".join(["'self'", *_inline_scripts()]),
+        "script-src": " ".join(["'self'", "blob:", *_inline_scripts()]),
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",

@@ -11,8 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.surprises import surprises
-from explorer.ui import tradeoff
-from explorer.ui.cards import cards, cards_html
+from explorer.ui import panel
 from explorer.ui.session import Session
 from explorer.ui.turns import turn
 from explorer.ui.words import describe
@@ -25,6 +24,7 @@ STYLE = Path(__file__).with_name("style.css")
 def draw(session: Session) -> None:
     """The live part; polls only while there is work."""
     st.html(STYLE)
+    panel.draw_counts(session)
     pace_s = poll_s(session)
     st.fragment(_draw, run_every=pace_s)(session, (session.stage, pace_s))
 
@@ -47,12 +47,8 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
     _status(session)
     if session.notice:
         st.error(_shown(session.notice), icon=":material/error:")
-    st.html(cards_html(cards(session.view, session.busy)))
-    chart, notes = st.columns([5, 3], gap="medium")
-    with chart:
-        tradeoff.draw(session)
-    with notes:
-        st.html(_notes_html(session))
+    panel.draw(session)
+    st.html(_notes_html(session))
 
 
 def _status(session: Session) -> None:

@@ -8,14 +8,15 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from explorer.jobs import shared_pool
+from explorer.ui import netron, panel
 from explorer.ui.guard import Guard
-from explorer.ui.netron import ROUTES
 from explorer.ui.storage import storage
 
 __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
 
 SWITCH_S = 0.001  # what the thread that answers waits for Python while a page is drawn
 
+ROUTES = [*netron.ROUTES, *panel.ROUTES]
 MIDDLEWARE = [Middleware(Guard)]
 
 

@@ -21,6 +21,7 @@ from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
 from explorer.ui.storage import Folder, make_room
 from explorer.ui.trials import Memory, Parts, Trial, View, view_of
+from explorer.widget.parts import Counts, known, lacks
 
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
@@ -112,12 +113,18 @@ class Session:
             "model" in self.original,
             self.probing.running,
             self.spending.running,
+            known(self.counts) if self.counts else None,
         )
 
     @property
     def view(self) -> View:
         """What to draw now."""
         return view_of(self.original, self._running or self._shown, self._shown)
+
+    @property
+    def counts(self) -> Counts | None:
+        """What the panel counts with, as far as it is known for the recipe that is asked for."""
+        return self._memory.counts(self.source, self.recipe) if self.source else None
 
     @property
     def tried(self) -> tuple[Trial, ...]:
@@ -248,7 +255,9 @@ class Session:
         folder = self.source.domain.folder
         make_room(folder, self._shown.file if self._shown else None)
         out = folder / f"compressed-{secrets.token_hex(8)}.onnx"
-        arguments = {"recipe": self.recipe.to_json(), "out": str(out)}
+        counts = self._memory.counts(self.source, self.recipe)
+        counted = None if counts is None else sorted(known(counts))
+        arguments = {"recipe": self.recipe.to_json(), "out": str(out), "counted": counted}
         self._opening, self._original_due = None, self._original_incomplete()
         job = self._work_on(self.source, "compress", arguments)
         if job is not None:
@@ -334,7 +343,11 @@ class Session:
         if job.state is State.WAITING and self._recall():  # another visitor was first
             self._drop_compressing()
             return
-        ended, parts = job.ended, job.parts
+        ended, parts = job.ended, dict(job.parts)
+        counts = parts.pop("counts", None)
+        assert self.source is not None
+        if counts is not None and lacks(self._memory.counts(self.source, recipe), recipe):
+            self._memory.keep_counts(self.source, recipe, counts)
         if "estimate" in parts:
             self._running = Trial(recipe, parts, complete=job.state is State.DONE)
         if ended:

@@ -1,5 +1,6 @@
 """Settings that were tried, and what the screen shows of them."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,10 +9,12 @@ from typing import Any, ClassVar
 
 from explorer.recipe import Recipe
 from explorer.ui.sources import Source, samples
+from explorer.widget.parts import Counts, fixed_of, joined
 
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")
 MOST_SHARED = 1000  # settings of samples
+MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,11 @@ class Memory:
 
     _shared: ClassVar[OrderedDict[tuple[Source, str], Trial]] = OrderedDict()  # the latest last
     _originals: ClassVar[dict[Source, Parts]] = {}
+    _sample_counts: ClassVar[dict[tuple[Source, str], Counts]] = {}
 
     def __init__(self) -> None:
         self._own: dict[str, dict[str, Trial]] = {}  # by source and setting
+        self._counts: dict[tuple[Source, str], Counts] = {}
 
     def original(self, source: Source) -> Parts:
         """What is known of a model as it is."""
@@ -115,6 +120,23 @@ class Memory:
             while len(self._shared) > MOST_SHARED:
                 self._shared.popitem(last=False)
 
+    def counts(self, source: Source, recipe: Recipe) -> Counts | None:
+        """What the panel counts recipes with that are like this one but for the sliders."""
+        key = (source, json.dumps(fixed_of(recipe)))
+        return self._counts_of(source).get(key)
+
+    def keep_counts(self, source: Source, recipe: Recipe, counts: Counts) -> None:
+        """Add what has been found out; of samples it is for all."""
+        key = (source, json.dumps(fixed_of(recipe)))
+        kept = self._counts_of(source)
+        kept[key] = joined(kept.pop(key, None), counts)
+        while len(kept) > MOST_COUNTS:
+            del kept[next(iter(kept))]
+
+    def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
+        return self._sample_counts if source in samples() else self._counts
+
     def forget(self, source: Source) -> None:
         """Drop this visitor's trials on a model that is gone."""
         self._own.pop(source.key, None)
+        self._counts = {key: kept for key, kept in self._counts.items() if key[0] != source}

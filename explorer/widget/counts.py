@@ -9,6 +9,7 @@ explained where they are read, in `js/plan.js` and `js/estimate.js`.
 """
 
 import base64
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,21 @@ from explorer.graph.weights import find_weights
 from explorer.model import Layer, Model
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
 from explorer.widget.file import File
+from explorer.widget.parts import BITS, MASKS, fixed_of
 from explorer.widget.sizes import Sizes
 
-# What isn't on the sliders; the counts hold for a recipe's own values of these.
-FIXED = ("criterion", "round_to", "granularity", "group_size", "widths", "compensate", "seed")
-MASKS = ("unstructured", "block")
 
-
-def counts(model: Model, recipe: Recipe, calibration: Calibration | None) -> dict[str, Any]:
+def counts(
+    model: Model,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    parts: Collection[str] = (*MASKS, BITS),
+) -> dict[str, Any]:
     """Everything that the panel counts with, as plain values for JSON.
 
-    They hold for all recipes that agree with `recipe` on what isn't on the sliders. `inexact` names
-    the numbers that the panel only comes close to.
+    They hold for all recipes that agree with `recipe` on what isn't on the sliders, and need no
+    other `parts` (see `needed`) than these. `inexact` names the numbers that the panel only comes
+    close to.
     """
     if recipe.criterion != RECONSTRUCTION or not recipe.compensate:
         calibration = None
@@ -55,12 +59,14 @@ def counts(model: Model, recipe: Recipe, calibration: Calibration | None) -> dic
     file = File(model, recipe, sizes, portions).counts(sorted(asked))
     return {
         "model": model.id,
-        "fixed": {name: getattr(recipe, name) for name in FIXED},
+        "fixed": fixed_of(recipe),
         "layers": layers,
         "groups": _groups(model, portions),
         "turns": _turns(model, portions, calibration),
-        "masks": {name: _masks(model, name, recipe, calibration) for name in MASKS},
-        "bits": _bits(model, recipe, calibration),
+        "masks": {
+            name: _masks(model, name, recipe, calibration) for name in MASKS if name in parts
+        },
+        "bits": _bits(model, recipe, calibration, BITS in parts),
         **file,
         "sizes": sizes.listed,  # at last, as the others list them
     }
@@ -163,17 +169,18 @@ def _masks(
     return {**told, "bins": [*map(_packed, bins)], "counts": [*map(_packed, filled)]}
 
 
-def _bits(model: Model, recipe: Recipe, calibration: Calibration | None) -> dict[str, Any]:
+def _bits(
+    model: Model, recipe: Recipe, calibration: Calibration | None, spread: bool
+) -> dict[str, Any]:
     """What rounding the weights of each layer to each width costs, in the order that decides."""
     layers = find_layers(model)
     places = {layer.name: place for place, layer in enumerate(find_all_layers(model))}
     users = [*{layer.weight: layer for layer in reversed(layers)}.values()]
-    errors = [errors_by_width(model, layer, recipe, calibration) for layer in users]
-    return {
-        "layers": [places[layer.name] for layer in users],
-        "widths": WIDTHS,
-        "errors": [[float(error) for error in row] for row in errors],
-    }
+    told: dict[str, Any] = {"layers": [places[layer.name] for layer in users], "widths": WIDTHS}
+    if spread:
+        errors = [errors_by_width(model, layer, recipe, calibration) for layer in users]
+        told["errors"] = [[float(error) for error in row] for row in errors]
+    return told
 
 
 def _packed(integers: npt.NDArray[np.int64]) -> str:

@@ -12,11 +12,11 @@
 // - `bits`: the `errors` of each layer at each of the `widths` that an average is made of.
 
 import { argmin, argsort, product, round, sum, unpacked } from "./arithmetic.js";
+import { MOST_SPREAD_BITS } from "./recipe.js";
 import { lengthOf } from "./sizes.js";
 
 export const WEIGHT_BITS = [32, 16, 8, 7, 6, 5, 4, 3, 2];
 const FIXED_SPARSITY = { "2:4": 0.5, "4:8": 0.5 };
-const MOST_SPREAD_BITS = 8;
 
 // What happens to each layer: { gone, layers }, `gone` the portions that each group has given away,
 // `layers` with { kept, sparsity, bits, storage, opset }.

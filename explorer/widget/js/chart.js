@@ -1,0 +1,187 @@
+// The trade-off: every setting that was tried, by its cost and its quality, and where you are now.
+//
+// `points`: { label, recipe (null: the original), costs: { file_bytes, macs, latency }, quality, low,
+// high, text }. Costs and quality are measured ones.
+
+import { draw, make, newId, say } from "./elements.js";
+import { formatBytes, formatCount } from "./format.js";
+import { keyOf } from "./recipe.js";
+
+export const COSTS = {
+  file_bytes: ["File size", (value) => formatBytes(value)],
+  macs: ["MACs", (value) => formatCount(value)],
+  latency: ["Latency", (value) => `× ${trim(value)}`],
+};
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [226, 46, 12, 10, 24];
+const [FEW_X, FEW_Y] = [4, 4]; // ticks
+
+export class Chart {
+  // `choose` takes the recipe of a point; `undo` and `redo` go through what was chosen.
+  constructor(choose, undo, redo) {
+    this.choose = choose;
+    this.cost = "file_bytes";
+    const name = newId("cost");
+    const radios = Object.entries(COSTS).map(([key, [title]]) => {
+      const input = make("input", { type: "radio", name, value: key, checked: key === this.cost });
+      input.addEventListener("change", () => {
+        this.cost = key;
+        this.#paint();
+      });
+      return make("label", {}, input, make("span", {}, title));
+    });
+    this.undo = button("Undo", "↶", undo);
+    this.redo = button("Redo", "↷", redo);
+    const kinds = make("div", { class: "segments", role: "group", "aria-label": "Cost" }, ...radios);
+    this.empty = make("p", { class: "empty" });
+    this.svg = draw("svg", { height: HEIGHT, role: "group", "aria-label": "Settings tried" });
+    this.detail = make("p", { class: "detail" });
+    this.root = make(
+      "section",
+      { class: "chart", "aria-label": "Trade-off" },
+      make("header", {}, make("h3", {}, "Trade-off"), kinds, this.undo, this.redo),
+      this.svg,
+      this.empty,
+      this.detail,
+    );
+    this.observer = new ResizeObserver(() => this.#paint());
+    this.observer.observe(this.root);
+  }
+
+  destroy() {
+    this.observer.disconnect();
+  }
+
+  // `at` are the costs that the panel estimates for the recipe, which may not be measured yet.
+  update(told, recipe, at, can) {
+    Object.assign(this, { told, recipe, at });
+    this.undo.disabled = !can.undo;
+    this.redo.disabled = !can.redo;
+    this.#paint();
+  }
+
+  #paint() {
+    const width = this.root.clientWidth;
+    if (!this.told || !width) return;
+    const known = this.told.points.filter((point) => point.costs[this.cost] != null);
+    this.svg.classList.toggle("hidden", !known.length);
+    say(this.empty, known.length ? "" : this.told.empty);
+    if (!known.length) return;
+    const own = keyOf(this.recipe);
+    const here = this.at?.[this.cost];
+    const xs = [...known.map((point) => point.costs[this.cost]), ...(here ? [here] : [])];
+    const ys = known.map((point) => point.quality);
+    const x = scale(0, 1.06 * Math.max(...xs), LEFT, width - RIGHT);
+    const low = Math.min(...ys);
+    const pad = Math.max(0.12 * (Math.max(...ys) - low), this.told.least);
+    const y = scale(low - pad, Math.max(...ys) + pad / 2, HEIGHT - BOTTOM, TOP);
+    const parts = [...this.#axes(x, y, width), this.#front(known, x, y, width)];
+    if (here && !known.some((point) => keyOf(point.recipe) === own)) {
+      const line = { x1: x(here), x2: x(here), y1: TOP, y2: HEIGHT - BOTTOM, class: "here" };
+      parts.push(draw("line", line));
+    }
+    for (const point of known) parts.push(this.#point(point, x, y, own));
+    this.svg.setAttribute("width", width);
+    this.svg.replaceChildren(...parts);
+  }
+
+  #axes(x, y, width) {
+    const text = COSTS[this.cost][1];
+    const parts = [];
+    for (const value of ticks(x.low, x.high, FEW_X)) {
+      const label = { x: x(value), y: HEIGHT - 8, class: "tick", "text-anchor": "middle" };
+      parts.push(draw("text", label, text(value)));
+    }
+    for (const value of ticks(y.low, y.high, FEW_Y)) {
+      const line = { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "grid" };
+      const label = { x: LEFT - 6, y: y(value) + 4, class: "tick", "text-anchor": "end" };
+      parts.push(draw("line", line), draw("text", label, this.#quality(value)));
+    }
+    return parts;
+  }
+
+  #quality(value) {
+    if (this.told.unit === "dB") return `${trim(value)} dB`;
+    return `${trim(100 * value)} %`;
+  }
+
+  #front(known, x, y, width) {
+    const front = paretoFront(known.map((point) => [point.costs[this.cost], point.quality]));
+    const steps = front.map(([cost, quality], at) => {
+      const before = at ? front[at - 1][1] : quality;
+      return `${at ? "L" : "M"}${x(cost)},${y(before)} L${x(cost)},${y(quality)}`;
+    });
+    const end = `L${width - RIGHT},${y(front.at(-1)[1])}`;
+    return draw("path", { d: `${steps.join(" ")} ${end}`, class: "front" });
+  }
+
+  #point(point, x, y, own) {
+    const [cx, cy] = [x(point.costs[this.cost]), y(point.quality)];
+    const current = keyOf(point.recipe) === own;
+    const kind = current ? "current" : point.original ? "original" : "tried";
+    const label = `${point.label}: ${point.text}, ${COSTS[this.cost][1](point.costs[this.cost])}`;
+    const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
+    if (current && point.low !== null) {
+      const [y1, y2] = [y(point.low), y(point.high)];
+      parts.push(draw("line", { x1: cx, x2: cx, y1, y2, class: "interval" }));
+    }
+    parts.push(
+      point.original
+        ? draw("path", { d: star(cx, cy, 9), class: "mark" })
+        : draw("circle", { cx, cy, r: current ? 7 : 5, class: "mark" }),
+    );
+    const about = { class: `point ${kind}`, tabindex: 0, role: "button", "aria-label": label };
+    const root = draw("g", about, ...parts);
+    root.addEventListener("pointerenter", () => say(this.detail, label));
+    root.addEventListener("focus", () => say(this.detail, label));
+    root.addEventListener("click", () => this.choose(point.recipe));
+    root.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      this.choose(point.recipe);
+    });
+    return root;
+  }
+}
+
+// [cost, quality] that no other beats in both, the cheapest first.
+export function paretoFront(points) {
+  const front = [];
+  for (const point of [...points].sort((a, b) => a[0] - b[0] || b[1] - a[1])) {
+    if (!front.length || point[1] > front.at(-1)[1]) front.push(point);
+  }
+  return front;
+}
+
+// Round numbers between two, about so many.
+export function ticks(low, high, few) {
+  const rough = (high - low) / few;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((each) => each * power >= rough);
+  const found = [];
+  for (let at = Math.ceil(low / step); at * step <= high; at++) found.push(at * step);
+  return found;
+}
+
+function scale(low, high, from, to) {
+  const map = (value) => from + ((value - low) / (high - low || 1)) * (to - from);
+  return Object.assign(map, { low, high });
+}
+
+function trim(value) {
+  return String(Number(value.toFixed(2)));
+}
+
+function button(name, sign, act) {
+  const attributes = { type: "button", class: "sign", "aria-label": name, title: name };
+  const made = make("button", attributes, sign);
+  made.addEventListener("click", act);
+  return made;
+}
+
+function star(x, y, size) {
+  const corners = Array.from({ length: 10 }, (_, at) => {
+    const [radius, angle] = [at % 2 ? size * 0.42 : size, (Math.PI * (at - 2.5)) / 5];
+    return `${x + radius * Math.cos(angle)},${y + radius * Math.sin(angle)}`;
+  });
+  return `M${corners.join("L")}Z`;
+}

@@ -1,0 +1,45 @@
+// Numbers as text, in the words of `explorer.text`. Thin spaces stand before units.
+
+const SPACE = " ";
+
+// Decimal units, three significant digits: 356 kB, 1.42 MB.
+export function formatBytes(size) {
+  return scaled(size, ["B", "kB", "MB", "GB"]);
+}
+
+// Three significant digits: 77.8 k, 9.11 M.
+export function formatCount(count) {
+  return scaled(count, ["", "k", "M", "G"]);
+}
+
+// Three significant digits: 152 µs, 1.30 ms.
+export function formatSeconds(seconds) {
+  for (const [unit, scale] of [["s", 1], ["ms", 1e-3], ["µs", 1e-6]]) {
+    if (seconds >= scale) return `${digits(seconds / scale)}${SPACE}${unit}`;
+  }
+  return `${digits(seconds / 1e-6)}${SPACE}µs`;
+}
+
+// The change in percent: −91 %; with a decimal where it is small.
+export function formatChange(before, after) {
+  if (before === after) return "no change";
+  if (!before) return "–";
+  const change = (100 * (after - before)) / before;
+  const size = Math.abs(change);
+  return `${change < 0 ? "−" : "+"}${size.toFixed(size >= 9.95 ? 0 : 1)}${SPACE}%`;
+}
+
+export function formatPercent(share) {
+  return `${Math.round(100 * share)}${SPACE}%`;
+}
+
+function scaled(value, units) {
+  for (let power = units.length - 1; power > 0; power--) {
+    if (value >= 1000 ** power) return `${digits(value / 1000 ** power)}${SPACE}${units[power]}`;
+  }
+  return units[0] ? `${value.toFixed(0)}${SPACE}${units[0]}` : value.toFixed(0);
+}
+
+function digits(value) {
+  return value.toFixed(value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
+}

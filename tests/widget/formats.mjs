@@ -1,0 +1,14 @@
+// Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes }.
+
+import { readFileSync } from "node:fs";
+
+import * as format from "../../explorer/widget/js/format.js";
+
+const asked = JSON.parse(readFileSync(0));
+const written = {
+  bytes: asked.bytes.map(format.formatBytes),
+  counts: asked.counts.map(format.formatCount),
+  seconds: asked.seconds.map(format.formatSeconds),
+  changes: asked.changes.map(([before, after]) => format.formatChange(before, after)),
+};
+console.log(JSON.stringify(written));

@@ -1,0 +1,75 @@
+// What the panel does without a page: its numbers as text, its choices, its history, its front.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { argmin, argsort, round, varintBytes } from "../../explorer/widget/js/arithmetic.js";
+import { paretoFront, ticks } from "../../explorer/widget/js/chart.js";
+import { History } from "../../explorer/widget/js/history.js";
+import { choiceOf, fits, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
+
+const RECIPE = { pattern: "channel", ratio: 0.3, weight_bits: 32, bits_scope: "layer", layers: [] };
+
+test("halves go to the even number, as in Python", () => {
+  assert.deepEqual([0.5, 1.5, 2.5, 2.4999, 7].map(round), [0, 2, 2, 2, 7]);
+});
+
+test("the first smallest value is found, and equal values keep their order", () => {
+  assert.equal(argmin([3, 1, 2, 1]), 1);
+  assert.deepEqual(argsort([2, 1, 2, 1]), [1, 3, 0, 2]);
+});
+
+test("varints take seven bits a byte, also beyond 32 bits", () => {
+  assert.deepEqual([0, 127, 128, 2 ** 14, 2 ** 35, 2 ** 52].map(varintBytes), [1, 1, 2, 3, 6, 8]);
+});
+
+test("the front holds what nothing beats in both", () => {
+  const points = [[3, 0.9], [1, 0.5], [2, 0.4], [2, 0.8], [4, 0.9]];
+  assert.deepEqual(paretoFront(points), [[1, 0.5], [2, 0.8], [3, 0.9]]);
+});
+
+test("ticks are round numbers within the axis", () => {
+  assert.deepEqual(ticks(0, 380, 4), [0, 100, 200, 300]);
+  assert.ok(ticks(0.853, 0.944, 4).every((tick) => tick >= 0.853 && tick <= 0.944));
+});
+
+test("equal recipes have equal keys, whatever the order of their fields", () => {
+  const { pattern, ...rest } = RECIPE;
+  assert.equal(keyOf({ ...rest, pattern }), keyOf(RECIPE));
+  assert.notEqual(keyOf(withChoice(RECIPE, ["a"], { ratio: 0.5 })), keyOf(RECIPE));
+});
+
+test("a choice for a layer keeps its other half, and an empty one goes", () => {
+  const pruned = withChoice(RECIPE, ["a", "b"], { ratio: 0.5 });
+  const both = withChoice(pruned, ["a"], { weight_bits: 4 });
+  assert.deepEqual(choiceOf(both, "a"), { name: "a", ratio: 0.5, weight_bits: 4 });
+  assert.deepEqual(choiceOf(both, "b"), { name: "b", ratio: 0.5, weight_bits: null });
+  const none = withChoice(both, ["a", "b"], { ratio: null, weight_bits: null });
+  assert.deepEqual(none.layers, []);
+  assert.deepEqual(RECIPE.layers, []);
+});
+
+test("counts fit what they were made for, and only with the parts that are needed", () => {
+  const counts = { fixed: { round_to: 8 }, masks: { block: {} }, bits: {} };
+  const recipe = { ...RECIPE, round_to: 8 };
+  assert.ok(fits(counts, recipe));
+  assert.ok(!fits(counts, { ...recipe, round_to: 4 }));
+  assert.ok(fits(counts, { ...recipe, pattern: "block" }));
+  assert.ok(!fits(counts, { ...recipe, pattern: "unstructured" }));
+  assert.ok(!fits(counts, { ...recipe, bits_scope: "global", weight_bits: 4 }));
+  assert.ok(fits(counts, { ...recipe, bits_scope: "global", weight_bits: 16 }));
+});
+
+test("what was taken back comes again, until something else is chosen", () => {
+  const history = new History("a");
+  assert.deepEqual(history.can, { undo: false, redo: false });
+  history.add("b");
+  history.add("c");
+  assert.equal(history.undo(), "b");
+  assert.equal(history.undo(), "a");
+  assert.equal(history.undo(), "a");
+  assert.equal(history.redo(), "b");
+  history.add("d");
+  assert.deepEqual(history.can, { undo: true, redo: false });
+  assert.equal(history.undo(), "b");
+});
