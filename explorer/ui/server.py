@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from explorer.jobs import shared_pool
 from explorer.ui import netron, panel
 from explorer.ui.guard import Guard
+from explorer.ui.gzipped import Gzipped
 from explorer.ui.storage import storage
 
 __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
@@ -17,7 +18,7 @@ __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
 SWITCH_S = 0.001  # what the thread that answers waits for Python while a page is drawn
 
 ROUTES = [*netron.ROUTES, *panel.ROUTES]
-MIDDLEWARE = [Middleware(Guard)]
+MIDDLEWARE = [Middleware(Guard), Middleware(Gzipped)]
 
 
 @asynccontextmanager
