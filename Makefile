@@ -25,6 +25,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.load --slider
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.panel
 
 # Installs the tools that the explorer is compared with; takes half an hour.
 bench-quality: $(VENV)/installed-benchmarks

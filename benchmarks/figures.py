@@ -1,4 +1,4 @@
-"""How the benchmarks of the server print what they found: a table of figures beside their goals."""
+"""How the benchmarks of the app print what they found: a table of figures beside their goals."""
 
 import time
 from collections.abc import Sequence
@@ -44,8 +44,13 @@ def print_figures(rows: Sequence[Row], run: Run) -> None:
         ("torch, onnx, onnxruntime in the server", ", ".join(run.heavy) or "none", "none"),
         ("errors in its log", f"{len(run.trouble)}", "0"),
     )
-    print("| | measured | goal |\n|---|---:|---:|")
-    for name, figure, goal in (*rows, *wrong):
-        print(f"| {name} | {figure} | {goal} |", flush=True)
+    print_rows([*rows, *wrong])
     for line in [*dict.fromkeys([*found.errors, *found.foreign, *run.trouble])][:MOST_LINES]:
         print(f"  {line}")
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """A table."""
+    print("| | measured | goal |\n|---|---:|---:|")
+    for name, figure, goal in rows:
+        print(f"| {name} | {figure} | {goal} |", flush=True)

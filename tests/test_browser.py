@@ -95,6 +95,59 @@ def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
     assert page.locator(MEASURED).count() == len(CARDS)
 
 
+def test_the_panel_counts_while_the_hand_still_moves(page):
+    """Nothing is sent before the hand lets go, and one choice after."""
+    sent = []
+
+    def note(frame):
+        sent.append(frame)
+
+    page.on("websocket", lambda socket: socket.on("framesent", note))
+    page.reload()
+    idle(page)
+    sent.clear()
+    slider = page.get_by_role("slider", name="Ratio")
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.32 * box["width"], y)
+    page.mouse.down()
+    seen = set()
+    for step in range(40):
+        page.mouse.move(box["x"] + (0.32 + step / 100) * box["width"], y)
+        seen.add(page.locator('.number[data-key="file_bytes"] .value').inner_text())
+    assert len(seen) > 10
+    expect(page.locator('.number[data-kind="estimated"]')).to_have_count(4)
+    assert sent == []
+    page.mouse.up()
+    expect(page.locator(".ce-setting")).not_to_have_text("channels −30 %")
+    idle(page)
+    shown = page.locator('.number[data-key="file_bytes"]')
+    expect(shown).to_have_attribute("data-kind", "measured")
+
+
+def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
+    layer = page.get_by_role("slider", name="Taken out of stem")
+    layer.focus()
+    expect(page.locator(".strip .detail")).to_contain_text("stem · Conv")
+    before = layer.get_attribute("aria-valuenow")
+    for _ in range(4):
+        layer.press("ArrowDown")
+    expect(page.locator(".ce-setting")).to_contain_text("stem −")
+    idle(page)
+    assert layer.get_attribute("aria-valuenow") != before
+    page.get_by_role("button", name="original:").click()
+    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".ce-setting")).to_contain_text("stem −")
+    page.get_by_role("button", name="Redo").click()
+    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
+    page.get_by_text("Single layers").click()
+    page.get_by_role("combobox", name="classifier").select_option("4")
+    expect(page.locator(".ce-setting")).to_have_text("classifier 4-bit")
+    page.get_by_role("button", name="All as the sliders say").click()
+    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
+
+
 def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
     model, data = own_model(tmp_path)
     page.get_by_role("button", name="Open your own model").click()

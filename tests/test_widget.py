@@ -185,7 +185,7 @@ def test_numbers_are_written_as_in_python() -> None:
         "changes": [relative(before, after) for before, after in changes],
     }
     for kind, texts in expected.items():
-        assert [text.replace("\u202f", " ") for text in written[kind]] == texts
+        assert [text.replace("\u00a0", " ") for text in written[kind]] == texts
 
 
 def test_what_the_panel_does_without_a_page() -> None:

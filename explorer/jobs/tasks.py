@@ -40,7 +40,7 @@ from explorer.widget.parts import needed
 
 OPEN_MODELS = 4
 DATA_TITLE = "The data file"
-FIRST_SAMPLES = 500  # scored first, so that a number is there at once
+FIRST_SAMPLES = 1000  # scored first, so that a number is there at once
 PROBE_SAMPLES = 1000  # scored for each probe of the sensitivity
 CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the next one needs it too
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn

@@ -24,7 +24,7 @@ SIGNIFICANCE = 0.05
 ESTIMATE_WITHIN = {"file_bytes": "± 1 %"}  # what an estimate promises
 KINDS = {  # where a number comes from: what the card says, and what that means
     "measured": ("measured", "Counted in the written file, or timed and scored on this machine."),
-    "first": ("first 500 samples", "Of the first samples alone; the others are being scored."),
+    "first": ("first samples", "Of the first samples alone; the others are being scored."),
     "noisy": ("measured, noisy", "The machine was busy while this was timed."),
     "estimated": ("estimated", "Computed from the plan; the file is being written."),
     "previous": ("setting before", "Of the setting before; the new number is on its way."),
@@ -201,7 +201,7 @@ def _tone(growth: float) -> str:
 
 
 def _number(card: Card) -> dict[str, Any]:
-    """With narrow spaces before units, that don't break."""
+    """With spaces before units that never break."""
     kind, note = KINDS[card.kind]
     shown = {
         "text": card.value,
@@ -217,7 +217,7 @@ def _number(card: Card) -> dict[str, Any]:
         "original": card.before,
         "full": card.full,
         "tone": card.tone,
-        **{name: re.sub(r"(?<=\d) (?=\D)", "\u202f", text) for name, text in shown.items()},
+        **{name: re.sub(r"(?<=\d) (?=\D)", "\u00a0", text) for name, text in shown.items()},
         "kind": card.kind,
         "kind_text": kind,
         "kind_note": note,

@@ -1,6 +1,6 @@
-// Numbers as text, in the words of `explorer.text`. Thin spaces stand before units.
+// Numbers as text, in the words of `explorer.text`. The spaces before units never break.
 
-const SPACE = " ";
+const SPACE = "\u00a0";
 
 // Decimal units, three significant digits: 356 kB, 1.42 MB.
 export function formatBytes(size) {
