@@ -601,3 +601,35 @@ def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path,
     x = random.normal(size=(200, 3, 8, 8)).astype(np.float32)
     np.savez(data, x=x, y=random.integers(0, 4, 200))
     return model, data
+
+
+def test_a_link_shows_the_same_model_and_setting():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
+    page.query_params["model"] = "vowels_cnn"
+    page.query_params["setting"] = (
+        '{"weight_bits":4,"layers":[{"name":"classifier","weight_bits":8}]}'
+    )
+    page.run()
+    session = page.session_state["explorer"]
+    assert session.selected.key == "vowels_cnn"
+    settled(page)
+    assert session.view.trial.recipe == Recipe(
+        weight_bits=4, layers=(LayerChoice("classifier", weight_bits=8),)
+    )
+    choose(page, weight_bits=8, layers=())
+    assert page.query_params["model"] == "vowels_cnn"
+    assert json.loads(page.query_params["setting"]) == {"weight_bits": 8}
+    settled(page)
+    assert session.source.key == "vowels_cnn"
+    assert session.view.trial.recipe == Recipe(weight_bits=8)
+
+
+@pytest.mark.parametrize("setting", ["[]", "{", '{"ratio":2}', "<img src=x>"])
+def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
+    page.query_params["model"] = "../../etc/passwd"
+    page.query_params["setting"] = setting
+    page.run()
+    assert len(page.error) == 1
+    assert page.error[0].value.startswith("The link's setting can't be used")
+    assert page.session_state["explorer"].selected.key == samples()[0].key

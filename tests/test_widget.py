@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,27 @@ def test_later_counts_join_earlier_ones() -> None:
     other = Recipe(round_to=4)
     assert lacks(every, other)
     assert known(joined(every, counts(model, other, calibration, ()))) == frozenset()
+
+
+@pytest.mark.parametrize("name", ["fashion_resnet", "fashion_mlp"])
+def test_presets_keep_their_promises_as_gently_as_can_be(name: str) -> None:
+    model, calibration = sample(name)
+    told = {
+        "counts": counts(model, Recipe(), calibration, ()),
+        "recipe": json.loads(Recipe().to_json()),
+    }
+    made = run_node("presets.mjs", told)
+    found = {title: Recipe.from_json(json.dumps(recipe)) for title, recipe in made.items()}
+
+    def profile(recipe: Recipe) -> explorer.Profile:
+        return explorer.estimate(model, explorer.plan(model, recipe, calibration))
+
+    half = found["Half the MACs"]
+    gentler = replace(half, ratio=half.ratio - 0.01)
+    assert profile(half).macs <= explorer.profile(model).macs / 2 < profile(gentler).macs
+    assert found["4-bit weights"] == Recipe(weight_bits=4)
+    assert found["8-bit integers"] == Recipe(weight_bits=8, activation_bits=8)
+    assert found["The original"].is_identity
+    small = found["Fits 100 kB"]
+    assert profile(small).file_bytes <= 100_000
+    assert profile(replace(small, weight_bits=2 * small.weight_bits)).file_bytes > 100_000

@@ -39,7 +39,9 @@ export default function (component) {{
   }};
 }}
 """
+PRESETS = ("The original", "Half the MACs", "8-bit integers", "4-bit weights", "Fits 100 kB")
 WORDS = {
+    "presets": PRESETS,
     "patterns": words.PATTERNS,
     "weight_bits": words.WEIGHT_BITS,
     "activation_bits": words.ACTIVATION_BITS,

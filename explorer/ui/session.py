@@ -315,14 +315,14 @@ class Session:
                 self.importing.let_go(refused.drop, self.sources.values())
 
     def _change_model(self, source: Source, parts: Parts) -> None:
+        if self.recipe.layers and self.source is not None:  # they are of the model before
+            self.recipe = replace(self.recipe, layers=())
+            self.overrides_epoch += 1
         self.source, self._candidate = source, None
         self._replace_readings(source)
         self.original = {**self._memory.original(source), **parts}
         self._shown = self._running = None
         self._due = True
-        if self.recipe.layers:
-            self.recipe = replace(self.recipe, layers=())
-            self.overrides_epoch += 1
 
     def _replace_readings(self, source: Source) -> None:
         """Let go of the same files as they were read before."""

@@ -15,6 +15,7 @@ from streamlit import config, runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.jobs import shared_pool
+from explorer.ui import links
 from explorer.ui.session import Session
 from explorer.ui.sources import samples
 from explorer.ui.storage import storage
@@ -28,7 +29,7 @@ def current() -> Session:
     if KEY not in st.session_state:
         session = Session(shared_pool(), storage().folder())
         session.sources = {source.key: source for source in samples()}
-        session.open(samples()[0])
+        links.follow(session)
         context = get_script_run_ctx()
         _watch(_Visit(session, context.session_id if context else ""))
         st.session_state[KEY] = session

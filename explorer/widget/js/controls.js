@@ -5,8 +5,9 @@ import { make, newId, say } from "./elements.js";
 import { WEIGHT_BITS } from "./plan.js";
 
 export class Controls {
-  // `words` names the choices; `move(recipe)` and `choose(recipe)` take a changed recipe.
-  constructor(words, move, choose) {
+  // `words` names the choices; `move(recipe)` and `choose(recipe)` take a changed recipe, `preset`
+  // finds one by its name.
+  constructor(words, move, choose, preset) {
     this.words = words;
     const ask = (change, then) => then({ ...this.recipe, ...change });
     this.pattern = make("select", { name: "pattern" });
@@ -30,10 +31,17 @@ export class Controls {
     const radios = this.activations.map((input) =>
       make("label", {}, input, make("span", {}, words.activation_bits[input.value])),
     );
+    this.presets = make("select", { name: "preset" }, make("option", { value: "" }, "Presets"));
+    this.presets.setAttribute("aria-label", "Presets");
+    for (const name of words.presets) this.presets.append(make("option", { value: name }, name));
+    this.presets.addEventListener("change", () => {
+      preset(this.presets.value);
+      this.presets.value = "";
+    });
     this.root = make(
       "div",
       { class: "controls" },
-      field("Take out", this.pattern, words.help.pattern),
+      field("Take out", this.pattern, words.help.pattern, this.presets),
       field("Ratio", this.ratio, words.help.ratio, this.ratioText),
       field("Weight bits", this.bits, words.help.weight_bits, this.bitsText),
       make(

@@ -15,6 +15,7 @@ import { estimate } from "./estimate.js";
 import { fits, keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
 import { plan } from "./plan.js";
+import { presets } from "./presets.js";
 
 class Panel {
   constructor(parent, data, send) {
@@ -22,7 +23,7 @@ class Panel {
     this.number = data.seen;
     const move = (recipe) => this.#move(recipe);
     const choose = (recipe) => this.#choose(recipe);
-    this.controls = new Controls(data.words, move, choose);
+    this.controls = new Controls(data.words, move, choose, (name) => this.#preset(name));
     this.numbers = new Numbers();
     this.strip = new Strip(
       (place, ratio) => move(this.#pruned(place, ratio)),
@@ -80,6 +81,12 @@ class Panel {
     if (keyOf(recipe) === keyOf(this.data.recipe) && this.data.seen >= this.number) return;
     this.number += 1;
     this.send({ number: this.number, recipe });
+  }
+
+  #preset(name) {
+    if (!this.data.counts || !fits(this.data.counts, this.recipe)) return;
+    const found = presets(this.data.counts, this.recipe)[name];
+    if (found) this.#choose(found);
   }
 
   #shortcut(event) {

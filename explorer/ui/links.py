@@ -1,0 +1,47 @@
+"""The address of the page says what it shows, so that it can be passed on.
+
+A link to a sample shows the same model and setting elsewhere; of an uploaded model, which is on no
+other page, it carries the setting alone.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import RecipeError
+from explorer.recipe import Recipe
+from explorer.ui.session import Session
+from explorer.ui.sources import samples
+
+MODEL, SETTING = "model", "setting"
+
+
+def follow(session: Session) -> None:
+    """Open what the address says, or else the first sample, when a visit begins."""
+    keys = {source.key: source for source in samples()}
+    session.open(keys.get(st.query_params.get(MODEL, ""), samples()[0]))
+    text = st.query_params.get(SETTING)
+    if text is not None:
+        try:
+            session.set_recipe(Recipe.from_json(text))
+        except RecipeError as error:
+            session.notice = f"The link's setting can't be used: {error}"
+
+
+def write(session: Session) -> None:
+    """Let the address say what is asked for now."""
+    selected = session.selected
+    told = {SETTING: _short(session.recipe)}
+    if selected in samples():
+        told[MODEL] = selected.key
+    if st.query_params.to_dict() != told:
+        st.query_params.from_dict(told)
+
+
+def _short(recipe: Recipe) -> str:
+    """The recipe without what is as in every recipe."""
+    usual: dict[str, Any] = asdict(Recipe())
+    own = {name: value for name, value in asdict(recipe).items() if value != usual[name]}
+    return json.dumps(own, separators=(",", ":"))
