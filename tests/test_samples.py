@@ -19,7 +19,7 @@ import explorer
 from explorer.errors import DataError, OutputError
 from explorer.formats import samples
 from explorer.formats.data import Dataset, fitted, load_data
-from explorer.formats.preprocessing import Preprocessing
+from explorer.formats.preprocessing import Preprocessing, candidates
 from explorer.formats.samples import Samples, import_samples, save_npz, split
 from explorer.model import TensorSpec
 
@@ -48,7 +48,7 @@ def png(colour: tuple[int, int, int]) -> bytes:
 def colours(count: int) -> dict[str, bytes]:
     """Images of two classes by their brightness."""
     return {
-        f"{'dark' if i % 2 else 'light'}/{i}.png": png((200 - 150 * (i % 2), i, 9))
+        f"{'dark' if i % 2 else 'light'}/{i}.png": png((200 - 150 * (i % 2), i % 256, 9))
         for i in range(count)
     }
 
@@ -103,7 +103,7 @@ def test_images(tmp_path: Path) -> None:
 def test_the_preparation_is_chosen_by_trying(tmp_path: Path) -> None:
     def score(data: Dataset) -> float:
         """A model trained on BGR of 0..255: right where blue, which is 9, comes first."""
-        assert len(data) == len(data.labels) == 20
+        assert len(data) == len(data.labels)
         return float((data.inputs["x"][:, 0] == 9).all())
 
     found = taken(tmp_path, zipped(colours(100)), IMAGE, score=score)
@@ -112,6 +112,54 @@ def test_the_preparation_is_chosen_by_trying(tmp_path: Path) -> None:
     same = taken(tmp_path, zipped(colours(100)), IMAGE, score=lambda _: 0.5)
     assert same.preprocessing.scale == "0..1"
     assert "none is clearly better, 50 % are right" in " ".join(same.notes)
+
+
+class SlowModel:
+    """Trained on BGR of 0..255, and right where green is below 128; its scoring moves the clock."""
+
+    def __init__(self, sample_s: float) -> None:
+        self.sample_s, self.now_s = sample_s, 0.0
+        self.ids: list[str] = []
+        self.hits = self.scored = 0
+
+    def score(self, data: Dataset) -> float:
+        self.now_s += self.sample_s * len(data)
+        self.ids.append(data.id)
+        pixels = data.inputs["x"][:, :, 0, 0]  # (samples, channels)
+        right = (pixels[:, 0] == 9) & (pixels[:, 1] < 128)
+        self.scored += len(data)
+        self.hits += right.sum()
+        return float(right.mean())
+
+    def clock(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("sample_s", "tried", "longest_s"),
+    [(0.0, 128, 0.0), (0.01, 64, samples.TRIAL_S), (0.05, 32, samples.LONGEST_TRIAL_S)],
+    ids=["all", "as many as fit", "the fewest"],
+)
+def test_the_preparation_is_tried_on_as_many_samples_as_fit(
+    tmp_path: Path, sample_s: float, tried: int, longest_s: float
+) -> None:
+    path, model = stored(tmp_path, zipped(colours(640))), SlowModel(sample_s)
+    found = import_samples(path, "The file", IMAGE, score=model.score, clock=model.clock)
+    ways = len(candidates(IMAGE[0]))
+    assert (len(found.calibration), model.scored) == (128, ways * tried)
+    assert model.now_s <= longest_s
+    assert len(set(model.ids)) == len(model.ids)  # by which outputs are kept
+    assert found.preprocessing.colours == "BGR"
+    told = f"of {ways} ways tried on {tried} labelled samples it is the best: "
+    assert f"{told}{100 * model.hits / tried:.0f} % are right, and 0 %" in " ".join(found.notes)
+
+
+def test_a_model_too_slow_for_trying_leaves_the_guess(tmp_path: Path) -> None:
+    path, model = stored(tmp_path, zipped(colours(640))), SlowModel(sample_s=1.0)
+    found = import_samples(path, "The file", IMAGE, score=model.score, clock=model.clock)
+    assert model.now_s < samples.LONGEST_TRIAL_S + samples.FEWEST_TRIED / 2
+    assert found.preprocessing == Preprocessing(size=(2, 2), scale="0..1")
+    assert "a guess, as the model is too slow to try other ways." in " ".join(found.notes)
 
 
 def test_unlabelled_images_are_not_tried(tmp_path: Path) -> None:

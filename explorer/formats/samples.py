@@ -5,6 +5,7 @@ Whatever had to be assumed on the way is told in plain sentences.
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,9 +36,13 @@ MOST_CALIBRATION, CALIBRATION_SHARE = 512, 5  # samples, and one in so many
 FEWEST_TO_SPLIT = 20
 PIXELS = 64  # values a sample of a table has at least, to be taken for an image
 SEED = 0
+FEWEST_TRIED = 32  # samples from which on ways to prepare them can be compared
+TRIAL_S = 6.0  # for trying all ways on more samples than these
+LONGEST_TRIAL_S = 20.0  # after which trying on fewer is given up
 
 Indices = npt.NDArray[np.int64]
 Score = Callable[[Dataset], float]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +82,14 @@ def import_samples(
     inputs: tuple[TensorSpec, ...],
     asked: Preprocessing | None = None,
     score: Score | None = None,
+    clock: Clock = time.perf_counter,
 ) -> Samples:
     """Read an `.npz` archive, a `.csv` table or a zip of images for a model with these inputs.
 
     `title` is what to call the file in a message. Without `asked` the preparation is guessed; where
     there are labels and `score`, which gives the share of right answers in [0, 1], it is chosen
-    by trying on the samples set aside for calibration, never on the test's.
+    by trying on the samples set aside for calibration, never on the test's: on as many of them as
+    a few seconds allow.
 
     Raises:
         DataError: the file is of another kind, damaged, too large, or doesn't fit the inputs; or
@@ -91,7 +98,7 @@ def import_samples(
     title = cleaned(title, "The file")
     try:
         found = READERS[data_kinds.kind_of(path, title)](path, title, inputs, asked)
-        return _parted(found, file_digest(path), inputs, score)
+        return _parted(found, file_digest(path), inputs, score, clock)
     except MemoryError as error:
         raise DataError(f"{title} needs more memory than there is; take fewer samples.") from error
 
@@ -184,7 +191,11 @@ READERS = MappingProxyType(
 
 
 def _parted(
-    found: _Found, digest: str, inputs: Sequence[TensorSpec], score: Score | None
+    found: _Found,
+    digest: str,
+    inputs: Sequence[TensorSpec],
+    score: Score | None,
+    clock: Clock,
 ) -> Samples:
     """Both parts, prepared in the way that is best as far as can be told."""
     test, calibration = split(found.labels, found.count)
@@ -196,9 +207,14 @@ def _parted(
 
     how, tried = found.ways[0], ""
     if score is not None and found.labels is not None and len(found.ways) > 1:
-        accuracy = {way: score(part(way, calibration, "tried")) for way in found.ways}
-        how = choose(found.ways, accuracy.__getitem__, len(calibration))
-        tried = _trial(accuracy, how, len(calibration))
+
+        def share_right(way: Preprocessing, first: int, end: int) -> float:
+            return score(part(way, calibration[first:end], f"tried from {first}"))
+
+        accuracy, samples = _try(found.ways, share_right, len(calibration), clock)
+        if accuracy:
+            how = choose(found.ways, accuracy.__getitem__, samples)
+        tried = _trial(accuracy, how, samples)
     elif len(found.ways) > 1:
         tried = "; this is a guess"
     notes = () if found.is_ready else (f"Preparation: {how.describe()}{tried}.",)
@@ -211,8 +227,33 @@ def _parted(
     )
 
 
+def _try(
+    ways: Sequence[Preprocessing],
+    share_right: Callable[[Preprocessing, int, int], float],
+    count: int,
+    clock: Clock,
+) -> tuple[dict[Preprocessing, float], int]:
+    """The share of right answers of each way, and on how many of `count` samples it was tried.
+
+    `share_right` is that of one way from one sample up to another. Each round takes as many samples
+    as all before it, and so about as long; it begins where it should end in time. There are no
+    shares where even the fewest samples take too long.
+    """
+    right, done, started = dict.fromkeys(ways, 0.0), 0, clock()
+    while done < count and (done < FEWEST_TRIED or 2 * (clock() - started) <= TRIAL_S):
+        end = min(2 * done or 1, count)
+        for way in ways:
+            if done < FEWEST_TRIED and clock() - started > LONGEST_TRIAL_S:
+                return {}, done
+            right[way] += (end - done) * share_right(way, done, end)
+        done = end
+    return {way: hits / done for way, hits in right.items()}, done
+
+
 def _trial(accuracy: Mapping[Preprocessing, float], chosen: Preprocessing, samples: int) -> str:
     """What trying has shown, as the end of a sentence; the first way was the guess."""
+    if not accuracy:
+        return "; this is a guess, as the model is too slow to try other ways"
     shares = {way: f"{100 * share:.0f} %" for way, share in accuracy.items()}
     tried, guessed = (
         f"; of {len(shares)} ways tried on {samples} labelled samples",

@@ -22,7 +22,7 @@ class Terms:
 
 # What may hold an endless loop ends within half a minute; large files of good will may take longer
 # at what comes after: on two busy cores, 30 s to convert TorchScript of 44 million parameters in 32
-# blocks, and over a minute to try the ways of preparing 1,780 labelled images of 224 pixels.
+# blocks.
 TERMS = {
     "open_model": Terms(limit_s=180, passes_to=("latency",)),
     "compress": Terms(limit_s=600, passes_to=("latency",)),
