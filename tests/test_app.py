@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from bad_files.onnx_runs import loop
 from onnx import TensorProto, helper, numpy_helper
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
@@ -196,6 +197,18 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     page.toggle(key="w_compensate").set_value(True).run()
     settled(page)
     assert session.probing.found(session.source, session.recipe) == found
+
+
+def test_an_import_can_be_cancelled():
+    page = page_on("vowels_cnn")
+    session = page.session_state["explorer"]
+    assert "import_cancel" not in [button.key for button in page.button]
+    session.receive([("endless.onnx", loop(2**62))])
+    page.run().button(key="import_cancel").click().run()
+    settled(page.run())
+    assert (session.notice, session.selected.key) == (None, "vowels_cnn")
+    assert not list(session.folder.path.glob("upload-*"))
+    assert "import_cancel" not in [button.key for button in page.run().button]
 
 
 def test_points_buy_a_recipe_that_becomes_the_setting():

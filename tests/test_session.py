@@ -109,6 +109,28 @@ def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interru
     assert results.poll_s(visit) is None
 
 
+def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupting) -> None:
+    source, (_, compressing) = visit.source, pool.jobs[-1]
+    visit.receive([("a.onnx", b"a")])
+    visit.cancel_importing()
+    visit.advance()
+    assert visit.importing.job is None
+    assert (visit.notice, visit.selected) == (None, source)
+    assert not list(visit.folder.path.iterdir())
+    _, arguments = pool.jobs[-1]
+    assert len(pool.jobs) == 4  # one to open, one to compress, the import, and compressing again
+    assert arguments["recipe"] == compressing["recipe"]
+
+
+def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:
+    visit.receive([("a.onnx", b"a")])
+    assert visit.importing.job is not None
+    visit.importing.job.state, visit.importing.job.progress = State.RUNNING, (0.2, "converting")
+    assert visit.progress == (0.2, "converting")
+    visit.importing.job.state = State.CANCELLED  # but its process hasn't ended yet
+    assert visit.progress == (0.2, "stopping")
+
+
 @pytest.mark.parametrize(("position", "waits"), [(0, True), (1, True), (2, False)])
 def test_only_what_comes_at_once_is_waited_for(
     visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, position: int, waits: bool

@@ -177,6 +177,7 @@ def import_data(context: Context, file: File, model: File, asked: dict[str, Any]
     network = load(model["path"], model["name"])
 
     def share_right(tried: Dataset) -> float:
+        context.progress(0.7, "trying ways to prepare the samples")
         check_labels(network, tried)
         return evaluate(network, tried, check=context.check).value
 

@@ -37,6 +37,11 @@ class Importing:
             self._pool.cancel(self.job)
         self.job = self._drop = None
 
+    def cancel(self) -> None:
+        """Have the import end soon; `advance` tells when it has, and removes its files."""
+        if self.job is not None:
+            self._pool.cancel(self.job)
+
     def advance(self, known: Iterable[Source]) -> tuple[Source | None, str | None]:
         """What has come of it: something to open, or the sentence to show.
 

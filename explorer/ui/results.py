@@ -45,6 +45,8 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
     if (session.stage, poll_s(session)) != drawn:
         st.rerun()
     _status(session)
+    if session.importing.job is not None:
+        st.button("Cancel the import", key="import_cancel", on_click=session.cancel_importing)
     if session.notice:
         st.error(_shown(session.notice), icon=":material/error:")
     panel.draw(session)

@@ -88,7 +88,7 @@ class Session:
             return None
         if job.state is State.WAITING:
             return 0.0, f"waiting, {job.position} ahead" if job.position else "waiting"
-        return job.progress
+        return job.progress if job.state is not State.CANCELLED else (job.progress[0], "stopping")
 
     @property
     def ahead(self) -> int:
@@ -174,13 +174,22 @@ class Session:
 
     @one_at_a_time
     def read(self, drop: Drop) -> None:
-        """Import files that are there already, perhaps in another way than before."""
+        """Import files that are there already, perhaps in another way than before.
+
+        What is being compressed waits; where nothing comes of the import, it begins again.
+        """
         self.notice = None
+        self._due = self._due or self._compressing is not None
         self._drop_compressing()
         self.spending.stop()
         self._candidate = self._opening = None
         self.probing.make_way()
         self.notice = self.importing.start(drop)
+
+    @one_at_a_time
+    def cancel_importing(self) -> None:
+        """Have the import end soon, at a person's wish; the open model stays."""
+        self.importing.cancel()
 
     @one_at_a_time
     def set_recipe(self, recipe: Recipe) -> None:
