@@ -335,6 +335,7 @@ np.save(NPY, X)
         ("a,b,c\n1,2,3\n".encode("utf-16"), "UTF-16"),
         (zipped({"[Content_Types].xml": b"", "xl/a.xml": b""}), "an Excel workbook"),
         (zipped({"config.json": b"", "model.weights.h5": b""}), "a Keras model"),
+        (zipped({"net/saved_model.pb": b""}), "a TensorFlow SavedModel; it holds no samples"),
         (zipped({"m/data.pkl": b"", "m/data/0": b""}), "a PyTorch file with a pickle"),
         (zipped({"a.csv": b"1,2,3"}), "holds text files only; give the .csv table itself"),
         (zipped({"a.bin": b"1,2,3"}), "holds neither arrays nor PNG or JPEG images"),

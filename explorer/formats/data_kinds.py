@@ -6,7 +6,7 @@ from explorer.errors import DataError, reason_of
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.images import SUFFIXES, is_picture
 from explorer.formats.npz import SUFFIX
-from explorer.formats.signatures import NUMPY, Holds, foreign, is_safetensors
+from explorer.formats.signatures import NUMPY, Holds, foreign, foreign_zip, is_safetensors
 
 NPZ, TABLE, IMAGES = "npz", "table", "images"
 ACCEPTED = "give an .npz archive, a .csv table, or a zip of PNG or JPEG images"
@@ -64,17 +64,11 @@ def _kind_in_zip(archive: Archive) -> str:
     names = archive.names
     if any(name.endswith(SUFFIX) for name in names):
         return NPZ
-    for is_it, what, instead in (
-        ("[Content_Types].xml" in names, "an Excel workbook or Office document", _AS_CSV),
-        ("model.weights.h5" in names, "a Keras model", _AS_DATA),
-        (
-            any(_file(name) == "data.pkl" for name in names),
-            f"a PyTorch file with {_PICKLE}",
-            _AS_NPZ,
-        ),
-    ):
-        if is_it:
-            raise DataError(f"{archive.title} is {what}; {instead}.")
+    if any(PurePosixPath(name).name == "data.pkl" for name in names):
+        what = f"a PyTorch file with {_PICKLE}"
+        raise DataError(f"{archive.title} is {what}; {_AS_NPZ}.")
+    if (found := foreign_zip(names)) is not None:
+        raise DataError(f"{archive.title} is {found.what}; {INSTEAD[found.holds]}.")
     if any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names):
         return IMAGES
     return _kind_by_heads(archive)
@@ -93,7 +87,3 @@ def _kind_by_heads(archive: Archive) -> str:
     ):
         raise DataError(f"{archive.title} holds text files only; give the .csv table itself.")
     raise DataError(f"{archive.title} holds neither arrays nor PNG or JPEG images; {ACCEPTED}.")
-
-
-def _file(name: str) -> str:
-    return PurePosixPath(name).name

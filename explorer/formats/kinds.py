@@ -3,7 +3,7 @@
 Nothing is imported for it that could run what is in the file: neither torch nor onnx.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,6 +14,7 @@ from explorer.formats.pickles import MOST_BYTES, TORCH_MAGIC, check_state_dict, 
 from explorer.formats.signatures import (
     HEAD_BYTES,
     check_not_foreign,
+    foreign_zip,
     is_safetensors,
     refused,
     unknown,
@@ -26,7 +27,7 @@ COREML_FIELDS = range(200, 4000)  # of the one network in a Core ML file
 MOST_FIELDS = 10_000  # looked at
 MOST_LENGTH = 2**40
 VARINT, BYTES = 0, 2  # wire types
-IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 NATIVE = (".so", ".dll", ".dylib", ".o", ".cpp", ".cubin")
 PICKLE = b"\x80"
 
@@ -90,15 +91,13 @@ def _kind_of_pickle(data: bytes, title: str) -> Kind:
 
 def _kind_of_zip(archive: Archive) -> Kind:
     names = archive.names
-    files = {PurePosixPath(name).name for name in names}
     if any(name.endswith(".onnx") for name in names):
         return Kind.ONNX_ZIP
     if "serialized_exported_program.json" in names or _within(names, "archive_format"):
         return _checked_export(archive)
     if (root := _within(names, "data.pkl")) is not None:
         return _kind_of_torch_zip(archive, root)
-    found = next((what for holds, what in ZIPS if holds(names, files)), None)
-    raise refused(archive.title, found or "a zip archive without a model")
+    raise refused(archive.title, _what_else(names))
 
 
 def _checked_export(archive: Archive) -> Kind:
@@ -126,22 +125,16 @@ def _within(names: tuple[str, ...], wanted: str) -> str | None:
     return min(found, key=len).removesuffix(wanted) if found else None
 
 
-Names = tuple[str, ...]
-ZIPS: tuple[tuple[Callable[[Names, set[str]], bool], str], ...] = (
-    (lambda _, files: "model.weights.h5" in files, "a Keras model (.keras)"),
-    (lambda _, files: "saved_model.pb" in files, "a TensorFlow SavedModel"),
-    (lambda _, files: "extern_modules" in files, "a package of torch.package"),
-    (lambda names, _: any("com.apple.CoreML" in name for name in names), "a Core ML package"),
-    (lambda names, _: any(".mlmodelc/" in name for name in names), "a Core ML package"),
-    (lambda _, files: "[Content_Types].xml" in files, "an Office document"),
-    (lambda names, _: any(name.startswith("MAR-INF/") for name in names), "a TorchServe archive"),
-    (lambda names, _: _all_end(names, (".npy",)), "an .npz file, so data and no network"),
-    (lambda names, _: _all_end(names, IMAGES), "a zip of images, so data and no network"),
-)
-
-
-def _all_end(names: Names, endings: tuple[str, ...]) -> bool:
-    return bool(names) and all(name.lower().endswith(endings) for name in names)
+def _what_else(names: tuple[str, ...]) -> str:
+    """What to call a zip archive that holds no model that opens here."""
+    if (found := foreign_zip(names)) is not None:
+        return found.what
+    endings = {PurePosixPath(name).suffix.lower() for name in names}
+    if endings == {".npy"}:
+        return "an .npz file, so data and no network"
+    if endings and endings <= IMAGES:
+        return "a zip of images, so data and no network"
+    return "a zip archive without a model"
 
 
 def _is_onnx(file: BinaryIO, title: str) -> bool:

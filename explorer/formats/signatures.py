@@ -1,6 +1,10 @@
-"""Files that are neither models nor samples that open here, known by their first bytes."""
+"""Files that are neither models nor samples that open here, known by their first bytes.
+
+Zip archives are known by the names in them.
+"""
 
 import codecs
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +37,15 @@ class Foreign:
 
     place: int
     magic: bytes
+    what: str
+    holds: Holds
+
+
+@dataclass(frozen=True)
+class ForeignZip:
+    """A kind of zip archive with a path in it of which `part` is a part, as in `/a/path/`."""
+
+    part: str
     what: str
     holds: Holds
 
@@ -100,6 +113,15 @@ XML_NETWORKS = (  # found anywhere in the head of an XML file
     Foreign(0, b"<pmml", "a PMML model (XML)", Holds.NETWORK),
     Foreign(0, b"<net ", "the description (XML) of an OpenVINO model", Holds.NETWORK),
 )
+ZIPS = (
+    ForeignZip("/model.weights.h5/", "a Keras model (.keras)", Holds.NETWORK),
+    ForeignZip("/saved_model.pb/", "a TensorFlow SavedModel", Holds.NETWORK),
+    ForeignZip("/extern_modules/", "a package of torch.package", Holds.NETWORK),
+    ForeignZip("com.apple.CoreML", "a Core ML package", Holds.NETWORK),
+    ForeignZip(".mlmodelc/", "a Core ML package", Holds.NETWORK),
+    ForeignZip("/MAR-INF/", "a TorchServe archive", Holds.NETWORK),
+    ForeignZip("/[Content_Types].xml/", "an Excel workbook or Office document", Holds.TABLE),
+)
 TORCH_TAR = (b"sys_info", b"pickle", b"storages", b"tensors")  # members of the oldest torch files
 
 
@@ -148,6 +170,12 @@ def foreign(head: bytes) -> Foreign | None:
         return _foreign_text(text.strip().lower().encode())
     reserved = head[6:10]  # always zero, which tells it from a protobuf file that starts with BM
     return BITMAP if head.startswith(BITMAP.magic) and reserved == bytes(4) else None
+
+
+def foreign_zip(names: Iterable[str]) -> ForeignZip | None:
+    """What a zip archive is by the names in it; None where they don't tell."""
+    paths = [f"/{name}/" for name in names]
+    return next((each for each in ZIPS if any(each.part in path for path in paths)), None)
 
 
 def _foreign_text(text: bytes) -> Foreign | None:
