@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 from test_app import own_model
 
@@ -251,6 +252,26 @@ def test_nothing_is_wider_than_the_screen(page, width, height):
 
 
 MEASURED = '.number:is([data-kind="measured"], [data-kind="noisy"])'
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everyone_can_use_the_page(page, scheme):
+    """No rule of WCAG 2, levels A and AA, is broken, as far as axe-core can tell."""
+    page.emulate_media(color_scheme=scheme)
+    page.get_by_text("Single layers").click()
+    tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    for tab in ("Layers", "Graph", "All sizes", "Take away"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        page.wait_for_timeout(500)  # until what was faded meanwhile isn't
+        found = Axe().run(page, options=tags).response
+        broken = [
+            (rule["id"], [(node["html"], node["failureSummary"]) for node in rule["nodes"]])
+            for rule in found["violations"]
+        ]
+        assert broken == [], tab
+        assert len(found["passes"]) > 10
 
 
 def idle(page: Page) -> None:

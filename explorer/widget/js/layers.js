@@ -2,7 +2,7 @@
 
 import { LARGEST_RATIO, choiceOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
-import { WEIGHT_BITS } from "./plan.js";
+import { WEIGHT_BITS, groupOf } from "./plan.js";
 import { paintTrack } from "./controls.js";
 
 export class Layers {
@@ -79,8 +79,7 @@ function rowsOf(counts) {
   const seen = new Set();
   counts.layers.forEach((layer, place) => {
     if (layer.closed || seen.has(place)) return;
-    const group = counts.groups.find((each) => each.ends?.length && each.members.includes(place));
-    const members = (group?.members ?? [place]).filter((each) => !seen.has(each));
+    const members = (groupOf(counts, place)?.members ?? [place]).filter((each) => !seen.has(each));
     for (const each of members) seen.add(each);
     rows.push(members);
   });

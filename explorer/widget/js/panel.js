@@ -14,7 +14,7 @@ import { Strip } from "./strip.js";
 import { estimate } from "./estimate.js";
 import { fits, keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
-import { plan } from "./plan.js";
+import { groupOf, plan } from "./plan.js";
 import { presets } from "./presets.js";
 
 class Panel {
@@ -97,8 +97,7 @@ class Panel {
 
   #pruned(place, ratio) {
     const { counts } = this.data;
-    const group = counts.groups.find((each) => each.ends?.length && each.members.includes(place));
-    const names = group.members.map((member) => counts.layers[member].name);
+    const names = groupOf(counts, place).members.map((member) => counts.layers[member].name);
     return withChoice(this.recipe, names, { ratio });
   }
 

@@ -37,6 +37,11 @@ export function plan(counts, recipe) {
   return { gone, layers };
 }
 
+// The group that a layer gives its channels away with, if it does.
+export function groupOf(counts, place) {
+  return counts.groups.find((group) => group.ends?.length && group.members.includes(place));
+}
+
 // The recipe's choice for each layer, by the layer's place.
 function choices(counts, recipe) {
   const byName = new Map((recipe.layers ?? []).map((choice) => [choice.name, choice]));

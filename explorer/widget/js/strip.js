@@ -3,6 +3,7 @@
 
 import { LARGEST_RATIO, choiceOf } from "./recipe.js";
 import { draw, make, newId, say } from "./elements.js";
+import { groupOf } from "./plan.js";
 import { formatCount, formatPercent } from "./format.js";
 
 const [HEIGHT, GAP, LEAST, WIDEST, NARROWEST] = [176, 0.2, 0.14, 96, 11];
@@ -49,7 +50,7 @@ export class Strip {
         zeros: draw("rect", { class: "zeros", fill: `url(#${this.hatch})` }),
         edge: draw("rect", { class: "edge" }),
         hit: draw("rect", { class: "hit" }),
-        canShrink: this.#group(counts, place) !== undefined,
+        canShrink: groupOf(counts, place) !== undefined,
       };
       const { outline, zeros, body, edge, hit } = column;
       column.root = draw("g", { class: "column" }, outline, body, zeros, edge, hit);
@@ -73,11 +74,6 @@ export class Strip {
     this.width = 0;
     this.counts = counts;
     this.#lay();
-  }
-
-  // The group whose channels a layer gives.
-  #group(counts, place) {
-    return counts.groups.find((group) => group.ends?.length && group.members.includes(place));
   }
 
   #lay() {
