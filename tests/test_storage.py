@@ -1,6 +1,8 @@
 """Visitors' files: apart from each other, bounded, and gone when they should be."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from explorer.errors import QuotaError
+from explorer.errors import JobError, OutputError, QuotaError
 from explorer.ui import storage
 from explorer.ui.storage import Storage, make_room
 
@@ -69,6 +71,32 @@ def test_bytes_of_all(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.take(bytes(9 * 10**5))
     with pytest.raises(QuotaError, match="no room"):
         kept.folder().take(bytes(2 * 10**5))
+
+
+def test_a_folder_that_is_gone_is_told(kept: Storage) -> None:
+    folder = kept.folder()
+    folder.take(b"model")
+    shutil.rmtree(folder.path)
+    for content in (b"model", b"other"):
+        with pytest.raises(JobError, match="The files of this visit are gone; reload the page"):
+            folder.take(content)
+
+
+def test_a_file_that_cannot_be_written_is_told_and_not_kept(
+    kept: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = kept.folder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fill_up)
+        with pytest.raises(OutputError, match="can't keep this file: no space left on device"):
+            folder.take(b"model")
+    assert list(folder.path.iterdir()) == []
+    assert folder.take(b"model").read_bytes() == b"model"
 
 
 def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:

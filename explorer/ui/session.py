@@ -167,7 +167,7 @@ class Session:
         `shape` is that of the model's input, where it was said.
 
         Raises:
-            QuotaError: they are too many or too large.
+            ExplorerError: they are too many or too large, or can't be kept.
         """
         kept = tuple((name, self.folder.take(content)) for name, content in files)
         self.read(Drop(kept, self.source, shape))

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from explorer.errors import QuotaError
+from explorer.errors import JobError, OutputError, QuotaError, reason_of
 from explorer.jobs import Domain
 
 PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
@@ -65,11 +65,14 @@ class Folder:
 
         Raises:
             QuotaError: this visitor, or all of them together, have as much as they may.
+            JobError: the folder is gone.
+            OutputError: the file can't be written.
         """
         path = self.path / f"upload-{hashlib.sha256(content).hexdigest()[:32]}"
-        if path.name not in self._uploads:
+        if path.name not in self._uploads or not path.exists():
+            self._uploads.pop(path.name, None)
             self._check(len(content))
-            path.write_bytes(content)
+            _write(path, content)
             self._uploads[path.name] = len(content)
         return path
 
@@ -92,6 +95,17 @@ class Folder:
             )
         if size > ALL_BYTES - self._storage.used_bytes:
             raise QuotaError("The server has no room for more files; try again in some minutes.")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, or leave nothing of it."""
+    try:
+        path.write_bytes(content)
+    except FileNotFoundError as error:
+        raise JobError("The files of this visit are gone; reload the page.") from error
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OutputError(f"The server can't keep this file: {reason_of(error)}.") from error
 
 
 def make_room(folder: Path, shown: Path | None) -> None:
