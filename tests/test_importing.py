@@ -220,7 +220,8 @@ def test_the_choices_on_the_page_are_the_engines() -> None:
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("0.5", [0.5]), ("0.1, 0.2 0.3", [0.1, 0.2, 0.3]), ("", None), ("a", None)],
+    [("0.5", [0.5]), ("0.1, 0.2 0.3", [0.1, 0.2, 0.3]), ("", None), ("a", None)]
+    + [(text, None) for text in ("nan", "0.5, inf", "1e400", "-1e400")],
 )
 def test_numbers_on_the_page(text: str, numbers: list[float] | None) -> None:
     assert reading.numbers_in(text) == numbers

@@ -1,6 +1,7 @@
 """How samples are prepared: known pixels come out as known values, and guesses are plausible."""
 
 import json
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -256,3 +257,19 @@ def test_what_is_done_in_words() -> None:
     assert Preprocessing().describe() == "values as they are"
     how = Preprocessing(colours=BGR, scale=UNIT, mean=(0.5,), std=(0.25, 0.5, 1.0))
     assert how.describe() == "values in BGR order divided by 255, less 0.5, over 0.25, 0.5, 1"
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(1e30, 1e-30), (1e39, 1.0), (0.0, 1e-50)], ids=["both", "mean", "deviation"]
+)
+def test_values_that_grow_too_large_are_put_down_to_the_preparation(
+    mean: float, std: float
+) -> None:
+    how = Preprocessing(mean=(mean,), std=(std,))
+    said = re.escape(f"Less {mean:g} and over {std:g}, the values")
+    with pytest.raises(DataError, match=said):
+        prepare_pixels(PIXELS, how, spec(3, 2, 3))
+    with pytest.raises(DataError, match="choose another mean or standard deviation"):
+        prepare_values(np.ones((2, 4), np.float32), how, spec(4))
+    samples = np.array([[np.nan, 1.0]], np.float32)
+    assert np.isnan(prepare_values(samples, Preprocessing(mean=(1.0,)), spec(2))[0, 0])

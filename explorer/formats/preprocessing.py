@@ -176,7 +176,7 @@ def prepare_pixels(pixels: npt.NDArray[np.uint8], how: Preprocessing, spec: Tens
     `pixels` are (samples, height, width, channels): grey, RGB or RGBA.
 
     Raises:
-        DataError: as for `check_fits`.
+        DataError: as for `check_fits`, or the values grow beyond float32.
     """
     frame = check_fits(how, spec)
     if how.colours == BGR:
@@ -192,7 +192,8 @@ def prepare_values(values: Samples, how: Preprocessing, spec: TensorSpec) -> Sam
     """The values of a table, already in the model's shape, scaled and normalised.
 
     Raises:
-        DataError: there is one mean per channel, but the input has no such channels.
+        DataError: there is one mean per channel, but the input has no such channels; or the values
+            grow beyond float32.
     """
     if _is_raw(how):
         return values
@@ -207,14 +208,21 @@ def prepare_values(values: Samples, how: Preprocessing, spec: TensorSpec) -> Sam
 
 def _normalised(values: Samples, how: Preprocessing, axis: int) -> npt.NDArray[np.float32]:
     """Scale, mean and deviation along the axis of channels, a piece at a time to spare memory."""
-    mean, std = (_along(numbers, axis, values.ndim) for numbers in (how.mean, how.std))
     result = np.empty(values.shape, np.float32)
     step = max(1, CHUNK_VALUES // max(1, math.prod(values.shape[1:])))
     for start in range(0, len(values), step):
         part = values[start : start + step].astype(np.float32)
         if how.scale == UNIT:
             part /= 255
-        result[start : start + step] = (part - mean) / std
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            mean, std = (_along(numbers, axis, values.ndim) for numbers in (how.mean, how.std))
+            done = (part - mean) / std
+        if np.isfinite(part).all() and not np.isfinite(done).all():
+            raise DataError(
+                f"Less {_numbers(how.mean)} and over {_numbers(how.std)}, the values become too "
+                "large to compute with; choose another mean or standard deviation."
+            )
+        result[start : start + step] = done
     return result
 
 

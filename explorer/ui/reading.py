@@ -1,6 +1,7 @@
 """How dropped files were read: what was assumed, and where a person says otherwise."""
 
 import json
+import math
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -61,7 +62,7 @@ def _read_again(session: Session, source: Source, given: dict[str, Any]) -> None
     for name in NUMBERS:
         numbers = numbers_in(given[name])
         if numbers is None:
-            session.notice = f"{LABELS[name]} takes numbers, such as 0.5 or 0.5, 0.5, 0.5."
+            session.notice = f"{LABELS[name]} takes finite numbers, such as 0.5 or 0.5, 0.5, 0.5."
             return
         given[name] = numbers
     session.read(replace(source.drop, asked=json.dumps(given)))
@@ -69,8 +70,9 @@ def _read_again(session: Session, source: Source, given: dict[str, Any]) -> None
 
 
 def numbers_in(text: str) -> list[float] | None:
-    """Numbers with commas or spaces between them; None where there is anything else."""
+    """Finite numbers with commas or spaces between them; None where there is anything else."""
     try:
-        return [float(word) for word in text.replace(",", " ").split()] or None
+        numbers = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
         return None
+    return numbers if numbers and all(map(math.isfinite, numbers)) else None
