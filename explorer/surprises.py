@@ -65,8 +65,14 @@ def surprises(
 
 
 @rule
+def nothing_to_compress(case: _Case) -> Iterator[str]:
+    if not case.layers and not case.recipe.is_identity:
+        yield "This network has no layer with weights, so nothing in it can be compressed."
+
+
+@rule
 def asked_and_reached(case: _Case) -> Iterator[str]:
-    if case.recipe.pattern != "channel":
+    if case.recipe.pattern != "channel" or not case.layers:
         return
     free = [layer for layer in case.layers if layer["removable"]]
     channels = sum(layer["channels"] for layer in free)
@@ -150,7 +156,7 @@ def zeros_unsuited(case: _Case) -> Iterator[str]:
 
 @rule
 def weights_unpacked(case: _Case) -> Iterator[str]:
-    if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8:
+    if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8 or not case.layers:
         return
     yield (
         "Only the weights are narrow: the runtime turns them back into floats before it "
@@ -203,7 +209,9 @@ def pruned_but_not_faster(case: _Case) -> Iterator[str]:
     profiles, latencies = case.both("profile"), case.both("latency")
     if case.recipe.pattern != "channel" or profiles is None or latencies is None:
         return
-    removed = 1 - profiles[1]["macs"] / max(profiles[0]["macs"], 1)
+    if not profiles[0]["macs"]:
+        return
+    removed = 1 - profiles[1]["macs"] / profiles[0]["macs"]
     if removed >= 0.1 and 1 - latencies[1]["ratio"] < removed / 2:
         why = "much of the time goes into calling each operator and moving its data"
         if case.recipe.round_to < 8:

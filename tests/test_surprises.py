@@ -105,6 +105,22 @@ def test_what_fewer_macs_do_to_the_time(
     assert bool(said) == bool(sentence)
 
 
+@pytest.mark.parametrize(
+    "recipe", [CHANNEL, Recipe(weight_bits=8), Recipe(pattern="2:4")], ids=["channel", "8", "2:4"]
+)
+def test_a_network_without_layers_has_one_sentence(recipe: Recipe) -> None:
+    parts = {"profile": {**PROFILE, "macs": 0}, "latency": LATENCY}
+    assert surprises(recipe, {"layers": []}, parts, parts, {}) == [
+        "This network has no layer with weights, so nothing in it can be compressed."
+    ]
+    assert surprises(Recipe(), {"layers": []}, parts, parts, {}) == []
+
+
+def test_a_network_without_macs_has_none_to_save() -> None:
+    parts = {"profile": {**PROFILE, "macs": 0}, "latency": LATENCY}
+    assert surprises(CHANNEL, {"layers": [LAYER | {"kept": 8}]}, parts, parts, {}) == []
+
+
 BY_TENSOR = Recipe(weight_bits=4, granularity="tensor")
 NARROW = {"weight_bits": 4, "storage": "int4"}
 COLLAPSED = {**QUALITY, "value": 0.562}
