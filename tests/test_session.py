@@ -142,3 +142,26 @@ def test_only_what_comes_at_once_is_waited_for(
     pool.jobs[-1][0].position = position
     visit.settle()
     assert bool(looks) is waits
+
+
+def test_a_setting_that_fails_goes_back_and_that_is_said(
+    visit: Session, pool: Interrupting, tmp_path: Path
+) -> None:
+    def end(state: State, error: str | None = None, **parts: Any) -> None:
+        job, _ = pool.jobs[-1]
+        job.parts = parts
+        job.end(state, error)
+        visit.advance()
+
+    before, asked = visit.recipe, Recipe(pattern="channel", ratio=0.5)
+    file = tmp_path / "compressed.onnx"
+    file.touch()
+    end(State.DONE, plan={}, estimate={}, file={"path": str(file)})
+    visit.set_recipe(asked)
+    end(State.FAILED, "It was killed.")
+    assert visit.recipe == before
+    assert visit.notice == "It was killed. The setting went back to the one before."
+    file.unlink()
+    visit.edit_recipe(before)
+    end(State.FAILED, "It was killed.")
+    assert (visit.recipe, visit.notice) == (before, "It was killed.")

@@ -25,6 +25,7 @@ from explorer.widget.parts import Counts, known, lacks
 
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
+WENT_BACK = "The setting went back to the one before."
 
 
 P = ParamSpec("P")
@@ -374,6 +375,8 @@ class Session:
             if job.state is State.DONE:
                 self._memory.share(self.source, trial)
         elif self.recipe == recipe and self._shown is not None:
+            if job.state is State.FAILED and recipe != self._shown.recipe:
+                self.notice = f"{job.error} {WENT_BACK}"
             self.recipe = self._shown.recipe  # the setting that the screen shows
             self.overrides_epoch += 1
 
