@@ -123,14 +123,29 @@ def own_choices_and_reached(case: _Case) -> Iterator[str]:
     by_name = {layer["name"]: layer for layer in case.layers}
     for choice in case.recipe.layers:
         layer = by_name.get(choice.name)
-        if layer is None or choice.ratio is None or layer["skipped"]:
+        if layer is None or choice.ratio is None or layer["closed"]:  # `left_alone` tells of these
             continue
         reached = 1 - layer["kept"] / layer["channels"]
-        if abs(reached - choice.ratio) >= NOTICEABLE:
+        if choice.ratio and not reached and layer["unprunable"]:
+            yield (
+                f"For {choice.name!r} you asked for {_percent(choice.ratio)}, but it keeps all its "
+                f"channels: {_clause(layer['unprunable'])}."
+            )
+        elif abs(reached - choice.ratio) >= NOTICEABLE:
             yield (
                 f"For {choice.name!r} you asked for {_percent(choice.ratio)}; with the layers that "
                 f"it is coupled with, in whole channels, it came to {_percent(reached)}."
             )
+
+
+@rule
+def choices_for_nothing(case: _Case) -> Iterator[str]:
+    chosen = [choice.name for choice in case.recipe.layers if choice.ratio]
+    if case.recipe.pattern == "none" and chosen:
+        yield (
+            f"A ratio of its own was asked for {_counted(chosen)}, but the pattern is 'none', "
+            "which takes nothing out."
+        )
 
 
 @rule
@@ -301,6 +316,11 @@ def _sparsity(layers: list[Facts]) -> bool:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def _clause(reason: str) -> str:
+    """A reason why no channel goes, with a subject of its own."""
+    return reason if reason.startswith("none ") else f"it {reason}"
 
 
 def _counted(names: list[str]) -> str:

@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from conftest import SAMPLES
 
-from explorer import Recipe
+from explorer import Recipe, load, plan
+from explorer.recipe import LayerChoice
 from explorer.surprises import surprises
 
 PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
@@ -151,6 +153,47 @@ def test_other_losses_are_not_put_down_to_the_scale(
     recipe: Recipe, layer: dict[str, Any], naive: dict[str, Any] | None
 ) -> None:
     assert "one scale" not in told(recipe, layer, naive_quality=naive)
+
+
+def own(ratio: float, pattern: str = "channel") -> Recipe:
+    return Recipe(pattern=pattern, layers=(LayerChoice("conv", ratio),))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "layer", "sentence"),
+    [
+        (
+            own(0.5),
+            {"unprunable": "feeds graph output 'y'"},
+            "For 'conv' you asked for 50 %, but it keeps all its channels: it feeds graph output",
+        ),
+        (
+            own(0.5),
+            {"unprunable": "none of its channels can go without another layer's"},
+            "but it keeps all its channels: none of its channels can go without another layer's.",
+        ),
+        (own(0.1), {}, "For 'conv' you asked for 10 %; with the layers that it is coupled with"),
+        (own(0.5), {"kept": 8}, ""),
+        (own(0.0), {"unprunable": "feeds graph output 'y'"}, ""),
+        (own(0.5, "none"), {}, "asked for layer 'conv', but the pattern is 'none'"),
+    ],
+    ids=["fixed", "tied", "coupled", "reached", "nothing asked", "no pattern"],
+)
+def test_a_choice_for_one_layer_that_has_no_effect_is_explained(
+    recipe: Recipe, layer: dict[str, Any], sentence: str
+) -> None:
+    said = told(recipe, {"removable": 15 * ("unprunable" not in layer), **layer})
+    assert sentence in said
+    assert bool(said) == bool(sentence)
+
+
+def test_a_choice_for_the_last_layer_of_a_sample_is_explained() -> None:
+    recipe = Recipe(pattern="channel", ratio=0.3, layers=(LayerChoice("classifier", 0.5),))
+    planned = plan(load(SAMPLES / "fashion_resnet.onnx"), recipe).to_dict()
+    assert surprises(recipe, planned, {}, {}, {}) == [
+        "For 'classifier' you asked for 50 %, but it keeps all its channels: it feeds graph output "
+        "'logits'."
+    ]
 
 
 def test_results_that_are_not_there_yet_are_no_surprise() -> None:
