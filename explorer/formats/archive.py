@@ -110,9 +110,9 @@ class Archive:
                 raise error(f"{title} is encrypted; pack it without a password.")
             if each.compress_type not in METHODS:
                 raise error(f"{title} is packed by an uncommon method; pack it as an ordinary zip.")
-            if _leads_out(each):
+            if (how := _leads_out(each)) is not None:
                 name = file_name(each.filename)
-                raise error(f"{title} holds {name!r}, which leads out of the archive.")
+                raise error(f"{title} holds {name!r} {how}, which leads out of the archive.")
         unpacked = sum(each.file_size for each in members)
         packed = max(1, sum(each.compress_size for each in members))
         if unpacked > MOST_BYTES:
@@ -145,7 +145,11 @@ def _is_junk(member: zipfile.ZipInfo) -> bool:
     return parts[0] in JUNK_FOLDERS or parts[-1].lower() in JUNK_FILES or parts[-1][:2] == "._"
 
 
-def _leads_out(member: zipfile.ZipInfo) -> bool:
+def _leads_out(member: zipfile.ZipInfo) -> str | None:
+    """How a member leads out of the archive, as part of a sentence; None where it doesn't."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
-    is_link = stat.S_ISLNK(member.external_attr >> 16)
-    return is_link or name.is_absolute() or ".." in name.parts or bool(DRIVE.match(str(name)))
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "as a link"
+    if ".." in name.parts:
+        return "under a path with '..'"
+    return "under an absolute path" if name.is_absolute() or DRIVE.match(str(name)) else None
