@@ -22,8 +22,8 @@ def kept(tmp_path: Path) -> Storage:
 
 def test_a_file_is_kept_once_under_no_name_of_its_own(kept: Storage) -> None:
     folder = kept.folder()
-    path = folder.take(b"model")
-    assert folder.take(b"model") == path
+    [path] = folder.take(b"model")
+    assert folder.take(b"model", b"model") == [path, path]
     assert path.read_bytes() == b"model"
     assert path.parent == folder.path == folder.domain.folder
     assert folder.path.stat().st_mode & 0o077 == 0
@@ -37,23 +37,46 @@ def test_visitors_have_folders_of_their_own(kept: Storage) -> None:
 
 def test_files_go_with_their_visitor(kept: Storage) -> None:
     folder = kept.folder()
-    path = folder.take(b"model")
+    [path] = folder.take(b"model")
     folder.remove()
     assert not path.parent.exists()
     other = kept.folder()
-    path = other.take(b"model")
+    [path] = other.take(b"model")
     del other
     assert not path.parent.exists()
 
 
 def test_number_of_files(kept: Storage) -> None:
     folder = kept.folder()
-    paths = [folder.take(bytes([index])) for index in range(storage.SESSION_FILES)]
-    with pytest.raises(QuotaError, match="8 uploaded files"):
+    paths = folder.take(*(bytes([index]) for index in range(storage.SESSION_FILES)))
+    with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; reload"):
         folder.take(b"one more")
     folder.drop(paths[0])
     assert not paths[0].exists()
     folder.take(b"one more")
+
+
+def test_too_many_files_at_once_are_told_as_such_and_none_stays(kept: Storage) -> None:
+    folder = kept.folder()
+    folder.take(b"first")
+    nine = [bytes([index]) for index in range(storage.SESSION_FILES + 1)]
+    with pytest.raises(QuotaError, match="These are 9 files, but a visit may hold 8; drop"):
+        folder.take(*nine)
+    with pytest.raises(QuotaError, match="8 uploaded files and holds 1 without these"):
+        folder.take(*nine[:-1])
+    assert len(list(folder.path.iterdir())) == 1
+    folder.take(*nine[:-2])
+
+
+def test_of_files_that_are_too_large_together_none_stays(
+    kept: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "SESSION_BYTES", 10**6)
+    folder = kept.folder()
+    with pytest.raises(QuotaError, match="too large"):
+        folder.take(b"small", bytes(10**6))
+    assert list(folder.path.iterdir()) == []
+    folder.take(bytes(10**6))
 
 
 def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +119,14 @@ def test_a_file_that_cannot_be_written_is_told_and_not_kept(
         with pytest.raises(OutputError, match="can't keep this file: no space left on device"):
             folder.take(b"model")
     assert list(folder.path.iterdir()) == []
-    assert folder.take(b"model").read_bytes() == b"model"
+    [path] = folder.take(b"model")
+    assert path.read_bytes() == b"model"
 
 
 def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom explorer.ui.storage import Storage\n"
-        "kept = Storage(Path(sys.argv[1]))\nprint(kept.folder().take(b'model'), flush=True)\n"
+        "kept = Storage(Path(sys.argv[1]))\nprint(kept.folder().take(b'model')[0], flush=True)\n"
         "os._exit(0)"
     )
     living = Storage(tmp_path)

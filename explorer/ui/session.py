@@ -170,8 +170,9 @@ class Session:
         Raises:
             ExplorerError: they are too many or too large, or can't be kept.
         """
-        kept = tuple((name, self.folder.take(content)) for name, content in files)
-        self.read(Drop(kept, self.source, shape))
+        paths = self.folder.take(*(content for _, content in files))
+        kept = zip((name for name, _ in files), paths, strict=True)
+        self.read(Drop(tuple(kept), self.source, shape))
 
     @one_at_a_time
     def read(self, drop: Drop) -> None:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from explorer.errors import JobError, OutputError, QuotaError, reason_of
+from explorer.errors import ExplorerError, JobError, OutputError, QuotaError, reason_of
 from explorer.jobs import Domain
 
 PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
@@ -60,33 +60,53 @@ class Folder:
         self._uploads: dict[str, int] = {}  # bytes by name
         self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
-    def take(self, content: bytes) -> Path:
-        """Keep an uploaded file under a name made from its hash.
+    def take(self, *contents: bytes) -> list[Path]:
+        """Keep uploaded files, all or none, under names made from their hashes.
 
         Raises:
             QuotaError: this visitor, or all of them together, have as much as they may.
             JobError: the folder is gone.
-            OutputError: the file can't be written.
+            OutputError: a file can't be written.
         """
-        path = self.path / f"upload-{hashlib.sha256(content).hexdigest()[:32]}"
-        if path.name not in self._uploads or not path.exists():
+        paths = [self.path / f"upload-{_hash(content)}" for content in contents]
+        new = {
+            path: content
+            for path, content in zip(paths, contents, strict=True)
+            if path.name not in self._uploads or not path.exists()
+        }
+        for path in new:
             self._uploads.pop(path.name, None)
-            self._check(len(content))
-            _write(path, content)
-            self._uploads[path.name] = len(content)
-        return path
+        self._check_count(len(new))
+        try:
+            for path, content in new.items():
+                self._check(len(content))
+                _write(path, content)
+                self._uploads[path.name] = len(content)
+        except ExplorerError:
+            for path in new:
+                self.drop(path)
+            raise
+        return paths
 
     def drop(self, path: Path) -> None:
         """Remove an uploaded file that is of no use any more."""
         self._uploads.pop(path.name, None)
         path.unlink(missing_ok=True)
 
-    def _check(self, size: int) -> None:
-        if len(self._uploads) >= SESSION_FILES:
+    def _check_count(self, new: int) -> None:
+        if new > SESSION_FILES:
             raise QuotaError(
-                f"A visit may hold {SESSION_FILES} uploaded files, and this one does; reload the "
-                "page to start anew."
+                f"These are {new} files, but a visit may hold {SESSION_FILES}; drop a model, with "
+                "one file of samples or without."
             )
+        here = len(self._uploads)
+        if here + new > SESSION_FILES:
+            raise QuotaError(
+                f"A visit may hold {SESSION_FILES} uploaded files and holds {here} without these; "
+                "reload the page to start anew."
+            )
+
+    def _check(self, size: int) -> None:
         left = SESSION_BYTES - sum(self._uploads.values())
         if size > left:
             raise QuotaError(
@@ -95,6 +115,10 @@ class Folder:
             )
         if size > ALL_BYTES - self._storage.used_bytes:
             raise QuotaError("The server has no room for more files; try again in some minutes.")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _write(path: Path, content: bytes) -> None:
