@@ -97,7 +97,13 @@ def _kind_of_zip(archive: Archive) -> Kind:
         return _checked_export(archive)
     if (root := _within(names, "data.pkl")) is not None:
         return _kind_of_torch_zip(archive, root)
-    raise refused(archive.title, _what_else(names))
+    if (other := _what_else(names)) is not None:
+        raise refused(archive.title, other)
+    raise ModelError(
+        f"{archive.title} is a zip archive with neither a model nor samples that open from one; "
+        "zip an .onnx file with its weights, or PNG or JPEG images, and give other files as they "
+        "are."
+    )
 
 
 def _checked_export(archive: Archive) -> Kind:
@@ -125,8 +131,8 @@ def _within(names: tuple[str, ...], wanted: str) -> str | None:
     return min(found, key=len).removesuffix(wanted) if found else None
 
 
-def _what_else(names: tuple[str, ...]) -> str:
-    """What to call a zip archive that holds no model that opens here."""
+def _what_else(names: tuple[str, ...]) -> str | None:
+    """What to call a zip archive that holds no model that opens here; None where that's unknown."""
     if (found := foreign_zip(names)) is not None:
         return found.what
     endings = {PurePosixPath(name).suffix.lower() for name in names}
@@ -134,7 +140,7 @@ def _what_else(names: tuple[str, ...]) -> str:
         return "an .npz file, so data and no network"
     if endings and endings <= IMAGES:
         return "a zip of images, so data and no network"
-    return "a zip archive without a model"
+    return None
 
 
 def _is_onnx(file: BinaryIO, title: str) -> bool:

@@ -132,7 +132,7 @@ def check_not_foreign(head: bytes, title: str) -> None:
         ModelError: with the name of what it is.
     """
     if not head:
-        raise ModelError(f"{title} is empty; choose a model file.")
+        raise ModelError(f"{title} is empty; choose another file.")
     if head[:100].rstrip(b"\0").rstrip(b"/") in TORCH_TAR:
         raise refused(title, "a PyTorch file in the oldest format (tar)")
     if (found := foreign(head)) is not None:

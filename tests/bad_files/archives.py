@@ -101,7 +101,7 @@ WHOLE = packed({MODEL: good()})
 ARCHIVES: dict[str, tuple[str, Content]] = {
     "cut-in-the-middle": ("damaged zip", WHOLE[: len(WHOLE) // 2]),
     "cut-of-its-end": ("damaged zip", WHOLE[:-5]),
-    "only-its-end": ("zip archive without a model", packed({})),
+    "only-its-end": ("zip archive with neither a model nor samples", packed({})),
     "bomb": ("fold when unpacked", lambda places: bomb()),
     "declared-smaller": ("can't be unpacked", declared(10)),
     "declared-larger": ("isn't as long|without", declared(10**6)),
@@ -116,7 +116,7 @@ ARCHIVES: dict[str, tuple[str, Content]] = {
     "name-of-a-drive": ("leads out", packed({MODEL: good(), "C:\\evil": b"x"})),
     "name-with-backslashes": ("leads out", packed({MODEL: good(), "..\\..\\evil": b"x"})),
     "name-of-markup": ("holds 2 .onnx", packed({MODEL: good(), "<b>\x1b[31m\u202e.onnx": b"x"})),
-    "zip-in-a-zip": ("zip archive without a model", packed({"inner.zip": WHOLE})),
+    "zip-in-a-zip": ("zip archive with neither a model nor samples", packed({"inner.zip": WHOLE})),
     "two-networks": ("exactly one", packed({MODEL: good(), "other.onnx": good()})),
     "three-files": ("nothing else", packed({MODEL: good(), "a.bin": b"", "b.bin": b""})),
     "damaged-network": ("cut short or damaged", packed({MODEL: good()[:99]})),
@@ -128,7 +128,10 @@ ARCHIVES: dict[str, tuple[str, Content]] = {
     "office": ("Office", packed({"[Content_Types].xml": b"<x/>"})),
     "torch-package": ("torch.package", packed({"x/extern_modules": b"", "x/.data/version": b"6"})),
     "torchserve": ("TorchServe", packed({"MAR-INF/MANIFEST.json": b"{}"})),
-    "java": ("without a model", packed({"META-INF/MANIFEST.MF": b"", "A.class": b"\xca\xfe"})),
+    "java": (
+        "neither a model nor samples",
+        packed({"META-INF/MANIFEST.MF": b"", "A.class": b"\xca\xfe"}),
+    ),
 }
 CASES = tuple(
     Case(f"zip-{name}", says, {"network.zip": content})

@@ -172,7 +172,7 @@ PICTURES: dict[str, tuple[str, Content]] = {
     "tiff": ("no PNG or JPEG", zipped(picture("TIFF"))),
     "html": ("no PNG or JPEG", zipped(b"<script>alert(1)</script>")),
     "only-texts": (
-        "text files only|no PNG|neither|without a model",
+        "text files only|no PNG|neither",
         packed({"a.txt": b"x", "b.txt": b"y"}),
     ),
     "nested-folders": ("folders inside", packed({"a/b/1.png": picture(), "c/2.png": picture()})),
