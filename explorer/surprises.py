@@ -15,6 +15,7 @@ from explorer.text import counted_samples, format_bytes
 Facts = Mapping[str, Any]
 
 NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sentence
+FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
 STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
@@ -27,6 +28,7 @@ class _Case:
     original: Facts
     compressed: Facts
     host: Facts
+    reading: str | None
 
     def both(self, part: str) -> tuple[Facts, Facts] | None:
         before, after = self.original.get(part), self.compressed.get(part)
@@ -52,16 +54,37 @@ def rule(function: Rule) -> Rule:
 
 
 def surprises(
-    recipe: Recipe, plan: Facts, original: Facts, compressed: Facts, host: Facts
+    recipe: Recipe,
+    plan: Facts,
+    original: Facts,
+    compressed: Facts,
+    host: Facts,
+    reading: str | None = None,
 ) -> list[str]:
     """Sentences about one result.
 
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
     objects of the reports, and so is `naive_quality` in `compressed`, that without refitting; what
-    isn't known yet is missing or None.
+    isn't known yet is missing or None. `reading` is the title under which one can see how the
+    samples were read, where they are a person's own.
     """
-    case = _Case(recipe, list(plan.get("layers", [])), original, compressed, host)
+    case = _Case(recipe, list(plan.get("layers", [])), original, compressed, host, reading)
     return [sentence for function in RULES for sentence in function(case)]
+
+
+@rule
+def original_guesses(case: _Case) -> Iterator[str]:
+    quality, classes = case.original.get("quality"), _classes(case.original.get("model") or {})
+    if not quality or quality["metric"] != "accuracy" or classes is None:
+        return
+    if quality["samples"] >= FEWEST_TO_TELL and quality["low"] <= 1 / classes:
+        where = f"; see {case.reading!r}" if case.reading else ""
+        yield (
+            f"The original itself is right on {_percent(quality['value'])} of "
+            f"{counted_samples(quality['samples'])}, which can't be told from guessing among "
+            f"{classes} classes: probably the samples, the way they are prepared, or the order of "
+            f"the labels don't fit this model{where}."
+        )
 
 
 @rule
@@ -308,6 +331,13 @@ def bigger_file(case: _Case) -> Iterator[str]:
             f"The file grew by {format_bytes(extra)}: scales and the nodes that apply them weigh "
             "more than the narrower weights save."
         )
+
+
+def _classes(model: Facts) -> int | None:
+    """How many scores the first output holds for a sample, where that is known."""
+    outputs = model.get("outputs") or [{"shape": [None]}]
+    last = (outputs[0]["shape"] or [None])[-1]
+    return last if isinstance(last, int) and last > 1 else None
 
 
 def _sparsity(layers: list[Facts]) -> bool:

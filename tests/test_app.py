@@ -25,7 +25,7 @@ from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
-from explorer.ui import details, layers, netron, results, sensitivity, words
+from explorer.ui import details, layers, netron, reading, results, sensitivity, words
 from explorer.ui.cards import cards, numbers, relative
 from explorer.ui.probing import base_of
 from explorer.ui.sources import samples
@@ -340,6 +340,15 @@ def test_a_choice_for_one_layer_reaches_the_plan(app):
     assert {layer["weight_bits"] for layer in planned.values()} == {8, 32}
 
 
+def test_a_model_that_guesses_points_to_how_its_samples_were_read(app, tmp_path):
+    told = "the labels don&#x27;t fit this model"
+    assert told not in html_of(app)
+    drop(app, "model", *[(file.name, file.read_bytes()) for file in own_model(tmp_path)])
+    assert not app.error
+    assert f"{told}; see &#x27;{reading.TITLE}&#x27;" in html_of(app)
+    assert reading.TITLE in [each.label for each in app.expander]
+
+
 def test_without_labels_it_is_agreement(app, tmp_path):
     model, data = own_model(tmp_path)
     unlabelled = tmp_path / "unlabelled.npz"
@@ -539,7 +548,7 @@ def test_the_naive_number_reaches_the_sentences():
     before = Trial(recipe, collapsed, True)
     newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
     for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
-        session = SimpleNamespace(view=view_of({}, newest, before))
+        session = SimpleNamespace(source=None, view=view_of({}, newest, before))
         told = " ".join(results._surprises(session))
         assert ("this loses 33.0 points" in told) == is_told
 

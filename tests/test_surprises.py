@@ -155,6 +155,42 @@ def test_other_losses_are_not_put_down_to_the_scale(
     assert "one scale" not in told(recipe, layer, naive_quality=naive)
 
 
+def of_original(
+    value: float, low: float, samples: int = 1000, classes: int | str = 10, **other: Any
+) -> list[str]:
+    quality = {**QUALITY, "value": value, "low": low, "samples": samples, **other}
+    model = {"outputs": [{"shape": ["n", classes]}]}
+    plan_ = {"layers": [LAYER]}
+    original = {"quality": quality, "model": model}
+    return surprises(Recipe(), plan_, original, {}, {}, "How it was read")
+
+
+def test_an_original_that_guesses_points_to_how_the_samples_were_read() -> None:
+    assert of_original(0.11, 0.09) == [
+        "The original itself is right on 11 % of 1,000 samples, which can't be told from guessing "
+        "among 10 classes: probably the samples, the way they are prepared, or the order of the "
+        "labels don't fit this model; see 'How it was read'."
+    ]
+    assert of_original(0.02, 0.01)
+    original = {"quality": {**QUALITY, "low": 0.1}, "model": {"outputs": [{"shape": [1, 10]}]}}
+    (said,) = surprises(Recipe(), {"layers": [LAYER]}, original, {}, {})
+    assert said.endswith("don't fit this model.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        of_original(0.13, 0.11),
+        of_original(1.0, 0.44, samples=3, classes=2),
+        of_original(0.11, 0.09, classes="classes"),
+        of_original(0.11, 0.09, metric="agreement"),
+    ],
+    ids=["better", "few samples", "classes unknown", "no labels"],
+)
+def test_other_originals_are_not_said_to_guess(said: list[str]) -> None:
+    assert said == []
+
+
 def own(ratio: float, pattern: str = "channel") -> Recipe:
     return Recipe(pattern=pattern, layers=(LayerChoice("conv", ratio),))
 

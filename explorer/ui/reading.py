@@ -11,6 +11,7 @@ import streamlit as st
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
 
+TITLE = "How the files were read"
 # The choices of `formats.preprocessing`, which loads more than the server should; a test compares.
 COLOURS = {"RGB": "red, green, blue", "BGR": "blue, green, red", "grey": "grey"}
 SCALES = {"0..255": "0 to 255", "0..1": "0 to 1"}
@@ -32,13 +33,19 @@ NUMBERS = ("mean", "std")
 def draw(session: Session) -> None:
     """What was assumed about the open model's files, and a form to have them read otherwise."""
     source = session.source
-    if source is None or source.drop is None or not (source.notes or source.preparation):
+    if source is None or (title := title_of(source)) is None:
         return
-    with st.expander("How the files were read", key="reading"):
+    with st.expander(title, key="reading"):
         items = "".join(f"<li>{escape(note)}</li>" for note in source.notes)
         st.html(f'<ul class="ce-reading">{items}</ul>')
         if source.preparation is not None:
             _form(session, source, json.loads(source.preparation))
+
+
+def title_of(source: Source) -> str | None:
+    """Of what is said on how a source's files were read; None where there is nothing to say."""
+    is_told = source.drop is not None and (source.notes or source.preparation)
+    return TITLE if is_told else None
 
 
 def _form(session: Session, source: Source, known: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.surprises import surprises
-from explorer.ui import panel
+from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.ui.turns import turn
 from explorer.ui.words import describe
@@ -88,7 +88,8 @@ def _surprises(session: Session) -> list[str]:
     if "quality" not in view.stale:
         known["naive_quality"] = view.naive
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
-    return surprises(view.trial.recipe, plan, view.original, known, host)
+    title = reading.title_of(session.source) if session.source else None
+    return surprises(view.trial.recipe, plan, view.original, known, host, title)
 
 
 def _shown(sentence: str) -> str:
