@@ -14,6 +14,8 @@ Each message is one sentence that names what is wrong and what would be right. T
 and command line) catch this tree and nothing else.
 """
 
+FILES_GONE = "The files of this visit are gone; reload the page."
+
 
 def reason_of(error: Exception) -> str:
     """What the system says about a file that it won't open or write, as part of a sentence."""

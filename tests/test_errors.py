@@ -22,6 +22,7 @@ VARIES = "…"
 CONSTANTS = (
     *(processes.CRASHED, processes.STOPPED, processes.BROKEN, local.TOO_LONG),
     *(worker.UNEXPECTED, worker.NO_DISK, worker.NO_MEMORY, importing.LEAKY),
+    errors.FILES_GONE,
     *(guard.NO_HOST, guard.NO_ORIGIN, guard.NO_LENGTH, guard.FULL),
     *(f"{{title}} {sentence}; {AGAIN}." for _, sentence in VERDICTS),
 )

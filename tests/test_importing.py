@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 import warnings
 import zipfile
@@ -16,7 +17,7 @@ from conftest import SAMPLES
 from PIL import Image
 
 from explorer import Recipe
-from explorer.errors import DataError
+from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
@@ -193,6 +194,20 @@ def test_refusals(session: Session, files: list[tuple[str, bytes]], message: str
     assert message in str(session.notice)
     assert session.source is None
     assert not list(session.folder.path.glob("upload-*"))
+
+
+def test_files_that_are_gone_are_told_as_such(session: Session) -> None:
+    drop(session, ("net.onnx", RESNET))
+    opened = session.source
+    assert opened is not None
+    assert opened.drop is not None
+    shutil.rmtree(session.folder.path)
+    with pytest.raises(JobError, match="The files of this visit are gone"):
+        session.receive([("net.onnx", RESNET)])
+    session.read(opened.drop)
+    settled(session)
+    assert session.notice == FILES_GONE
+    assert session.source == opened
 
 
 def test_a_new_setting_waits_for_the_import(session: Session) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import DataError, ModelError
+from explorer.errors import FILES_GONE, DataError, JobError, ModelError
 from explorer.formats import data_kinds
 from explorer.formats.data import Dataset
 from explorer.formats.importing import Imported, Shapes, import_model
@@ -52,6 +52,8 @@ def import_files(
     are prepared, a `Preprocessing`.
     """
     context.progress(0.1, "looking at the files")
+    if not all(Path(file["path"]).exists() for file in files):
+        raise JobError(FILES_GONE)
     models, data = sort_files(files)
     if len(models) > 1:
         raise ModelError(f"There are {len(models)} models; drop one at a time.")

@@ -17,7 +17,7 @@ from explorer.compress.calibration import Calibration, calibrate
 from explorer.compress.compensation import why_not_compensated
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
-from explorer.errors import DataError, JobError
+from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats.data import Dataset, load_data
 from explorer.formats.onnx_file import load
 from explorer.graph.layers import find_all_layers
@@ -221,7 +221,7 @@ def _naive_quality(
 def _open(source: Source) -> _Opened:
     path = Path(source["model"])
     if not path.exists():
-        raise JobError("The files of this visit are gone; reload the page.")
+        raise JobError(FILES_GONE)
     key = (str(path), path.stat().st_mtime_ns, source.get("data"), source.get("calibration"))
     if key in _opened:
         _opened.move_to_end(key)

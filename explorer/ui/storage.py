@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from explorer.errors import ExplorerError, JobError, OutputError, QuotaError, reason_of
+from explorer.errors import FILES_GONE, ExplorerError, JobError, OutputError, QuotaError, reason_of
 from explorer.jobs import Domain
 
 PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
@@ -126,7 +126,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except FileNotFoundError as error:
-        raise JobError("The files of this visit are gone; reload the page.") from error
+        raise JobError(FILES_GONE) from error
     except OSError as error:
         path.unlink(missing_ok=True)
         raise OutputError(f"The server can't keep this file: {reason_of(error)}.") from error
