@@ -25,7 +25,7 @@ from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
-from explorer.ui import details, layers, netron, reading, results, sensitivity, words
+from explorer.ui import graphs, layers, netron, reading, results, sensitivity, words
 from explorer.ui.cards import cards, numbers, relative
 from explorer.ui.probing import base_of
 from explorer.ui.sources import samples
@@ -168,15 +168,19 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     page.session_state["details"] = "Take away"
     session.set_recipe(Recipe(pattern="channel", ratio=0.37))
     settled(page.run())
-    assert details.GONE not in [text.value for text in page.run().caption]
+    assert graphs.GONE not in [text.value for text in page.run().caption]
     session.view.trial.file.unlink()
-    assert details.GONE in [text.value for text in page.run().caption]
+    assert graphs.GONE in [text.value for text in page.run().caption]
+    page.session_state["details"] = "Graph"
+    assert graphs.GONE in [text.value for text in page.run().caption]
+    page.session_state["details"] = "Take away"
+    page.run()
     (again,) = [button for button in page.button if button.label == "Make it again"]
     again.click()
     settled(page.run())
     assert session.view.trial.file is not None
     assert session.recipe.ratio == 0.37
-    assert details.GONE not in [text.value for text in page.run().caption]
+    assert graphs.GONE not in [text.value for text in page.run().caption]
 
 
 def page_on(sample):

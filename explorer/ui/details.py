@@ -14,7 +14,6 @@ from explorer.ui.trials import View
 from explorer.ui.words import DEFINITIONS
 
 TABS = ("Layers", "Graph", "All sizes", "Take away")
-GONE = "This compressed model is no longer kept: the oldest ones make room for new ones."
 SIZES = (
     ("nonzero_params", "Nonzero parameters", format_count),
     ("gzip_bytes", "File with gzip", format_bytes),
@@ -97,7 +96,7 @@ def _draw_downloads(session: Session) -> None:
             icon=":material/download:",
         )
     if file is None and not session.busy:
-        st.caption(GONE)
+        st.caption(graphs.GONE)
         st.button("Make it again", on_click=lambda: session.edit_recipe(session.recipe))
     if file is not None:
         facts = trial.parts["file"]

@@ -9,6 +9,7 @@ from explorer.ui.session import Session
 from explorer.ui.sources import Source
 
 HEIGHT = 560
+GONE = "This compressed model is no longer kept: the oldest ones make room for new ones."
 CHOICES = ("Both", "Original", "Compressed")
 
 
@@ -24,14 +25,14 @@ def draw(session: Session) -> None:
     shown = {name: path for name, path in files.items() if chosen in ("Both", name)}
     for column, (name, path) in zip(st.columns(len(shown)), shown.items(), strict=True):
         with column:
-            _graph(name, path, session.source)
+            st.caption(name)
+            if path is None:
+                st.caption("The file is being written." if session.busy else GONE)
+            else:
+                _graph(name, path, session.source)
 
 
-def _graph(name: str, path: Path | None, source: Source) -> None:
-    st.caption(name)
-    if path is None:
-        st.caption("The file is being written.")
-        return
+def _graph(name: str, path: Path, source: Source) -> None:
     label = f"{name} graph of {source.title}"
     st.iframe(
         netron.viewer_url(_token(name, path), f"{source.stem}.onnx"), height=HEIGHT, alt=label
