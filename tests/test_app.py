@@ -25,7 +25,7 @@ from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
-from explorer.ui import graphs, layers, netron, reading, results, sensitivity, words
+from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity, words
 from explorer.ui.cards import cards, numbers, relative
 from explorer.ui.probing import base_of
 from explorer.ui.sources import samples
@@ -644,6 +644,25 @@ def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path,
     x = random.normal(size=(200, 3, 8, 8)).astype(np.float32)
     np.savez(data, x=x, y=random.integers(0, 4, 200))
     return model, data
+
+
+@pytest.mark.parametrize(
+    ("choice", "seen"),
+    [
+        (None, 1),
+        ("recipe", 1),
+        ({}, 1),
+        ({"number": "2", "recipe": []}, 1),
+        ({"number": 2, "recipe": {"ratio": 9}}, 2),
+    ],
+)
+def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(choice, seen, monkeypatch):
+    state = {"panel": {"choice": choice}, "panel_seen": 1}
+    monkeypatch.setattr(panel.st, "session_state", state)
+    session = SimpleNamespace(notice=None, set_recipe=pytest.fail)
+    panel._take_choice(session)
+    assert session.notice.endswith(".")
+    assert state["panel_seen"] == seen
 
 
 def test_a_link_shows_the_same_model_and_setting():

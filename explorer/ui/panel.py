@@ -86,10 +86,12 @@ def _component(mount: str) -> ComponentRenderer:
 
 
 def _take_choice(session: Session) -> None:
-    """Ask for the setting at which the hand has let go."""
-    choice: dict[str, Any] = st.session_state[KEY]["choice"]
+    """Ask for the setting at which the hand has let go; whoever sends it, it may be anything."""
+    choice = st.session_state[KEY]["choice"]
+    told: dict[str, Any] = choice if isinstance(choice, dict) else {}
     try:
-        session.set_recipe(Recipe.from_json(json.dumps(choice["recipe"])))
+        session.set_recipe(Recipe.from_json(json.dumps(told.get("recipe"))))
     except RecipeError as error:
         session.notice = str(error)
-    st.session_state[f"{KEY}_seen"] = int(choice["number"])
+    if type(told.get("number")) is int:
+        st.session_state[f"{KEY}_seen"] = told["number"]
