@@ -101,19 +101,15 @@ class Visitor:
         await self._send_run()
 
     async def choose(self, recipe: Recipe) -> float:
-        """Let the panel go at a recipe; seconds until the page that shows it is there."""
+        """Let the panel go at a recipe; seconds until the run that shows it so has ended."""
         started = time.perf_counter()
-        before = self._full_runs
         number = await self.slide(recipe)
-        await self._until(
-            lambda: (
-                self._full_runs > before
-                and self.page.panel is not None
-                and self.page.panel["seen"] >= number
-            ),
-            "the panel",
-        )
+        await self._until(lambda: self._has_seen(number), "the panel")
         return time.perf_counter() - started
+
+    def _has_seen(self, number: int) -> bool:
+        panel = self.page.panel
+        return panel is not None and panel["seen"] >= number
 
     async def slide(self, recipe: Recipe) -> int:
         """Let the panel go at a recipe, and don't wait; the number of the choice."""

@@ -83,9 +83,15 @@ def opened(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def first_loads(browser: Browser, server: Server) -> list[Row]:
-    """Time until there are numbers, and what came over the wire by then; the first load warms."""
+    """Time until there are numbers and layers, and what came over the wire on the first load.
+
+    Before, somebody has opened the sample and seen it measured.
+    """
     shown_s, received = [], 0
-    for _ in range(LOADS + 1):
+    with opened(browser, server) as page:
+        page.wait_for_selector(".point.current", state="attached")
+        page.wait_for_selector(".ce-bar.ce-idle", state="attached")
+    for _ in range(LOADS):
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
         received_bytes = count_bytes(page)
@@ -98,7 +104,7 @@ def first_loads(browser: Browser, server: Server) -> list[Row]:
         received = received_bytes.total()
         context.close()
     return [
-        ("first useful paint, median", f"{np.median(shown_s[1:]):.2f} s", "2.5 s"),
+        ("first useful paint, median", f"{np.median(shown_s):.2f} s", "2.5 s"),
         ("over the wire on the first load", f"{received / MB:.2f} MB", "3 MB"),
     ]
 

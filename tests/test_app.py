@@ -296,6 +296,20 @@ def test_every_card_and_the_chart_follow_a_changed_setting(app):
     assert len(shown) == len(session.tried) + 1
 
 
+def test_a_sample_that_was_opened_before_is_there_at_once(app):
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
+    session = page.session_state["explorer"]
+    assert session.source == samples()[0]
+    assert not session.busy
+    assert set(kinds_of(page)) <= {"measured", "noisy"}
+    assert session.counts is not None
+    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    page.selectbox(key="w_model").set_value(samples()[0].key).run()
+    assert session.source == session.selected == samples()[0]
+    settled(page)
+    assert session.source == samples()[0]
+
+
 def test_a_setting_tried_before_comes_from_memory(app):
     session = app.session_state["explorer"]
     recipe = session.recipe

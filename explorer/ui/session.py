@@ -156,6 +156,14 @@ class Session:
             return
         self._drop_compressing()
         self.spending.stop()
+        known = self._memory.original(source)
+        if "model" in known:  # a sample that somebody has opened before
+            if self._opening is not None:
+                self._pool.cancel(self._opening)
+            self._opening = None
+            self._change_model(source, known)
+            self._start()
+            return
         self._candidate = source
         self._opening = self._work_on(source, "open_model", {})
 
