@@ -89,6 +89,7 @@ class Page:
         self._cache: dict[str, tuple[Delta, int, str]] = {}  # with the run that last used it
         self._runs = 0
         self._choices = 0
+        self._last_panel: tuple[Any, str] | None = None
         self._oldest = 2  # runs that a message stays in the cache
 
     def take(self, message: ForwardMsg) -> None:
@@ -143,7 +144,7 @@ class Page:
         Raises:
             LookupError: there is no panel yet.
         """
-        found = self._panel()
+        found = self._panel() or self._last_panel
         if found is None:
             raise LookupError("There is no panel.")
         element, fragment = found
@@ -152,10 +153,12 @@ class Page:
         return _state(element.id, "json_value", json.dumps({"choice": told})), fragment
 
     def _panel(self) -> tuple[Any, str] | None:
+        """The panel and its fragment, or None while it is being drawn anew."""
         for node in self._nodes.values():
             element = node.delta.new_element
             if element.bidi_component.component_name == PANEL:
-                return element.bidi_component, node.delta.fragment_id
+                self._last_panel = element.bidi_component, node.delta.fragment_id
+                return self._last_panel
         return None
 
     @property
