@@ -80,20 +80,6 @@ class Visitor:
             with contextlib.suppress(Exception):
                 await self._reader
 
-    async def set(self, label: str, value: Any) -> float:
-        """Change a widget; seconds until the run that shows it so has ended."""
-        started = time.perf_counter()
-        before = self._full_runs
-        await self.move(label, value)
-        try:
-            await self._until(
-                lambda: self._full_runs > before and self.page.value(label) == value, label
-            )
-        except TimeoutError as error:
-            shown = f"{self.page.value(label)} after {self._full_runs - before} runs"
-            raise TimeoutError(f"{error} It shows {shown} instead of {value}.") from None
-        return time.perf_counter() - started
-
     async def move(self, label: str, value: Any) -> None:
         """Change a widget, and don't wait for what comes of it."""
         state = self.page.state(label, value)

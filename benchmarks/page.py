@@ -117,11 +117,6 @@ class Page:
         """Hashes of the messages that the server needn't send again."""
         return list(self._cache)
 
-    def value(self, label: str) -> Any:
-        """What a widget shows."""
-        kind, widget = self._widget(label)
-        return WIDGETS[kind](widget)[1]
-
     def state(self, label: str, value: Any) -> WidgetState:
         """A widget's state as it would be after a person has set it to a value."""
         kind, widget = self._widget(label)

@@ -33,11 +33,10 @@ from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
 from explorer.graph.weights import (
     RECORD_KEY,
     StoredWeight,
-    all_graphs,
     find_weights,
     packed_bits,
     read_record,
-    scale_values,
+    scale_bytes,
 )
 from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
@@ -168,9 +167,7 @@ def data_of(model: Model) -> dict[str, str]:
 def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
     """What the file says about itself: true widths and masks that its types don't show."""
     planned = {layer.name: layer for layer in plan.layers}
-    of_layers = {layer.weight for layer in find_layers(model)}
-    earlier = read_record(model.graph_model)
-    record = {name: entry for name, entry in earlier.items() if name not in of_layers}
+    record = kept_record(model)
     for layer in find_layers(model):
         choice, form = planned[layer.name], forms[layer.weight].weight
         entry = {}
@@ -181,6 +178,13 @@ def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
         if entry:
             record.setdefault(layer.weight, entry)
     return json.dumps(record, separators=(",", ":")) if record else ""
+
+
+def kept_record(model: Model) -> dict[str, dict[str, int]]:
+    """What the file says already of tensors that are no layer's weight, which stays."""
+    of_layers = {layer.weight for layer in find_layers(model)}
+    earlier = read_record(model.graph_model)
+    return {name: entry for name, entry in earlier.items() if name not in of_layers}
 
 
 def _dtype(model: Model, name: str) -> ir.DataType:
@@ -303,10 +307,8 @@ def _packed_bytes(
     ]
     pairs = _activation_forms(model, plan).values()
     scales += [part for pair in pairs for part in (pair.scale, pair.zero_point)]
-    graphs = all_graphs(model.graph_model)
-    there = [v.const_value for graph in graphs for v in scale_values(graph) if v.const_value]
-    scale_bytes = sum(part.data_bytes for part in scales if part is not None)
-    return (bits + 7) // 8 + scale_bytes + sum(tensor.nbytes for tensor in there)
+    new_bytes = sum(part.data_bytes for part in scales if part is not None)
+    return (bits + 7) // 8 + new_bytes + scale_bytes(model)
 
 
 def _size(weight: StoredWeight, dims: dict[str, Shape]) -> int:

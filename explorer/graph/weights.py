@@ -146,6 +146,12 @@ def scale_values(graph: ir.Graph) -> list[ir.Value]:
     return list(found.values())
 
 
+def scale_bytes(model: Model) -> int:
+    """Bytes of all scales and zero points of a model."""
+    values = [value for graph in all_graphs(model.graph_model) for value in scale_values(graph)]
+    return sum(value.const_value.nbytes for value in values if value.const_value is not None)
+
+
 def _joins_scales(node: ir.Node) -> bool:
     """True for the product of a scale found while running and a weight's."""
     sources = [value.producer() for value in node.inputs if value is not None]

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from explorer.graph.costs import count_graph
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.shapes import Shapes, element_count, infer_shapes
-from explorer.graph.weights import all_graphs, find_weights, packed_bits, scale_values
+from explorer.graph.weights import find_weights, packed_bits, scale_bytes
 from explorer.model import Model, Shape
 from explorer.report import Profile
 
@@ -31,14 +31,13 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
         if zeros is None:
             zeros = weight.size - nonzero[weight.name] if weight.bits >= 16 else 0
         bits += packed_bits(weight.size, weight.bits, zeros)
-    scales = [v for graph in all_graphs(model.graph_model) for v in scale_values(graph)]
     return Profile(
         params=sum(weight.size for weight in weights),
         nonzero_params=sum(nonzero.values()),
         macs=macs,
         file_bytes=len(model.data),
         gzip_bytes=len(gzip.compress(model.data, GZIP_LEVEL, mtime=0)) if gzipped else None,
-        packed_bytes=(bits + 7) // 8 + sum(v.const_value.nbytes for v in scales if v.const_value),
+        packed_bytes=(bits + 7) // 8 + scale_bytes(model),
         peak_activation_bytes=_peak_bytes(model, shapes),
         uncounted_ops=uncounted,
     )

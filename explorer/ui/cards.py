@@ -1,4 +1,4 @@
-"""The five cards: compressed, original and difference of each headline number."""
+"""The six numbers of the panel: compressed, original and difference of each headline number."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.ui.trials import View
-from explorer.ui.words import DEFINITIONS, METRICS
+from explorer.ui.words import DEFINITIONS, METRICS, NAIVE
 
 UNKNOWN = "–"
 SAME = "no change"
@@ -222,4 +222,5 @@ def _number(card: Card) -> dict[str, Any]:
         "kind_text": kind,
         "kind_note": note,
         "note": card.note,
+        "note_help": NAIVE if card.note else "",
     }

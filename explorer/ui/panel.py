@@ -5,6 +5,7 @@ that; the server sends a message that it has sent before by its name alone.
 """
 
 import json
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,13 @@ export default function (component) {{
 }}
 """
 PRESETS = ("The original", "Half the MACs", "8-bit integers", "4-bit weights", "Fits 100 kB")
+HELPED = ("pattern", "ratio", "weight_bits", "activation_bits")
 WORDS = {
     "presets": PRESETS,
     "patterns": words.PATTERNS,
     "weight_bits": words.WEIGHT_BITS,
     "activation_bits": words.ACTIVATION_BITS,
-    "help": {name: words.HELP[name] for name in ("pattern", "ratio", "weight_bits")}
-    | {"activation_bits": words.HELP["activation_bits"]},
+    "help": {name: words.HELP[name] for name in HELPED},
 }
 
 
@@ -54,7 +55,7 @@ def draw(session: Session) -> None:
     """The panel, with the numbers as far as they are known."""
     data = {
         "model": _counts_key(session),
-        "recipe": json.loads(session.recipe.to_json()),
+        "recipe": asdict(session.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(session.view, session.busy)),
         "tried": tried(session),

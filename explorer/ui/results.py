@@ -1,4 +1,4 @@
-"""The live part of the page: status, cards, chart and what is surprising about them.
+"""The live part of the page: status, panel, and what is surprising about its numbers.
 
 It is a fragment that looks at the job a few times a second while one runs, less often while others
 are ahead of it, and then stops.

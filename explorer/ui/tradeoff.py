@@ -1,7 +1,7 @@
 """The trade-off as the panel draws it: every setting tried, in the numbers of its own file."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from explorer.recipe import Recipe
@@ -34,7 +34,7 @@ def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
     quality = Quality(**parts["quality"])
     return {
         "label": describe(recipe),
-        "recipe": json.loads(recipe.to_json()),
+        "recipe": asdict(recipe),
         "original": False,
         "costs": _costs(parts),
         "quality": quality.value,
@@ -52,7 +52,7 @@ def _original(session: Session, quality: Quality | None) -> dict[str, Any] | Non
     parts = {"latency": {"ratio": 1.0}, "profile": session.original["profile"]}
     return {
         "label": "original",
-        "recipe": json.loads(Recipe().to_json()),
+        "recipe": asdict(Recipe()),
         "original": True,
         "costs": _costs(parts),
         "quality": value,

@@ -37,7 +37,6 @@ HELP = {
         "The other patterns set weights to zero inside tensors that keep their shape."
     ),
     "ratio": "The share to take out. What the graph allowed stands in the cards and the table.",
-    "fixed_ratio": "This pattern takes out half of the weights.",
     "weight_bits": "Width of a stored weight. Below 16 bits, weights are integers with scales.",
     "activation_bits": (
         "8 rounds activations; with weights of 5 to 8 bits the products then run in integers."

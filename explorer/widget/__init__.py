@@ -1,1 +1,1 @@
-"""The live panel: one JavaScript module for Streamlit and Jupyter, and what it needs to know."""
+"""The live panel in JavaScript, and what it needs to know of a model."""

@@ -88,7 +88,6 @@ def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:
         units = outputs.get(layer.name)
         told[-1] |= {
             "kept": layer.channels if units is None else sizes.of(units),
-            "weights": layer.weights,
             "user": users.setdefault(layer.weight, place),
             "storage": {bits: _storage(model, layer, recipe, bits) for bits in ACTIVATION_BITS},
             "unsuited": [p for p in (*MASKS, *N_OF_M) if unsuited(layer, p) is not None],
@@ -116,7 +115,7 @@ def _groups(model: Model, portions: dict[int, Portions]) -> list[dict[str, Any]]
     told: list[dict[str, Any]] = []
     for place, group in enumerate(find_channels(model).groups):
         members = [places[name] for name in group.members]
-        told.append({"name": group.name, "members": members, "channels": len(group.units)})
+        told.append({"members": members, "channels": len(group.units)})
         if place in portions:
             own = portions[place]
             told[-1] |= {"ends": own.ends.tolist(), "weight": own.weight}

@@ -17,6 +17,7 @@ from explorer.compress.estimate import (
     base_bytes,
     constant_bytes,
     data_of,
+    kept_record,
     planned_dims,
     read_both_ways,
     renaming_bytes,
@@ -43,13 +44,11 @@ from explorer.graph.shapes import element_count, infer_shapes
 from explorer.graph.weights import (
     RECORD_KEY,
     StoredWeight,
-    all_graphs,
     find_weights,
     packed_bits,
-    read_record,
-    scale_values,
+    scale_bytes,
 )
-from explorer.measure.profile import count_macs, tensor_bytes
+from explorer.measure.profile import tensor_bytes
 from explorer.model import Layer, Model
 from explorer.recipe import Recipe
 from explorer.widget.products import Term, terms_of
@@ -86,7 +85,6 @@ class File:
         rounding = activation_opset(model) if self._points else 0
         needed = sorted({0, rounding, *opsets})
         forms = [activation_form(name, self._dtype_of(name), self._mark) for name in self._points]
-        kept = self._kept_record()
         return {
             "file_bytes": len(model.data),
             "base_bytes": {opset: self._base_bytes(opset) for opset in needed},
@@ -94,7 +92,10 @@ class File:
             "mark": len(self._mark.encode()),
             "record": {
                 "key": len(RECORD_KEY.encode()),
-                "kept": [len(json.dumps(name)) + len(entry) + 1 for name, entry in kept.items()],
+                "kept": [
+                    len(json.dumps({name: entry}, separators=(",", ":"))) - len("{}")
+                    for name, entry in kept_record(model).items()
+                ],
             },
             "rounding": {
                 "opset": rounding,
@@ -108,7 +109,7 @@ class File:
             },
             **self._tensors(),
             "constants": self._constants(),
-            **self._macs(),
+            "macs": self._macs(),
             "memory": self._memory(),
             "inexact": sorted(set(self.inexact)),
         }
@@ -118,16 +119,6 @@ class File:
 
     def _dtype_of(self, name: str) -> ir.DataType:
         return infer_shapes(self._model).dtypes[name]
-
-    def _kept_record(self) -> dict[str, str]:
-        """Entries about weights of no layer, which stay in the file's record of itself."""
-        of_layers = {layer.weight for layer in find_layers(self._model)}
-        record = read_record(self._model.graph_model).items()
-        return {
-            name: json.dumps(entry, separators=(",", ":"))
-            for name, entry in record
-            if name not in of_layers
-        }
 
     def _tensors(self) -> dict[str, Any]:
         """Those that a recipe can change, one by one, and the rest in sum."""
@@ -151,12 +142,7 @@ class File:
             "rest": {
                 "params": sum(weight.size for weight in parameters.values()),
                 "packed_bits": sum(_packed_bits(weight) for weight in parameters.values()),
-                "scale_bytes": sum(
-                    value.const_value.nbytes
-                    for graph in all_graphs(model.graph_model)
-                    for value in scale_values(graph)
-                    if value.const_value is not None
-                ),
+                "scale_bytes": scale_bytes(model),
             },
         }
 
@@ -248,9 +234,11 @@ class File:
         """Constants of nodes that change as soon as one of some groups does."""
         found: dict[tuple[str, str], tuple[NewConstant, list[int]]] = {}
         groups = find_channels(self._model).groups
+        if not find_channels(self._model).sized:
+            return []
         base = plan(self._model, replace(self._recipe, pattern="none", layers=()))
         for place, portions in self._portions.items():
-            if not len(portions.ends) or not find_channels(self._model).sized:
+            if not len(portions.ends):
                 continue
             changed = list(base.groups)
             changed[place] = group_plan(groups[place], portions.first(1))
@@ -286,7 +274,7 @@ class File:
         chosen = indices.const_value.numpy().reshape(-1) % (len(at.units) * at.repeat)
         return self._sizes.of(at.units[chosen // at.repeat])
 
-    def _macs(self) -> dict[str, Any]:
+    def _macs(self) -> dict[int, list[Term]]:
         """Products of sizes, by the layers whose node it is (the others together under -1)."""
         dims = infer_shapes(self._model).dims
         layer_at: dict[str, int] = {}
@@ -302,7 +290,7 @@ class File:
                 self.inexact.append("macs")
                 found = [(full, 1, [])]
             terms.setdefault(layer_at.get(str(node.name), -1), []).extend(found)
-        return {"macs": terms, "uncounted_ops": count_macs(self._model, dims)[1]}
+        return terms
 
     def _terms(self, node: ir.Node) -> list[Term] | None:
         known = infer_shapes(self._model).dims

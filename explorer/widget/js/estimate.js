@@ -127,7 +127,7 @@ function besideBias(counts, { tensor, weight, dequantize, renaming }) {
   return tensorBytes(name, tensor.type, tensor.width, scale) + node + renaming;
 }
 
-export function changesNothing(counts, recipe, plan) {
+function changesNothing(counts, recipe, plan) {
   const touched = plan.layers.some((layer, place) => {
     const before = counts.layers[place];
     if (before.closed) return false;

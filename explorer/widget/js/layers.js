@@ -1,6 +1,6 @@
 // One ratio and one bits control for each group of layers, opened on demand.
 
-import { LARGEST_RATIO, choiceOf } from "./recipe.js";
+import { LARGEST_RATIO, RATIO_PATTERNS, choiceOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
 import { WEIGHT_BITS, groupOf } from "./plan.js";
 import { paintTrack } from "./controls.js";
@@ -65,7 +65,7 @@ export class Layers {
     const channels = this.counts.layers[members[0]].channels;
     const share = this.recipe.pattern === "channel" ? 1 - kept / channels : sparsity;
     ratio.value = Math.round(100 * (choice.ratio ?? share));
-    ratio.disabled = !["channel", "unstructured", "block"].includes(this.recipe.pattern);
+    ratio.disabled = !RATIO_PATTERNS.includes(this.recipe.pattern);
     ratio.classList.toggle("own", choice.ratio !== null);
     paintTrack(ratio);
     say(text, `−${Math.round(100 * share)} %`);

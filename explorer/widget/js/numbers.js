@@ -1,7 +1,7 @@
 // The headline numbers: original -> now, with a bar, and where each comes from.
 //
 // `told` is what Python says of a number: { key, title, definition, original, original_text, value,
-// text, kind, kind_text, kind_note, difference, tone, interval, note, full } (`full` is what the bar
+// text, kind, kind_text, kind_note, difference, tone, interval, note, note_help, full } (`full` is what the bar
 // is part of, where it isn't the original). `moving` has the panel's own numbers, by key.
 
 import { formatBytes, formatChange, formatCount } from "./format.js";
@@ -78,6 +78,7 @@ export class Numbers {
     tile.kind.title = shown.kind_note;
     say(tile.interval, shown.interval);
     say(tile.note, shown.note);
+    tile.note.title = shown.note_help;
     const full = number.full ?? number.original;
     const share = full && shown.value !== null ? Math.min(1, shown.value / full) : 0;
     tile.bar.style.transform = `scaleX(${share})`;
@@ -103,6 +104,7 @@ export class Numbers {
       kind_note: "Computed from the plan, in your browser; let go to have the file written.",
       interval: number.key === "file_bytes" ? "± 1 %" : "exact",
       note: "",
+      note_help: "",
     };
   }
 }

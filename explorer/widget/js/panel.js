@@ -1,4 +1,4 @@
-// The live panel, for Streamlit and for Jupyter.
+// The live panel, as a component of Streamlit.
 //
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
@@ -132,7 +132,7 @@ const panels = new Map(); // by what they stand in: Streamlit calls again with n
 const kept = new Map(); // counts by the name that the panel's data call them by
 const MOST_KEPT = 8;
 
-// Streamlit: called with the component whenever its data change.
+// Called with the component whenever its data change.
 export function mount({ parentElement, data, setStateValue }) {
   const panel = panels.get(parentElement);
   if (panel) panel.update(withCounts(data));
@@ -147,7 +147,7 @@ export function mount({ parentElement, data, setStateValue }) {
   };
 }
 
-// Streamlit: the component that brings the counts, and shows nothing.
+// The component that brings the counts, and shows nothing.
 export function keep({ data }) {
   kept.delete(data.model);
   kept.set(data.model, data.counts);
@@ -164,25 +164,4 @@ function withCounts(data) {
 function style(parent) {
   const href = new URL("panel.css", import.meta.url).href;
   parent.append(make("link", { rel: "stylesheet", href }));
-}
-
-// Jupyter: called with nothing.
-export default function () {
-  return { render };
-}
-
-function render({ model, el }) {
-  const data = () => ({ ...model.get("data"), counts: model.get("counts") });
-  const send = (choice) => {
-    model.set("choice", choice);
-    model.save_changes();
-  };
-  const panel = new Panel(el, data(), send);
-  const update = () => panel.update(data());
-  model.on("change:data change:counts", update);
-  el.addEventListener("keydown", (event) => event.stopPropagation()); // or the notebook takes them
-  return () => {
-    model.off("change:data change:counts", update);
-    panel.destroy();
-  };
 }
