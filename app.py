@@ -17,6 +17,12 @@ else:
     with turn():
         st.set_page_config(page_title="Compression explorer", page_icon="🗜️", layout="wide")
         page = st.navigation(
-            [st.Page("pages/explore.py", title="Explore", default=True)], position="top"
+            [
+                st.Page("pages/explore.py", title="Explore", default=True),
+                st.Page("pages/layers.py", title="Layers"),
+                st.Page("pages/graph.py", title="Graph"),
+                st.Page("pages/export.py", title="Export"),
+            ],
+            position="top",
         )
     page.run()

@@ -1,14 +1,5 @@
-"""The first page: a model, a recipe, and what comes of it."""
+"""The live panel, and what changes with the setting."""
 
-from explorer.ui import controls, details, links, results, state
-from explorer.ui.turns import turn
+from explorer.ui import changes, frame, results
 
-with turn():
-    session = state.current()
-    session.advance()
-    controls.draw(session)
-    links.write(session)
-session.settle()
-with turn():
-    results.draw(session)
-    details.draw(session)
+frame.draw(changes.draw, live=results.draw)

@@ -156,7 +156,7 @@ def test_a_file_is_explained_where_it_is_downloaded():
     integer_kernels, weights_only = Recipe(weight_bits=8, activation_bits=8), Recipe(weight_bits=8)
     for recipe, told in ((integer_kernels, UNSIGNED), (weights_only, WEIGHT_ONLY), (Recipe(), "")):
         page.session_state["explorer"].set_recipe(recipe)
-        page.session_state["details"] = "Take away"
+        page.switch_page("pages/export.py")
         settled(page.run())
         captions = [text.value for text in page.run().caption]
         assert [text for text in captions if text in (UNSIGNED, WEIGHT_ONLY)] == [told] * bool(told)
@@ -165,15 +165,15 @@ def test_a_file_is_explained_where_it_is_downloaded():
 def test_a_compressed_model_that_was_removed_can_be_made_again():
     page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
-    page.session_state["details"] = "Take away"
+    page.switch_page("pages/export.py")
     session.set_recipe(Recipe(pattern="channel", ratio=0.37))
     settled(page.run())
     assert graphs.GONE not in [text.value for text in page.run().caption]
     session.view.trial.file.unlink()
     assert graphs.GONE in [text.value for text in page.run().caption]
-    page.session_state["details"] = "Graph"
+    page.switch_page("pages/graph.py")
     assert graphs.GONE in [text.value for text in page.run().caption]
-    page.session_state["details"] = "Take away"
+    page.switch_page("pages/export.py")
     page.run()
     (again,) = [button for button in page.button if button.label == "Make it again"]
     again.click()
@@ -193,7 +193,7 @@ def page_on(sample):
 
 
 def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
-    page = page_on("vowels_cnn")
+    page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
     session = page.session_state["explorer"]
     assert not page.get("plotly_chart")
     page.button(key="sensitivity_start").click().run()
@@ -233,7 +233,7 @@ def test_an_import_can_be_cancelled():
 
 
 def test_points_buy_a_recipe_that_becomes_the_setting():
-    page = page_on("vowels_cnn")
+    page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
     session = page.session_state["explorer"]
     page.button(key="sensitivity_start").click().run()
     wait_for_probes(page, 3)

@@ -24,6 +24,7 @@ from explorer.ui.sources import samples
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_MS = 120_000
 CARDS = ("File size", "Parameters", "MACs", "Memory", "Latency", "Accuracy")
+PAGES = ("Explore", "Layers", "Graph", "Export")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -156,7 +157,7 @@ def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
     expect(page.locator(".ce-status h1")).to_have_text("my model with samples")
     idle(page)
     expect(page.locator(".number").last).to_contain_text("Accuracy")
-    page.get_by_role("tab", name="Take away").click()
+    turn_to(page, "Export")
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Compressed model (.onnx)").click()
     file = tmp_path / "downloaded.onnx"
@@ -182,7 +183,7 @@ def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
 
 
 def test_netron_draws_the_compressed_model(page):
-    page.get_by_role("tab", name="Graph").click()
+    turn_to(page, "Graph")
     viewer = page.frame_locator('iframe[title^="Compressed"]')
     expect(viewer.locator("#nodes .node, .node").first).to_be_attached(timeout=PATIENCE_MS)
     assert viewer.locator(".node").count() > 5
@@ -212,10 +213,11 @@ def test_names_never_become_markup(page, tmp_path):
     )
     expect(page.locator(".ce-status h1")).to_contain_text("<b>g<|b>")
     idle(page)
+    turn_to(page, "Layers")
     page.get_by_role("button", name="Measure sensitivity").click()
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
-    for tab in ("Graph", "All sizes", "Take away", "Layers"):
-        page.get_by_role("tab", name=tab).click()
+    for name in PAGES:
+        turn_to(page, name)
         page.wait_for_timeout(500)
     page.get_by_role("button", name="Open your own model").click()
     page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
@@ -228,6 +230,7 @@ def test_names_never_become_markup(page, tmp_path):
 
 
 def test_sensitivity_is_drawn_while_it_is_measured(page):
+    turn_to(page, "Layers")
     page.get_by_role("button", name="Measure sensitivity").click()
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
     page.get_by_role("button", name="Cancel").click()
@@ -260,8 +263,8 @@ def test_everyone_can_use_the_page(page, scheme):
     page.emulate_media(color_scheme=scheme)
     page.get_by_text("Single layers").click()
     tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-    for tab in ("Layers", "Graph", "All sizes", "Take away"):
-        page.get_by_role("tab", name=tab).click()
+    for name in PAGES:
+        turn_to(page, name)
         page.wait_for_timeout(500)
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         page.wait_for_timeout(500)  # until what was faded meanwhile isn't
@@ -270,8 +273,14 @@ def test_everyone_can_use_the_page(page, scheme):
             (rule["id"], [(node["html"], node["failureSummary"]) for node in rule["nodes"]])
             for rule in found["violations"]
         ]
-        assert broken == [], tab
+        assert broken == [], name
         assert len(found["passes"]) > 10
+
+
+def turn_to(page: Page, name: str) -> None:
+    """Go to another page by the navigation."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
 
 def idle(page: Page) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from explorer import Recipe
 from explorer.jobs import Domain, Job, State
-from explorer.ui import results
+from explorer.ui import frame
 from explorer.ui import session as sessions
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
@@ -82,10 +82,10 @@ def test_the_later_of_two_settings_at_the_same_moment_is_followed(
 @pytest.mark.parametrize(
     ("position", "pace_s"),
     [
-        (0, results.POLL_S),
-        (1, results.POLL_S),
-        (results.SOON, results.NEXT_S),
-        (results.SOON + 1, results.QUEUED_S),
+        (0, frame.POLL_S),
+        (1, frame.POLL_S),
+        (frame.SOON, frame.NEXT_S),
+        (frame.SOON + 1, frame.QUEUED_S),
     ],
 )
 def test_the_page_looks_less_often_while_others_are_ahead(
@@ -94,19 +94,19 @@ def test_the_page_looks_less_often_while_others_are_ahead(
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     job, _ = pool.jobs[-1]
     job.position = position
-    assert results.poll_s(visit) == pace_s
+    assert frame.poll_s(visit) == pace_s
     job.state, job.position = State.RUNNING, 0
-    assert results.poll_s(visit) == results.POLL_S
+    assert frame.poll_s(visit) == frame.POLL_S
     job.end(State.CANCELLED)
     visit.close()
 
 
 def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interrupting) -> None:
-    assert results.poll_s(visit) == results.POLL_S  # the first setting is being compressed
+    assert frame.poll_s(visit) == frame.POLL_S  # the first setting is being compressed
     while visit.busy:
         pool.jobs[-1][0].end(State.FAILED, "no")
         visit.advance()
-    assert results.poll_s(visit) is None
+    assert frame.poll_s(visit) is None
 
 
 def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupting) -> None:

@@ -1,0 +1,105 @@
+"""What every page has: the sidebar, its link, the status of the work, and a look at it in time.
+
+The live part is a fragment that looks at the work a few times a second while there is some, less
+often while others are ahead of it, and then stops. Whenever more than its numbers has changed, the
+whole page is drawn anew.
+"""
+
+import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.ui import controls, links, state
+from explorer.ui.cards import UNKNOWN, cards
+from explorer.ui.session import Session
+from explorer.ui.turns import turn
+from explorer.ui.words import describe
+
+POLL_S, NEXT_S, QUEUED_S = 0.4, 1.5, 4.0  # between looks: at work, soon to be, and behind many
+SOON = 4  # jobs ahead, at most
+STYLE = Path(__file__).with_name("style.css")
+
+Part = Callable[[Session], None]
+
+
+def summary(session: Session) -> None:
+    """The headline numbers in a line, for pages without the panel."""
+    words = [
+        f"{card.title} <b>{escape(card.value)}</b> {escape(_change(card.difference))}"
+        for card in cards(session.view, session.busy)
+    ]
+    st.html(f'<p class="ce-summary">{"".join(f"<span>{word}</span>" for word in words)}</p>')
+
+
+def draw(body: Part, live: Part = summary) -> None:
+    """A page: `live` is drawn again as numbers come, `body` when there is more to say."""
+    with turn():
+        session = state.current()
+        session.advance()
+        controls.draw(session)
+        links.write(session)
+    session.settle()
+    with turn():
+        st.html(STYLE)
+        pace_s = poll_s(session)
+        st.fragment(_draw_live, run_every=pace_s)(session, live, (session.stage, pace_s))
+        body(session)
+
+
+def poll_s(session: Session) -> float | None:
+    """Seconds until the next look; None while there is nothing to look for."""
+    if not (session.busy or session.probing.running or session.spending.running):
+        return None
+    if session.ahead <= 1:
+        return POLL_S
+    return NEXT_S if session.ahead <= SOON else QUEUED_S
+
+
+@turn()
+def _draw_live(session: Session, live: Part, drawn: tuple[object, ...]) -> None:
+    """`drawn` is the stage and the pace that the whole page was drawn for."""
+    session.advance()
+    if (session.stage, poll_s(session)) != drawn:
+        st.rerun()
+    _status(session)
+    if session.importing.job is not None:
+        st.button("Cancel the import", key="import_cancel", on_click=session.cancel_importing)
+    if session.notice:
+        st.error(_shown(session.notice), icon=":material/error:")
+    live(session)
+
+
+def _status(session: Session) -> None:
+    view, progress = session.view, session.progress
+    title = escape(session.source.title) if session.source else "Opening the model"
+    setting = escape(describe(view.trial.recipe)) if view.trial else "…"
+    fraction, text = progress or (1.0, _machine(session))
+    state_of_work = "ce-busy" if progress else "ce-idle"
+    st.html(
+        f'<div class="ce-status {state_of_work}"><h1>{title}</h1><span class="ce-setting">'
+        f'{setting}</span><span class="ce-work" role="status">{escape(text)}</span></div>'
+        f'<div class="ce-bar {state_of_work}"><i style="width:{100 * fraction:.0f}%"></i></div>'
+    )
+
+
+def _machine(session: Session) -> str:
+    host = session.original.get("host")
+    return f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
+
+
+def _change(difference: str) -> str:
+    return "" if difference == UNKNOWN else difference
+
+
+def _shown(sentence: str) -> str:
+    """A sentence as Markdown, where only what stands between backticks is set as code."""
+    parts = re.split(r"(`[^`]+`)", sentence)
+    return "".join(part if index % 2 else _plain(part) for index, part in enumerate(parts))
+
+
+def _plain(text: str) -> str:
+    """Text with Markdown's signs escaped: file and layer names are anybody's."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+!|~$:" else c for c in text)

@@ -1,0 +1,5 @@
+"""The graphs of original and compressed model."""
+
+from explorer.ui import frame, graphs
+
+frame.draw(graphs.draw)
