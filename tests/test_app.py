@@ -27,7 +27,7 @@ from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
 from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity, words
 from explorer.ui.cards import cards, numbers, relative
-from explorer.ui.probing import base_of
+from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
 from explorer.ui.trials import Trial, View, view_of
 from explorer.ui.words import describe
@@ -239,7 +239,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     wait_for_probes(page, 3)
     assert not page.number_input
     page.button(key="sensitivity_cancel").click().run()
-    known = session.probing._of(session.source, base_of(session.recipe))
+    known = session.probing._of(session.source, base_of(session.recipe)).parts
     known["probes"] = len(known) - 1  # as if there were no more
     page.run()
     page.number_input(key="w_points").set_value(5.0).run()

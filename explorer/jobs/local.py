@@ -85,8 +85,9 @@ class LocalPool:
             job = Job(session, domain)
             step = _Step(next(self._numbers), job, task, arguments)
             self._zygote(step.terms.needs_torch)
+            queue = self._queues[step.terms.slot]
             place = self._make_way(session, step.terms.slot)
-            self._queues[step.terms.slot].insert(place, step)
+            queue.insert(len(queue) if step.terms.gives_way else place, step)
             self._advance()
             return job
 
@@ -135,9 +136,13 @@ class LocalPool:
         return sum(step.terms.slot == slot for step in self._running.values())
 
     def _make_way(self, session: str, slot: str) -> int:
-        """Stop all other jobs of a session; the place in the queue that the newest one takes."""
+        """Stop all other jobs of a session; the place in the queue that the newest one takes.
+
+        That of the one before, if there was one, else the last; what gives way comes after it.
+        """
         queue = self._queues[slot]
-        place = next((i for i, s in enumerate(queue) if s.job.session == session), len(queue))
+        ends = (i for i, s in enumerate(queue) if s.job.session == session or s.terms.gives_way)
+        place = next(ends, len(queue))
         for job in {step.job for step in (*self._waiting(), *self._running.values())}:
             if job.session == session:
                 self._drop(job)
@@ -164,6 +169,8 @@ class LocalPool:
     def _advance(self) -> None:
         """Start what can be started, and tell the others how many are ahead of them."""
         for slot, queue in self._queues.items():
+            if queue and not queue[0].terms.gives_way:
+                self._stop_what_gives_way(slot)
             while queue and self._busy(slot) < self._slots[slot]:
                 self._begin(queue.popleft())
             for index, step in enumerate(queue):
@@ -172,6 +179,12 @@ class LocalPool:
             assert step.worker is not None
             step.worker.pin(self._cores_of(step.terms.slot))
         self._wake()
+
+    def _stop_what_gives_way(self, slot: str) -> None:
+        for step in list(self._running.values()):
+            gives_way = step.terms.slot == slot and step.terms.gives_way
+            if gives_way and step.job.state is not State.CANCELLED:
+                self._drop(step.job)
 
     def _begin(self, step: _Step) -> None:
         job = step.job

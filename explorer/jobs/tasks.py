@@ -5,6 +5,8 @@ A model is named by a *source*: {"model": path, "name": title, "data": path or n
 last stay open.
 """
 
+import math
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,12 +30,13 @@ from explorer.jobs.terms import TERMS
 from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
-from explorer.measure.quality import check_labels, evaluate
+from explorer.measure.quality import check_labels, evaluate, output_error
 from explorer.measure.runtime import is_weight_only
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Quality
 from explorer.search import spending
+from explorer.search import survey as surveying
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
 from explorer.widget.counts import counts
 from explorer.widget.parts import needed
@@ -44,6 +47,8 @@ FIRST_SAMPLES = 1000  # scored first, so that a number is there at once
 PROBE_SAMPLES = 1000  # scored for each probe of the sensitivity
 CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the next one needs it too
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
+MOST_TIMED = 3  # models of a survey that one slice hands over
+SURVEY = "survey:"
 
 Task = Callable[..., None]
 Source = dict[str, Any]
@@ -134,12 +139,23 @@ def compress(
 
 
 @task
-def latency(context: Context, model: dict[str, str], against: dict[str, str]) -> None:
-    """Part `latency`, of one file beside another; both as {"path", "name"}."""
+def latency(
+    context: Context,
+    model: dict[str, str],
+    against: dict[str, str],
+    part: str = "latency",
+    is_passing: bool = False,
+) -> None:
+    """The `part`, of one file beside another; both as {"path", "name"}.
+
+    A file that `is_passing` is removed.
+    """
     context.progress(0.5, "measuring latency")
     timed = load(model["path"], model["name"])
+    if is_passing:
+        Path(model["path"]).unlink()
     reference = timed if against == model else load(against["path"], against["name"])
-    context.part("latency", asdict(measure_latency(timed, reference, check=context.check)))
+    context.part(part, asdict(measure_latency(timed, reference, check=context.check)))
 
 
 @task
@@ -166,6 +182,50 @@ def sensitivity(
         context.progress(count / len(probes), "measuring sensitivity")
         if time.monotonic() >= deadline:
             return
+
+
+@task
+def survey(
+    context: Context,
+    source: Source,
+    recipe: str,
+    done: list[str],
+    slice_s: float = SLICE_S,
+) -> None:
+    """Parts `probes`, how many there are, and those of the survey (`explorer.search.survey`).
+
+    `survey:<setting>` has its recipe, the `output_error` (None: not a number) and `quality`, on the
+    first samples, `survey:<setting>:latency` a latency. Those `done` are left out. Ends as
+    `sensitivity` does.
+    """
+    opened, base = _open(source), Recipe.from_json(recipe)
+    calibration = _calibration(context, opened)
+    data = opened.data.head(PROBE_SAMPLES) if opened.data is not None else None
+    settings = surveying.settings(opened.model, base, calibration is not None)
+    wanted = [(setting, [f"{SURVEY}{name}" for name in setting.parts]) for setting in settings]
+    context.part("probes", sum(len(names) for _, names in wanted))
+    deadline, timed = time.monotonic() + slice_s, 0
+    for setting, names in wanted:
+        left = [name for name in names if name not in done]
+        if not left:
+            continue
+        if time.monotonic() >= deadline or timed == MOST_TIMED:
+            return
+        planned = plan(opened.model, setting.recipe, calibration)
+        small = apply(opened.model, planned, calibration, context.check)
+        if setting.scored and names[0] in left:
+            context.part(names[0], _scored(context, setting.recipe, small, opened.model, data))
+        if setting.timed and names[-1] in left:
+            path = Path.cwd() / f"compressed-{secrets.token_hex(8)}.onnx"
+            small.save(path)
+            context.hand_over(
+                "latency",
+                model={"path": str(path), "name": small.name},
+                against={"path": source["model"], "name": opened.model.name},
+                part=names[-1],
+                is_passing=True,
+            )
+            timed += 1
 
 
 @task
@@ -198,6 +258,20 @@ def spend(
         lambda fraction: context.progress(fraction, "making a recipe"),
     )
     context.part("spent", spent.to_dict())
+
+
+def _scored(
+    context: Context, recipe: Recipe, small: Model, original: Model, data: Dataset | None
+) -> dict[str, Any]:
+    """What a setting of the survey comes to; without samples that is its recipe alone."""
+    told: dict[str, Any] = {"recipe": asdict(recipe), "output_error": None, "quality": None}
+    if data is None:
+        return told
+    error = output_error(small, data, original, context.check)
+    if math.isfinite(error):
+        told["output_error"] = error
+    told["quality"] = evaluate(small, data, original, context.check).value
+    return told
 
 
 def _part_of(probe: Probe) -> str:

@@ -10,7 +10,8 @@ class Terms:
     """In which slot a task runs, for how long at most, and in what kind of process.
 
     `needs_torch`: in one that has torch loaded; `is_fresh`: in one that was never used and ends
-    with the task; `passes_to`: the tasks that it may hand over to.
+    with the task; `passes_to`: the tasks that it may hand over to; `gives_way`: it is stopped when
+    any other waits for its slot.
     """
 
     limit_s: float
@@ -18,6 +19,7 @@ class Terms:
     needs_torch: bool = False
     is_fresh: bool = False
     passes_to: tuple[str, ...] = ()
+    gives_way: bool = False
 
 
 # What may hold an endless loop ends within half a minute; large files of good will may take longer
@@ -33,5 +35,6 @@ TERMS = {
     "convert": Terms(limit_s=120, needs_torch=True, is_fresh=True, passes_to=("import_data",)),
     "import_data": Terms(limit_s=60),
     "sensitivity": Terms(limit_s=180),
+    "survey": Terms(limit_s=180, passes_to=("latency",), gives_way=True),
     "spend": Terms(limit_s=600),
 }

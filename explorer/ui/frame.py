@@ -52,7 +52,7 @@ def draw(body: Part, live: Part = summary) -> None:
 def poll_s(session: Session) -> float | None:
     """Seconds until the next look; None while there is nothing to look for."""
     if not (session.busy or session.probing.running or session.spending.running):
-        return None
+        return NEXT_S if session.surveying.running else None
     if session.ahead <= 1:
         return POLL_S
     return NEXT_S if session.ahead <= SOON else QUEUED_S

@@ -11,8 +11,8 @@ from explorer.explain import few
 from explorer.report import Quality, points_lost
 from explorer.text import counted_samples
 from explorer.ui import budget
-from explorer.ui.probing import Found
 from explorer.ui.session import Session
+from explorer.ui.slices import Found
 from explorer.ui.turns import turn
 from explorer.ui.words import HELP, METRICS, percent
 

@@ -16,7 +16,7 @@ from explorer.errors import ExplorerError
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.importing import Importing
-from explorer.ui.probing import Probing
+from explorer.ui.slices import Slices, Store, survey_base
 from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
 from explorer.ui.storage import Folder, make_room
@@ -25,8 +25,11 @@ from explorer.widget.parts import Counts, known, lacks
 
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 SETTLE_S = 0.2
+NO_FORECASTS = "Latency and quality can't be predicted while the hand moves."
 WENT_BACK = "The setting went back to the one before."
 
+
+_surveys: Store = {}  # of samples, for all visitors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +61,8 @@ class Session:
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
-        self.probing = Probing(pool, self.id)
+        self.probing = Slices(pool, self.id, "sensitivity")
+        self.surveying = Slices(pool, self.id, "survey", survey_base, _surveys)
         self.spending = Spending(pool, self.id)
         self.importing = Importing(pool, folder)
         self._pool = pool
@@ -70,6 +74,7 @@ class Session:
         self._due = False
         self._original_due = False
         self._memory = Memory()
+        self._surveyed: tuple[Source, Recipe] | None = None
 
     @property
     def selected(self) -> Source | None:
@@ -143,6 +148,7 @@ class Session:
                 self._pool.cancel(job)
         self.importing.stop()
         self.probing.stop()
+        self.surveying.stop()
         self.spending.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
@@ -193,7 +199,7 @@ class Session:
         self._drop_compressing()
         self.spending.stop()
         self._candidate = self._opening = None
-        self.probing.make_way()
+        self._make_way()
         self.notice = self.importing.start(drop)
 
     @one_at_a_time
@@ -234,8 +240,20 @@ class Session:
         self.notice = (
             self.spending.advance(self.source, self.recipe, self.set_recipe)
             or self.probing.advance(self.source, self.recipe, free=not self.busy)
+            or self._advance_survey()
             or self.notice
         )
+
+    def _advance_survey(self) -> str | None:
+        """Find out what predictions need, while nothing else is to be done."""
+        free = not (self.busy or self.probing.running or self.spending.running)
+        if free and self.source is not None:
+            wanted = (self.source, survey_base(self.recipe))
+            if self._surveyed != wanted:
+                self._surveyed = wanted
+                self.surveying.start(*wanted)
+        error = self.surveying.advance(self.source, self.recipe, free)
+        return error and f"{error} {NO_FORECASTS}"
 
     def _advance_settings(self) -> None:
         self._follow_importing()
@@ -294,12 +312,16 @@ class Session:
         return self._submit(source.domain, task, given)
 
     def _submit(self, domain: Domain, task: str, arguments: dict[str, Any]) -> Job | None:
-        self.probing.make_way()
+        self._make_way()
         try:
             return self._pool.submit(self.id, domain, task, arguments)
         except ExplorerError as error:
             self.notice = str(error)
             return None
+
+    def _make_way(self) -> None:
+        self.probing.make_way()
+        self.surveying.make_way()
 
     def _follow_importing(self) -> None:
         opened, refusal = self.importing.advance(self.sources.values())

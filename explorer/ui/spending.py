@@ -11,7 +11,7 @@ from typing import Any
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import AIMS, Recipe
-from explorer.ui.probing import Found
+from explorer.ui.slices import Found
 from explorer.ui.sources import Source
 
 

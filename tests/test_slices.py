@@ -8,7 +8,7 @@ import pytest
 
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
-from explorer.ui.probing import Probing
+from explorer.ui.slices import Slices
 from explorer.ui.sources import Source
 from explorer.ui.spending import Spending
 
@@ -41,14 +41,14 @@ def pool() -> Stopped:
 
 
 @pytest.fixture
-def probing(pool: Stopped) -> Probing:
-    started = Probing(pool, "one/sensitivity")
+def probing(pool: Stopped) -> Slices:
+    started = Slices(pool, "one", "sensitivity")
     started.start(SOURCE, Recipe(ratio=0.3))
     assert started.advance(SOURCE, Recipe(ratio=0.3), free=True) is None
     return started
 
 
-def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Probing) -> None:
+def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Slices) -> None:
     pool.jobs[0].parts = {"probes": 2, **ONE}
     probing.advance(SOURCE, Recipe(), free=True)
     assert probing.progress(SOURCE, Recipe()) == (1, 2)
@@ -64,7 +64,7 @@ def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Prob
     assert probing.found(SOURCE, Recipe()) == ({"place": "a"}, {"place": "b"})
 
 
-def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing: Probing) -> None:
+def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing: Slices) -> None:
     pool.jobs[0].parts = {"probes": 2, **ONE}
     probing.make_way()
     probing.advance(SOURCE, Recipe(ratio=0.4), free=False)
@@ -81,7 +81,7 @@ def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing:
     ids=["another model", "other base settings"],
 )
 def test_another_model_or_base_ends_it(
-    pool: Stopped, probing: Probing, source: Source | None, recipe: Recipe
+    pool: Stopped, probing: Slices, source: Source | None, recipe: Recipe
 ) -> None:
     pool.jobs[0].parts = {"probes": 2, **ONE}
     probing.advance(source, recipe, free=True)
@@ -91,13 +91,13 @@ def test_another_model_or_base_ends_it(
     assert len(probing.found(SOURCE, Recipe())) == 1
 
 
-def test_a_mistake_ends_it_in_one_sentence(pool: Stopped, probing: Probing) -> None:
+def test_a_mistake_ends_it_in_one_sentence(pool: Stopped, probing: Slices) -> None:
     pool.jobs[0].end(State.FAILED, "No.")
     assert probing.advance(SOURCE, Recipe(), free=True) == "No."
     assert not probing.running
 
 
-def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing: Probing) -> None:
+def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing: Slices) -> None:
     pool.jobs[0].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
     assert not probing.running

@@ -1,0 +1,84 @@
+"""What a few settings come to, so that the panel can predict all others while the hand moves.
+
+The squared errors that a network's outputs get from what is taken out, from narrow weights and from
+rounded activations nearly add up, and so do those of single layers. So each of these is measured by
+itself, at a few strengths; `widget/js/predict.js` puts them together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from explorer.model import Model
+from explorer.recipe import MOST_SPREAD_BITS, RATIO_PATTERNS, Recipe
+from explorer.search.sensitivity import find_probes
+
+RATIOS = (0.2, 0.4, 0.6, 0.8, 0.95)
+FIXED_PATTERNS = ("2:4", "4:8")
+WEIGHT_BITS = (8, 4, 3, 2)
+TIMED_RATIOS = (0.2, 0.4, 0.6, 0.8)
+TIMED_WIDTHS = (16, 4)  # the runtime unpacks narrow weights before it runs, so few tell of all
+INTEGER_WIDTHS = (32, 8, 4, 2)  # with rounded activations each storage has its own kernels
+INTEGER_RATIO = 0.6
+SINGLE_RATIO, SINGLE_BITS = 0.5, 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A recipe to try, by a name; `timed` asks for its latency too, `scored` for its error."""
+
+    name: str
+    recipe: Recipe
+    scored: bool = True
+    timed: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is to be found out, by name."""
+        own = (self.name,) if self.scored else ()
+        return (*own, f"{self.name}:latency") if self.timed else own
+
+
+def settings(model: Model, base: Recipe, rounds: bool) -> tuple[Setting, ...]:
+    """All that is to be tried, what the sliders reach first at the beginning.
+
+    `rounds` says whether activations can be rounded, for which there must be samples.
+    """
+    whole = [*_pruned(base, "channel"), *_narrow(base), *(_rounded(base) if rounds else ())]
+    for pattern in RATIO_PATTERNS[1:]:
+        whole += _pruned(base, pattern)
+    whole += [Setting(name, replace(base, pattern=name)) for name in FIXED_PATTERNS]
+    return (*whole, *_single(model, base))
+
+
+def _pruned(base: Recipe, pattern: str) -> Iterator[Setting]:
+    for ratio in RATIOS:
+        recipe = replace(base, pattern=pattern, ratio=ratio)
+        timed = pattern == "channel" and ratio in TIMED_RATIOS
+        yield Setting(f"{pattern} {ratio}", recipe, timed=timed)
+
+
+def _narrow(base: Recipe) -> Iterator[Setting]:
+    for bits in (*TIMED_WIDTHS[:1], *WEIGHT_BITS):
+        yield Setting(
+            f"weights {bits}",
+            replace(base, weight_bits=bits),
+            scored=bits <= MOST_SPREAD_BITS,
+            timed=bits in TIMED_WIDTHS,
+        )
+
+
+def _rounded(base: Recipe) -> Iterator[Setting]:
+    integer = replace(base, activation_bits=8)
+    for bits in INTEGER_WIDTHS:
+        recipe = replace(integer, weight_bits=bits)
+        yield Setting(f"integers {bits}", recipe, scored=bits == 32, timed=True)
+    pruned = replace(integer, pattern="channel", ratio=INTEGER_RATIO, weight_bits=8)
+    yield Setting("integers pruned", pruned, scored=False, timed=True)
+
+
+def _single(model: Model, base: Recipe) -> Iterator[Setting]:
+    """Each layer and group by itself."""
+    for probe in find_probes(model, base.widths):
+        if probe.ratio == SINGLE_RATIO or probe.weight_bits == SINGLE_BITS:
+            kind = "channels" if probe.ratio is not None else "bits"
+            yield Setting(f"{kind} of {probe.place}", probe.recipe(base))

@@ -1,0 +1,174 @@
+"""Long measurements in slices, between all else: what is wanted, and what has been found.
+
+No Streamlit here. A slice is a job like others, which the settings of the page push aside; results
+are kept by model and by what of the recipe they depend on.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from explorer.errors import ExplorerError
+from explorer.jobs import Job, Pool, State
+from explorer.recipe import Recipe
+from explorer.ui.sources import Source, samples
+
+Found = Mapping[str, Any]
+PLAIN = Recipe()
+COUNT = "probes"  # the part that says how many there are
+
+
+def base_of(recipe: Recipe) -> Recipe:
+    """What of a recipe sensitivity depends on; all else is as in the empty recipe."""
+    return replace(
+        recipe,
+        pattern=PLAIN.pattern,
+        ratio=PLAIN.ratio,
+        scope=PLAIN.scope,
+        weight_bits=PLAIN.weight_bits,
+        bits_scope=PLAIN.bits_scope,
+        activation_bits=PLAIN.activation_bits,
+        group_size=recipe.group_size if recipe.granularity == "group" else PLAIN.group_size,
+        seed=recipe.seed if recipe.criterion == "random" else PLAIN.seed,
+        layers=(),
+    )
+
+
+def survey_base(recipe: Recipe) -> Recipe:
+    """What of a recipe a survey depends on: all that isn't on the sliders."""
+    return replace(base_of(recipe), scope=recipe.scope, bits_scope=recipe.bits_scope)
+
+
+@dataclass
+class Known:
+    """What has been found of one model with one base, and who is finding more."""
+
+    parts: dict[str, Any] = field(default_factory=dict)
+    job: Job | None = None
+
+
+Store = dict[tuple[str, str], Known]
+
+
+class Slices:
+    """One visitor's measurements of one kind; at most one model at a time is measured.
+
+    `task` names what a slice does, and its parts; `base_of` what of a recipe they depend on. Where
+    a store is `shared`, what is known of samples is for all, and only one visitor measures it.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        session: str,
+        task: str,
+        base_of: Callable[[Recipe], Recipe] = base_of,
+        shared: Store | None = None,
+    ) -> None:
+        self._pool = pool
+        self._session = session
+        self._task = task
+        self._base_of = base_of
+        self._shared = shared
+        self._own: Store = {}
+        self._wanted: tuple[Source, Recipe] | None = None
+        self._job: Job | None = None
+
+    @property
+    def running(self) -> bool:
+        """True from the start until all is measured, or until it is stopped."""
+        return self._wanted is not None
+
+    def parts(self, source: Source | None, recipe: Recipe) -> dict[str, Any]:
+        """What is known so far of a model with this base, by name."""
+        if source is None:
+            return {}
+        prefix = f"{self._task}:"
+        known = self._of(source, self._base_of(recipe)).parts
+        return {
+            name.removeprefix(prefix): value
+            for name, value in known.items()
+            if name.startswith(prefix)
+        }
+
+    def found(self, source: Source | None, recipe: Recipe) -> tuple[Found, ...]:
+        """The same without the names."""
+        return tuple(self.parts(source, recipe).values())
+
+    def progress(self, source: Source | None, recipe: Recipe) -> tuple[int, int | None]:
+        """Probes done and to do; the latter is None before the first slice."""
+        if source is None:
+            return 0, None
+        count = self._of(source, self._base_of(recipe)).parts.get(COUNT)
+        return len(self.parts(source, recipe)), count
+
+    def is_complete(self, source: Source | None, recipe: Recipe) -> bool:
+        """True where nothing is left to measure."""
+        done, count = self.progress(source, recipe)
+        return count is not None and done >= count
+
+    def start(self, source: Source, recipe: Recipe) -> None:
+        """Measure what is not yet known; `advance` does the rest."""
+        self.stop()
+        self._wanted = (source, self._base_of(recipe))
+
+    def stop(self) -> None:
+        """End the work and keep what has come."""
+        self.make_way()
+        self._wanted = self._job = None
+
+    def make_way(self) -> None:
+        """Let another job go first: the slice ends at its next step, and a later one goes on."""
+        if self._job is not None:
+            if self._wanted is not None:
+                _take(self._of(*self._wanted), self._job)
+            self._pool.cancel(self._job)
+
+    def advance(self, source: Source | None, recipe: Recipe, free: bool) -> str | None:
+        """Take in what has come, and where the session is `free` start the next slice.
+
+        Another model, or another base, ends the work. Returns the sentence to show where something
+        went wrong.
+        """
+        if self._wanted is None:
+            return None
+        if source is None or (source, self._base_of(recipe)) != self._wanted:
+            self.stop()
+            return None
+        known = self._of(*self._wanted)
+        job = known.job
+        if job is not None:
+            ended = job.ended  # looked at first: no part comes after the end
+            _take(known, job)
+            if not ended:
+                return None
+            known.job = self._job = None
+            empty = not any(name.startswith(f"{self._task}:") for name in job.parts)
+            if job.state is State.FAILED or (job.state is State.DONE and empty):
+                self._wanted = None
+                return job.error
+        if self.is_complete(*self._wanted):
+            self._wanted = None
+            return None
+        return self._submit(*self._wanted) if free else None
+
+    def _submit(self, source: Source, base: Recipe) -> str | None:
+        known = self._of(source, base)
+        done = [name for name in known.parts if name != COUNT]
+        arguments = {"source": source.arguments(), "recipe": base.to_json(), "done": done}
+        try:
+            self._job = self._pool.submit(self._session, source.domain, self._task, arguments)
+        except ExplorerError as error:
+            self._wanted = None
+            return str(error)
+        known.job = self._job
+        return None
+
+    def _of(self, source: Source, base: Recipe) -> Known:
+        is_shared = self._shared is not None and source in samples()
+        store = self._shared if is_shared and self._shared is not None else self._own
+        return store.setdefault((source.key, base.to_json()), Known())
+
+
+def _take(known: Known, job: Job) -> None:
+    known.parts.update(job.parts)
