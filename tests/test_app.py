@@ -25,12 +25,13 @@ from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
-from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity, words
-from explorer.ui.cards import cards, numbers, relative
+from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity
 from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
-from explorer.ui.trials import Trial, View, view_of
-from explorer.ui.words import describe
+from explorer.widget import words
+from explorer.widget.cards import cards, numbers, relative
+from explorer.widget.trials import Trial, View, view_of
+from explorer.widget.words import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120

@@ -19,7 +19,7 @@ import explorer
 from explorer import Calibration, LayerChoice, Recipe
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
 from explorer.text import format_bytes, format_count, format_seconds
-from explorer.ui.cards import relative
+from explorer.widget.cards import relative
 from explorer.widget.counts import counts
 from explorer.widget.parts import joined, known, lacks, needed
 

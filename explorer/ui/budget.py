@@ -5,8 +5,8 @@ import streamlit as st
 from explorer.recipe import AIMS
 from explorer.text import spent_sentence
 from explorer.ui.session import Session
-from explorer.ui.words import AIMS as AIM_WORDS
-from explorer.ui.words import HELP
+from explorer.widget.words import AIMS as AIM_WORDS
+from explorer.widget.words import HELP
 
 FEWEST_POINTS, MOST_POINTS = 0.1, 10.0
 

@@ -14,8 +14,9 @@ from explorer.recipe import (
     SCOPES,
     Recipe,
 )
-from explorer.ui import reading, uploads, words
+from explorer.ui import reading, uploads
 from explorer.ui.session import Session
+from explorer.widget import words
 
 Files = list[tuple[str, bytes]]
 

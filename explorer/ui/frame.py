@@ -13,10 +13,10 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.ui import controls, links, state
-from explorer.ui.cards import UNKNOWN, cards
 from explorer.ui.session import Session
 from explorer.ui.turns import turn
-from explorer.ui.words import describe
+from explorer.widget.cards import UNKNOWN, cards
+from explorer.widget.words import describe
 
 POLL_S, NEXT_S, QUEUED_S = 0.4, 1.5, 4.0  # between looks: at work, soon to be, and behind many
 SOON = 4  # jobs ahead, at most

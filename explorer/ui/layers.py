@@ -13,9 +13,10 @@ from explorer.charts import loss_text
 from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.report import Plan
-from explorer.ui import sensitivity, words
+from explorer.ui import sensitivity
 from explorer.ui.session import Session
-from explorer.ui.words import percent
+from explorer.widget import words
+from explorer.widget.words import percent
 
 COLUMNS = {
     "layer": st.column_config.TextColumn("Layer", pinned=True, width=130),

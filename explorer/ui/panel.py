@@ -4,31 +4,26 @@ What it counts with is large and seldom changes, so a second component, which sh
 that; the server sends a message that it has sent before by its name alone.
 """
 
-import json
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import streamlit as st
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from streamlit.components.v2.types import ComponentRenderer
 
-from explorer.errors import RecipeError
-from explorer.recipe import Recipe
-from explorer.ui import words
-from explorer.ui.cards import cards, numbers
 from explorer.ui.session import Session
-from explorer.ui.tradeoff import tried
-from explorer.widget import parts
+from explorer.widget.cards import cards, numbers
+from explorer.widget.choice import read_choice
+from explorer.widget.parts import SCRIPTS, name_of
+from explorer.widget.tradeoff import tried
+from explorer.widget.words import PANEL
 
 KEY = "panel"
-SCRIPTS = Path(parts.__file__).with_name("js")
 ROUTES = [Mount("/widget", StaticFiles(directory=SCRIPTS))]
 # Streamlit sends a component's script with each of its messages, so this one only fetches it.
 STUB = """
-const ready = import(new URL("/widget/panel.js", document.baseURI).href);
+const ready = import(new URL("/widget/streamlit.js", document.baseURI).href);
 export default function (component) {{
   let [end, gone] = [null, false];
   ready.then((module) => {{
@@ -40,26 +35,17 @@ export default function (component) {{
   }};
 }}
 """
-PRESETS = ("The original", "Half the MACs", "8-bit integers", "4-bit weights", "Fits 100 kB")
-HELPED = ("pattern", "ratio", "weight_bits", "activation_bits")
-WORDS = {
-    "presets": PRESETS,
-    "patterns": words.PATTERNS,
-    "weight_bits": words.WEIGHT_BITS,
-    "activation_bits": words.ACTIVATION_BITS,
-    "help": {name: words.HELP[name] for name in HELPED},
-}
 
 
 def draw(session: Session) -> None:
     """The panel, with the numbers as far as they are known."""
     data = {
-        "model": _counts_key(session),
+        "model": session.counts and name_of(session.counts),
         "recipe": asdict(session.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(session.view, session.busy)),
-        "tried": tried(session),
-        "words": WORDS,
+        "tried": tried(session.original, session.tried, session.busy),
+        "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))
 
@@ -69,16 +55,8 @@ def draw_counts(session: Session) -> None:
     with st.container(key="panel_counts"):
         counts = session.counts
         if counts is not None:
-            data = {"model": _counts_key(session), "counts": counts}
+            data = {"model": name_of(counts), "counts": counts}
             _component("keep")(key="counts", data=data)
-
-
-def _counts_key(session: Session) -> str | None:
-    """Changes whenever the counts do."""
-    counts = session.counts
-    if counts is None:
-        return None
-    return json.dumps([counts["model"], counts["fixed"], sorted(parts.known(counts))])
 
 
 @cache
@@ -88,11 +66,10 @@ def _component(mount: str) -> ComponentRenderer:
 
 def _take_choice(session: Session) -> None:
     """Ask for the setting at which the hand has let go; whoever sends it, it may be anything."""
-    choice = st.session_state[KEY]["choice"]
-    told: dict[str, Any] = choice if isinstance(choice, dict) else {}
-    try:
-        session.set_recipe(Recipe.from_json(json.dumps(told.get("recipe"))))
-    except RecipeError as error:
-        session.notice = str(error)
-    if type(told.get("number")) is int:
-        st.session_state[f"{KEY}_seen"] = told["number"]
+    choice = read_choice(st.session_state[KEY]["choice"])
+    if choice.recipe is not None:
+        session.set_recipe(choice.recipe)
+    else:
+        session.notice = choice.refusal
+    if choice.number is not None:
+        st.session_state[f"{KEY}_seen"] = choice.number

@@ -14,7 +14,7 @@ from explorer.ui import budget
 from explorer.ui.session import Session
 from explorer.ui.slices import Found
 from explorer.ui.turns import turn
-from explorer.ui.words import HELP, METRICS, percent
+from explorer.widget.words import HELP, METRICS, percent
 
 POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700

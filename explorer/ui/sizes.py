@@ -6,10 +6,10 @@ import streamlit as st
 
 from explorer.report import Latency
 from explorer.text import format_bytes, format_count, format_seconds
-from explorer.ui.cards import UNKNOWN, relative
 from explorer.ui.session import Session
-from explorer.ui.trials import View
-from explorer.ui.words import DEFINITIONS
+from explorer.widget.cards import UNKNOWN, relative
+from explorer.widget.trials import View
+from explorer.widget.words import DEFINITIONS
 
 SIZES = (
     ("nonzero_params", "Nonzero parameters", format_count),

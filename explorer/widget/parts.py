@@ -1,6 +1,8 @@
 """Which counts a recipe needs, and how later ones join earlier ones. Loads nothing heavy."""
 
+import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from explorer.recipe import Recipe
@@ -9,6 +11,7 @@ from explorer.recipe import Recipe
 FIXED = ("criterion", "round_to", "granularity", "group_size", "widths", "compensate", "seed")
 MASKS = ("unstructured", "block")
 BITS = "bits"
+SCRIPTS = Path(__file__).with_name("js")
 
 Counts = Mapping[str, Any]
 
@@ -39,6 +42,11 @@ def lacks(counts: Counts | None, recipe: Recipe) -> bool:
 def missing(counts: Counts | None, recipe: Recipe) -> Collection[str]:
     """The parts that a recipe needs and that aren't there."""
     return needed(recipe) - known(counts)
+
+
+def name_of(counts: Counts) -> str:
+    """Changes whenever the counts do."""
+    return json.dumps([counts["model"], counts["fixed"], sorted(known(counts))])
 
 
 def joined(earlier: Counts | None, later: Counts) -> Counts:

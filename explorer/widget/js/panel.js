@@ -1,9 +1,9 @@
-// The live panel, as a component of Streamlit.
+// The live panel, wherever it stands (`streamlit.js`, `jupyter.js`).
 //
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
 // that it has taken in), the `numbers` as far as they are known, the settings `tried`, and `words`. A
-// choice goes back as { number, recipe } whenever the hand lets go.
+// choice goes back to `send` as { number, recipe } whenever the hand lets go.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
@@ -17,7 +17,7 @@ import { make } from "./elements.js";
 import { groupOf, plan } from "./plan.js";
 import { presets } from "./presets.js";
 
-class Panel {
+export class Panel {
   constructor(parent, data, send) {
     this.send = send;
     this.number = data.seen;
@@ -79,7 +79,7 @@ class Panel {
     this.recipe = recipe;
     this.#schedule();
     if (keyOf(recipe) === keyOf(this.data.recipe) && this.data.seen >= this.number) return;
-    this.number += 1;
+    this.number = Math.max(this.number, this.data.seen) + 1; // another panel may have chosen too
     this.send({ number: this.number, recipe });
   }
 
@@ -126,42 +126,4 @@ class Panel {
     this.layers.update(counts, this.recipe, planned.layers);
     this.chart.update(this.data.tried, this.recipe, profile, this.history.can);
   }
-}
-
-const panels = new Map(); // by what they stand in: Streamlit calls again with new data
-const kept = new Map(); // counts by the name that the panel's data call them by
-const MOST_KEPT = 8;
-
-// Called with the component whenever its data change.
-export function mount({ parentElement, data, setStateValue }) {
-  const panel = panels.get(parentElement);
-  if (panel) panel.update(withCounts(data));
-  else {
-    style(parentElement);
-    const send = (choice) => setStateValue("choice", choice);
-    panels.set(parentElement, new Panel(parentElement, withCounts(data), send));
-  }
-  return () => {
-    panels.get(parentElement)?.destroy();
-    panels.delete(parentElement);
-  };
-}
-
-// The component that brings the counts, and shows nothing.
-export function keep({ data }) {
-  kept.delete(data.model);
-  kept.set(data.model, data.counts);
-  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
-  for (const panel of panels.values()) {
-    if (panel.data.model === data.model) panel.update({ ...panel.data, counts: data.counts });
-  }
-}
-
-function withCounts(data) {
-  return { ...data, counts: kept.get(data.model) ?? null };
-}
-
-function style(parent) {
-  const href = new URL("panel.css", import.meta.url).href;
-  parent.append(make("link", { rel: "stylesheet", href }));
 }

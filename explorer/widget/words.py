@@ -71,6 +71,15 @@ HELP = {
     "seed": "Decides the criterion “random”.",
 }
 
+# What the panel itself says (`js/controls.js`); the presets are those of `js/presets.js`.
+PANEL = {
+    "presets": ("The original", "Half the MACs", "8-bit integers", "4-bit weights", "Fits 100 kB"),
+    "patterns": PATTERNS,
+    "weight_bits": WEIGHT_BITS,
+    "activation_bits": ACTIVATION_BITS,
+    "help": {name: HELP[name] for name in ("pattern", "ratio", "weight_bits", "activation_bits")},
+}
+
 DEFINITIONS = {
     "file_bytes": "The ONNX file as written: what you download.",
     "params": "Trainable numbers in the model, zeros included.",

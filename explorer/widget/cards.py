@@ -7,8 +7,8 @@ from typing import Any
 
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
-from explorer.ui.trials import View
-from explorer.ui.words import DEFINITIONS, METRICS, NAIVE
+from explorer.widget.trials import View
+from explorer.widget.words import DEFINITIONS, METRICS, NAIVE
 
 UNKNOWN = "–"
 SAME = "no change"

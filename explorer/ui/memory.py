@@ -1,75 +1,16 @@
-"""Settings that were tried, and what the screen shows of them."""
+"""What a visitor has tried, and what all visitors have found out about the samples."""
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from explorer.recipe import Recipe
 from explorer.ui.sources import Source, samples
 from explorer.widget.parts import Counts, fixed_of, joined
+from explorer.widget.trials import Parts, Trial
 
-Parts = Mapping[str, Any]
-MEASURED = ("profile", "latency", "quality")
 MOST_SHARED = 1000  # settings of samples
 MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting on one model, with the parts that have come of it (`explorer.jobs.tasks`)."""
-
-    recipe: Recipe
-    parts: Parts = field(default_factory=dict)
-    complete: bool = False
-
-    @property
-    def file(self) -> Path | None:
-        """The compressed model, while it is still there."""
-        path = Path(self.parts["file"]["path"]) if "file" in self.parts else None
-        return path if path and path.exists() else None
-
-
-@dataclass(frozen=True)
-class View:
-    """What the screen shows: the newest number of each kind, and which are not this setting's.
-
-    `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
-    the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only; `stale` names the parts that belong to the setting before. `naive` is the quality of the
-    same setting without refitting, where that is known; `naive_coming` says that it will be.
-    """
-
-    original: Parts
-    compressed: Parts
-    trial: Trial | None
-    estimated: bool = False
-    first_samples: bool = False
-    stale: frozenset[str] = frozenset()
-    naive: Parts | None = None
-    naive_coming: bool = False
-
-
-def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View:
-    """Fill what the newest trial doesn't know yet with numbers of the trial before."""
-    if newest is None:
-        return View(original, {}, None)
-    parts = dict(newest.parts)
-    estimated = "profile" not in parts and "estimate" in parts
-    if estimated:
-        parts["profile"] = parts["estimate"]
-    first_samples = "quality" not in parts and "first_quality" in parts
-    if first_samples:
-        parts["quality"] = parts["first_quality"]
-    old = before.parts if before else {}
-    stale = frozenset() if newest.complete else frozenset(set(MEASURED) & set(old) - set(parts))
-    compressed = {name: {**old, **parts}[name] for name in (*stale, *parts) if name in MEASURED}
-    naive = (old if "quality" in stale else parts).get("naive_quality")
-    refitted = "file" in parts and parts["file"]["not_compensated"] is None
-    coming = refitted and naive is None and "quality" in parts and not newest.complete
-    return View(original, compressed, newest, estimated, first_samples, stale, naive, coming)
 
 
 class Memory:

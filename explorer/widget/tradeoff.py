@@ -1,30 +1,33 @@
 """The trade-off as the panel draws it: every setting tried, in the numbers of its own file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from explorer.recipe import Recipe
 from explorer.report import Quality
 from explorer.text import format_quality
-from explorer.ui.session import Session
-from explorer.ui.words import describe
+from explorer.widget.trials import Parts, Trial
+from explorer.widget.words import describe
 
 LEAST_SHARE, LEAST_DB = 0.005, 1.0  # of the quality, that the chart shows above and below
 
 
-def tried(session: Session) -> dict[str, Any]:
-    """The original and all settings with measured numbers (`js/chart.js`)."""
-    quality = _quality(session)
+def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any]:
+    """The original and all settings with measured numbers (`js/chart.js`).
+
+    `trials` stand with the oldest first; `busy` says that numbers are still to come.
+    """
+    quality = _quality(original, trials)
     in_decibels = quality is not None and quality.metric == "snr_db"
-    trials = {trial.recipe.to_json(): trial for trial in session.tried}
-    points = [_original(session, quality)]
-    points += [_point(trial.parts, trial.recipe) for trial in trials.values()]
+    newest = {trial.recipe.to_json(): trial for trial in trials}
+    points = [_original(original, quality)]
+    points += [_point(trial.parts, trial.recipe) for trial in newest.values()]
     return {
         "points": [point for point in points if point is not None],
         "unit": "dB" if in_decibels else "%",
         "least": LEAST_DB if in_decibels else LEAST_SHARE,
-        "empty": _why_empty(session),
+        "empty": _why_empty(busy),
     }
 
 
@@ -44,12 +47,12 @@ def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
     }
 
 
-def _original(session: Session, quality: Quality | None) -> dict[str, Any] | None:
+def _original(original: Parts, quality: Quality | None) -> dict[str, Any] | None:
     """From its own numbers, or from what the trials say about it."""
-    if quality is None or quality.metric == "snr_db" or not session.original.get("profile"):
+    if quality is None or quality.metric == "snr_db" or not original.get("profile"):
         return None  # against itself a model has no noise
     value = quality.value if quality.reference_value is None else quality.reference_value
-    parts = {"latency": {"ratio": 1.0}, "profile": session.original["profile"]}
+    parts = {"latency": {"ratio": 1.0}, "profile": original["profile"]}
     return {
         "label": "original",
         "recipe": asdict(Recipe()),
@@ -71,18 +74,18 @@ def _costs(parts: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def _quality(session: Session) -> Quality | None:
+def _quality(original: Parts, trials: Sequence[Trial]) -> Quality | None:
     """One that knows the original's value: its own, or else any trial's."""
-    for parts in (session.original, *(trial.parts for trial in reversed(session.tried))):
+    for parts in (original, *(trial.parts for trial in reversed(trials))):
         if parts.get("quality"):
             return Quality(**parts["quality"])
     return None
 
 
-def _why_empty(session: Session) -> str:
-    if session.busy:
+def _why_empty(busy: bool) -> str:
+    if busy:
         return "The chart comes with the first measured numbers."
     return (
-        "There are no samples to score this model on. Drop a .npz file with arrays named after the "
-        "model's inputs, and with labels in y where you have them."
+        "There are no samples to score this model on. Give an .npz file with arrays named after "
+        "the model's inputs, and with labels in y where you have them."
     )
