@@ -11,7 +11,7 @@ from conftest import SAMPLES
 
 from explorer import Recipe, apply, calibrate, evaluate, load, plan
 from explorer.formats.data import load_data
-from explorer.jobs import Domain, Job, LocalPool, State, tasks
+from explorer.jobs import Domain, Job, LocalPool, State, steps, tasks
 from explorer.jobs.context import Cancelled, Context
 from explorer.search.sensitivity import find_probes, measure_probe
 
@@ -203,12 +203,12 @@ def test_a_mistake_of_our_own_is_told(desk: Desk) -> None:
 def test_a_short_calibration_outlives_its_job(
     monkeypatch: pytest.MonkeyPatch, patience_s: float, goes_on: bool
 ) -> None:
-    monkeypatch.setattr(tasks, "CALIBRATION_S", patience_s)
+    monkeypatch.setattr(steps, "CALIBRATION_S", patience_s)
     opened = tasks._open(vowels())
     opened.model._cache.clear()
     cancelled = Context(lambda event, **values: None, lambda: True)
     if goes_on:
-        assert tasks._calibration(cancelled, opened) is not None
+        assert steps.calibration_of(cancelled, opened) is not None
     else:
         with pytest.raises(Cancelled):
-            tasks._calibration(cancelled, opened)
+            steps.calibration_of(cancelled, opened)
