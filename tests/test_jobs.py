@@ -167,6 +167,33 @@ def test_sensitivity_comes_in_slices_and_leaves_out_what_is_done(desk: Desk) -> 
     assert list(probe_vowels(desk, names).parts) == ["probes"]
 
 
+def test_a_survey_comes_in_slices_and_leaves_no_files(desk: Desk) -> None:
+    arguments = {"source": vowels(), "recipe": Recipe().to_json()}
+    parts: dict[str, Any] = {}
+    for _ in range(3):
+        done = [name for name in parts if name != "probes"]
+        job = desk.submit("survey", {**arguments, "done": done, "slice_s": 0.0})
+        assert job.wait(LIMIT_S)
+        assert (job.state, job.error) == (State.DONE, None)
+        new = set(job.parts) - {"probes"}
+        assert len(new) == 1
+        assert not new & set(parts)
+        parts |= job.parts
+    first = parts["survey:channel 0.1"]
+    assert first["recipe"]["ratio"] == 0.1
+    assert 0 < first["output_error"] < 0.1
+    assert 0.9 < first["quality"] <= first["reference"] + 0.02
+    assert 0.1 < parts["survey:channel 0.3:latency"]["ratio"] < 2
+    assert not list(desk.domain.folder.glob("compressed-*.onnx"))
+
+
+def test_a_survey_without_samples_only_times(desk: Desk) -> None:
+    arguments = {"source": vowels(data=None, calibration=None), "recipe": Recipe().to_json()}
+    job = desk.submit("survey", {**arguments, "done": [], "slice_s": 0.0})
+    assert job.wait(LIMIT_S)
+    assert set(job.parts["survey:channel 0.1"]) == {"recipe"}
+
+
 def test_sensitivity_needs_samples(desk: Desk) -> None:
     job = probe_vowels(desk, [], data=None)
     assert job.state is State.FAILED

@@ -88,6 +88,27 @@ def test_a_newer_job_takes_the_place_in_the_queue(pool: Pool, here: Domain) -> N
         assert job.wait(LIMIT_S)
 
 
+def survey(pool: Pool, domain: Domain, session: str) -> Job:
+    """Work that gives way to all other work."""
+    arguments = {"source": VOWELS, "recipe": Recipe().to_json(), "done": [], "slice_s": 60.0}
+    return pool.submit(session, domain, "survey", arguments)
+
+
+def test_what_gives_way_is_stopped_by_anybody(pool: Pool, here: Domain) -> None:
+    background = running(survey(pool, here, "one"))
+    waiting = survey(pool, here, "two")
+    assert background.state is State.RUNNING  # not by its like
+    job = compress(pool, here, session="three")
+    assert background.wait(LIMIT_S)
+    assert background.state is State.CANCELLED
+    assert waiting.position == 1  # behind the one that came later
+    assert job.wait(LIMIT_S)
+    assert job.state is State.DONE
+    running(waiting)
+    pool.cancel(waiting)
+    assert waiting.wait(LIMIT_S)
+
+
 def test_another_session_is_not_dropped(pool: Pool, here: Domain) -> None:
     jobs = [compress(pool, here, session=name) for name in "ab"]
     assert all(job.wait(LIMIT_S) for job in jobs)

@@ -1,6 +1,7 @@
 """Sensitivity in slices, where other work goes first, and what it is spent on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
-from explorer.ui.slices import Slices
-from explorer.ui.sources import Source
+from explorer.ui.slices import Slices, Store, survey_base
+from explorer.ui.sources import Source, samples
 from explorer.ui.spending import Spending
 
 HERE = Domain("here", Path())
@@ -102,6 +103,40 @@ def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing:
     probing.advance(SOURCE, Recipe(), free=True)
     assert not probing.running
     assert len(pool.jobs) == 1
+
+
+def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
+    store: Store = {}
+    sample, recipe = samples()[0], Recipe()
+    one, two = (Slices(pool, name, "survey", survey_base, store) for name in ("one", "two"))
+    for visitor in (one, two):
+        visitor.start(sample, recipe)
+        visitor.advance(sample, recipe, free=True)
+    assert len(pool.jobs) == 1
+    pool.jobs[0].parts = {"probes": 2, "survey:a": {"quality": 1}}
+    two.advance(sample, recipe, free=True)
+    assert two.parts(sample, recipe) == {"a": {"quality": 1}}
+    one.stop()  # it has left, or works on something else
+    two.advance(sample, recipe, free=True)
+    assert [len(pool.jobs), pool.asked[1]["done"]] == [2, ["survey:a"]]
+    pool.jobs[1].parts = {"probes": 2, "survey:b": {"quality": 1}}
+    pool.jobs[1].end(State.DONE)
+    two.advance(sample, recipe, free=True)
+    assert not two.running
+    assert one.is_complete(sample, replace(recipe, ratio=0.4, pattern="block"))
+    assert not one.is_complete(sample, replace(recipe, scope="layer"))
+
+
+def test_of_own_models_nothing_is_shared(pool: Stopped) -> None:
+    store: Store = {}
+    one, two = (Slices(pool, name, "survey", survey_base, store) for name in ("one", "two"))
+    one.start(SOURCE, Recipe())
+    one.advance(SOURCE, Recipe(), free=True)
+    pool.jobs[0].parts = {"probes": 1, "survey:a": {}}
+    pool.jobs[0].end(State.DONE)
+    one.advance(SOURCE, Recipe(), free=True)
+    assert one.parts(SOURCE, Recipe()) == {"a": {}}
+    assert two.parts(SOURCE, Recipe()) == {}
 
 
 START = Recipe(ratio=0.3)

@@ -178,5 +178,8 @@ def survey(
 def _scores(context: Context, small: Model, original: Model, data: Dataset) -> dict[str, Any]:
     error = output_error(small, data, original, context.check)
     quality = evaluate(small, data, original, context.check)
-    known = error if math.isfinite(error) else None
-    return {"output_error": known, "quality": quality.value, "metric": quality.metric}
+    return {
+        "output_error": error if math.isfinite(error) else None,
+        "quality": quality.value,
+        "reference": quality.reference_value,
+    }

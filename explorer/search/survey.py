@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from explorer.model import Model
-from explorer.recipe import MOST_SPREAD_BITS, RATIO_PATTERNS, Recipe
+from explorer.recipe import Recipe
 from explorer.search.sensitivity import find_probes
 
-RATIOS = (0.2, 0.4, 0.6, 0.8, 0.95)
+RATIOS = {
+    "channel": (0.1, 0.3, 0.5, 0.7, 0.9),
+    "unstructured": (0.2, 0.4, 0.6, 0.8, 0.95),
+    "block": (0.2, 0.4, 0.6, 0.8, 0.95),
+}
 FIXED_PATTERNS = ("2:4", "4:8")
-WEIGHT_BITS = (8, 4, 3, 2)
-TIMED_RATIOS = (0.2, 0.4, 0.6, 0.8)
+WEIGHT_BITS = (16, 8, 4, 3, 2)
+TIMED_RATIOS = (0.3, 0.5, 0.7, 0.9)
 TIMED_WIDTHS = (16, 4)  # the runtime unpacks narrow weights before it runs, so few tell of all
 INTEGER_WIDTHS = (32, 8, 4, 2)  # with rounded activations each storage has its own kernels
 INTEGER_RATIO = 0.6
@@ -24,18 +28,16 @@ SINGLE_RATIO, SINGLE_BITS = 0.5, 3
 
 @dataclass(frozen=True)
 class Setting:
-    """A recipe to try, by a name; `timed` asks for its latency too, `scored` for its error."""
+    """A recipe to score, by a name; `timed` asks for its latency too."""
 
     name: str
     recipe: Recipe
-    scored: bool = True
     timed: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:
         """What is to be found out, by name."""
-        own = (self.name,) if self.scored else ()
-        return (*own, f"{self.name}:latency") if self.timed else own
+        return (self.name, f"{self.name}:latency") if self.timed else (self.name,)
 
 
 def settings(model: Model, base: Recipe, rounds: bool) -> tuple[Setting, ...]:
@@ -44,36 +46,32 @@ def settings(model: Model, base: Recipe, rounds: bool) -> tuple[Setting, ...]:
     `rounds` says whether activations can be rounded, for which there must be samples.
     """
     whole = [*_pruned(base, "channel"), *_narrow(base), *(_rounded(base) if rounds else ())]
-    for pattern in RATIO_PATTERNS[1:]:
+    for pattern in ("unstructured", "block"):
         whole += _pruned(base, pattern)
     whole += [Setting(name, replace(base, pattern=name)) for name in FIXED_PATTERNS]
     return (*whole, *_single(model, base))
 
 
 def _pruned(base: Recipe, pattern: str) -> Iterator[Setting]:
-    for ratio in RATIOS:
+    for ratio in RATIOS[pattern]:
         recipe = replace(base, pattern=pattern, ratio=ratio)
         timed = pattern == "channel" and ratio in TIMED_RATIOS
         yield Setting(f"{pattern} {ratio}", recipe, timed=timed)
 
 
 def _narrow(base: Recipe) -> Iterator[Setting]:
-    for bits in (*TIMED_WIDTHS[:1], *WEIGHT_BITS):
-        yield Setting(
-            f"weights {bits}",
-            replace(base, weight_bits=bits),
-            scored=bits <= MOST_SPREAD_BITS,
-            timed=bits in TIMED_WIDTHS,
-        )
+    for bits in WEIGHT_BITS:
+        recipe = replace(base, weight_bits=bits)
+        yield Setting(f"weights {bits}", recipe, timed=bits in TIMED_WIDTHS)
 
 
 def _rounded(base: Recipe) -> Iterator[Setting]:
     integer = replace(base, activation_bits=8)
     for bits in INTEGER_WIDTHS:
         recipe = replace(integer, weight_bits=bits)
-        yield Setting(f"integers {bits}", recipe, scored=bits == 32, timed=True)
+        yield Setting(f"integers {bits}", recipe, timed=True)
     pruned = replace(integer, pattern="channel", ratio=INTEGER_RATIO, weight_bits=8)
-    yield Setting("integers pruned", pruned, scored=False, timed=True)
+    yield Setting("integers pruned", pruned, timed=True)
 
 
 def _single(model: Model, base: Recipe) -> Iterator[Setting]:

@@ -15,6 +15,7 @@ from streamlit.components.v2.types import ComponentRenderer
 from explorer.ui.session import Session
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
+from explorer.widget.forecast import surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.words import PANEL
@@ -45,6 +46,7 @@ def draw(session: Session) -> None:
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(session.view, session.busy)),
         "tried": tried(session.original, session.tried, session.busy),
+        "surveyed": surveyed(session.surveying.parts(session.source, session.recipe)),
         "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))

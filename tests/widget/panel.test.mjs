@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { argmin, argsort, round, varintBytes } from "../../explorer/widget/js/arithmetic.js";
 import { paretoFront, ticks } from "../../explorer/widget/js/chart.js";
 import { History } from "../../explorer/widget/js/history.js";
+import { Ledger } from "../../explorer/widget/js/ledger.js";
 import { choiceOf, fits, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
 
 const RECIPE = { pattern: "channel", ratio: 0.3, weight_bits: 32, bits_scope: "layer", layers: [] };
@@ -72,4 +73,29 @@ test("what was taken back comes again, until something else is chosen", () => {
   history.add("d");
   assert.deepEqual(history.can, { undo: true, redo: false });
   assert.equal(history.undo(), "b");
+});
+
+test("predictions are settled by what was measured, and only then told", () => {
+  const ledger = new Ledger();
+  const numbers = (latency, quality, kind = "measured") => [
+    { key: "latency", kind: "noisy", value: latency },
+    { key: "quality", kind, value: quality },
+    { key: "params", kind, value: 7 },
+  ];
+  ledger.predict("a", { latency: 2, quality: 0.9 });
+  ledger.settle("a", numbers(1, 0.8, "first"));
+  assert.deepEqual(ledger.of("a"), { latency: { predicted: 2, error: 1 } });
+  ledger.settle("a", numbers(1, 0.875));
+  assert.equal(ledger.of("a").quality.error, 0.9 - 0.875);
+  ledger.predict("a", { latency: 5, quality: 0.1 }); // it is measured already
+  ledger.settle("a", numbers(1, 0.875));
+  assert.equal(ledger.of("a").latency.predicted, 2);
+  assert.deepEqual(ledger.of("b"), {});
+  assert.equal(ledger.usual("quality"), null);
+  for (const [recipe, quality] of [["b", 0.5], ["c", 0.7]]) {
+    ledger.predict(recipe, { latency: null, quality });
+    ledger.settle(recipe, numbers(1, 0.75));
+  }
+  assert.equal(ledger.usual("quality"), 0.75 - 0.7);
+  assert.equal(ledger.usual("latency"), null);
 });

@@ -29,6 +29,18 @@ export function formatChange(before, after) {
   return `${change < 0 ? "−" : "+"}${size.toFixed(size >= 9.95 ? 0 : 1)}${SPACE}%`;
 }
 
+// Quality as a percentage, or in decibels: 91.44 %, 23.1 dB.
+export function formatQuality(value, inDecibels) {
+  return inDecibels ? `${value.toFixed(1)}${SPACE}dB` : `${(100 * value).toFixed(2)}${SPACE}%`;
+}
+
+// Its change in points, or in decibels: −2.99 points.
+export function formatPoints(change, inDecibels) {
+  if (change === 0) return "no change";
+  const size = Math.abs(inDecibels ? change : 100 * change).toFixed(2);
+  return `${change < 0 ? "−" : "+"}${size}${SPACE}${inDecibels ? "dB" : "points"}`;
+}
+
 export function formatPercent(share) {
   return `${Math.round(100 * share)}${SPACE}%`;
 }

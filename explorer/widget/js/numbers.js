@@ -2,9 +2,11 @@
 //
 // `told` is what Python says of a number: { key, title, definition, original, original_text, value,
 // text, kind, kind_text, kind_note, difference, tone, interval, note, note_help, full } (`full` is what the bar
-// is part of, where it isn't the original). `moving` has the panel's own numbers, by key.
+// is part of, where it isn't the original). `moving` has the panel's own numbers, by key, `usual` the
+// usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
 
 import { formatBytes, formatChange, formatCount } from "./format.js";
+import { formatPercent, formatPoints, formatQuality, formatSeconds } from "./format.js";
 import { make, newId, say } from "./elements.js";
 
 const TEXTS = {
@@ -12,7 +14,13 @@ const TEXTS = {
   params: formatCount,
   macs: formatCount,
   peak_activation_bytes: formatBytes,
+  latency: formatSeconds,
 };
+const WITHIN = { file_bytes: "± 1 %", params: "exact", macs: "exact", peak_activation_bytes: "exact" };
+const COUNTED = "Computed from the plan, in your browser; let go to have the file written.";
+const PREDICTED =
+  "Predicted from settings that were measured before; let go to have it measured. The figure behind " +
+  "± is how far off such predictions usually were, once there have been a few.";
 
 export class Numbers {
   constructor() {
@@ -21,11 +29,14 @@ export class Numbers {
   }
 
   // Show what Python says, or while the hand moves what the panel counts.
-  update(told, moving) {
+  update(told, moving, usual = {}, outcomes = {}) {
     const keys = told.map((number) => number.key).join();
     if (keys !== this.keys) this.#build(told);
     this.keys = keys;
-    for (const number of told) this.#fill(this.tiles.get(number.key), number, moving);
+    for (const number of told) {
+      const shown = moving ? moved(number, moving, usual) : number;
+      this.#fill(this.tiles.get(number.key), number, shown, moving ? null : outcomes[number.key]);
+    }
   }
 
   #build(told) {
@@ -41,6 +52,7 @@ export class Numbers {
           kind: make("span", { class: "kind" }),
           difference: make("span", { class: "difference" }),
           interval: make("span", { class: "interval" }),
+          outcome: make("p", { class: "note", title: PREDICTED }),
           note: make("p", { class: "note" }),
           tip: make("span", { class: "tip-text", id: tip, role: "tooltip" }),
         };
@@ -57,6 +69,7 @@ export class Numbers {
           make("div", { class: "bar", "aria-hidden": "true" }, tile.bar),
           make("p", { class: "line" }, tile.original, tile.difference),
           make("p", { class: "line faint" }, tile.kind, tile.interval),
+          tile.outcome,
           tile.note,
         );
         this.tiles.set(number.key, tile);
@@ -65,11 +78,10 @@ export class Numbers {
     );
   }
 
-  #fill(tile, number, moving) {
+  #fill(tile, number, shown, outcome) {
     say(tile.title, number.title);
     say(tile.tip, number.definition);
     say(tile.original, `from ${number.original_text}`);
-    const shown = moving ? this.#moved(number, moving) : number;
     tile.root.dataset.kind = shown.kind;
     say(tile.value, shown.text);
     say(tile.difference, shown.difference);
@@ -77,34 +89,63 @@ export class Numbers {
     say(tile.kind, shown.kind_text);
     tile.kind.title = shown.kind_note;
     say(tile.interval, shown.interval);
+    say(tile.outcome, outcome ? came(number, outcome) : "");
     say(tile.note, shown.note);
     tile.note.title = shown.note_help;
     const full = number.full ?? number.original;
     const share = full && shown.value !== null ? Math.min(1, shown.value / full) : 0;
     tile.bar.style.transform = `scaleX(${share})`;
   }
+}
 
-  // A number while the hand moves: counted here, or of the setting before.
-  #moved(number, moving) {
-    const value = moving[number.key];
-    if (value === undefined) {
-      if (number.value === null) return number;
-      const before = { kind: "previous", kind_text: "setting before" };
-      return { ...number, ...before, kind_note: "Let go to measure it." };
-    }
-    const better = value < number.original;
-    return {
-      ...number,
-      value,
-      text: TEXTS[number.key](value),
-      difference: number.original === null ? "" : formatChange(number.original, value),
-      tone: value === number.original ? "even" : better ? "good" : "bad",
-      kind: "estimated",
-      kind_text: "estimated",
-      kind_note: "Computed from the plan, in your browser; let go to have the file written.",
-      interval: number.key === "file_bytes" ? "± 1 %" : "exact",
-      note: "",
-      note_help: "",
-    };
+// A number while the hand moves: counted or predicted here, or of the setting before.
+function moved(number, moving, usual) {
+  const { key, original } = number;
+  const value = moving[key] ?? null;
+  if (value === null) {
+    if (number.value === null) return number;
+    const before = { kind: "previous", kind_text: "setting before" };
+    return { ...number, ...before, kind_note: "Let go to measure it." };
   }
+  const better = key === "quality" ? value > original : value < original;
+  return {
+    ...number,
+    value,
+    text: textOf(number, value),
+    difference: original === null ? "" : changeOf(number, value),
+    tone: value === original ? "even" : better ? "good" : "bad",
+    kind: "estimated",
+    kind_text: key in WITHIN ? "estimated" : "predicted",
+    kind_note: key in WITHIN ? COUNTED : PREDICTED,
+    interval: WITHIN[key] ?? within(number, usual[key] ?? null),
+    note: "",
+    note_help: "",
+  };
+}
+
+// What was predicted for the setting whose number has been measured.
+function came(number, { predicted, error }) {
+  return `predicted ${textOf(number, predicted)}, ${offBy(number, error)} off`;
+}
+
+function textOf(number, value) {
+  return number.key === "quality" ? formatQuality(value, inDecibels(number)) : TEXTS[number.key](value);
+}
+
+function changeOf(number, value) {
+  if (number.key !== "quality") return formatChange(number.original, value);
+  return formatPoints(value - number.original, inDecibels(number));
+}
+
+function within(number, error) {
+  return error === null ? "" : `± ${offBy(number, error)}`;
+}
+
+function offBy(number, error) {
+  if (number.key === "latency") return formatPercent(error);
+  return formatPoints(error || Number.MIN_VALUE, inDecibels(number)).slice(1);
+}
+
+function inDecibels(number) {
+  return number.full === null;
 }

@@ -2,13 +2,16 @@
 //
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
-// that it has taken in), the `numbers` as far as they are known, the settings `tried`, and `words`. A
-// choice goes back to `send` as { number, recipe } whenever the hand lets go.
+// that it has taken in), the `numbers` as far as they are known, the settings `tried`, what was
+// `surveyed` to predict with (see `forecast.js`), and `words`. A choice goes back to `send` as
+// { number, recipe } whenever the hand lets go.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
+import { Forecast } from "./forecast.js";
 import { History } from "./history.js";
 import { Layers } from "./layers.js";
+import { Ledger } from "./ledger.js";
 import { Numbers } from "./numbers.js";
 import { Strip } from "./strip.js";
 import { estimate } from "./estimate.js";
@@ -16,6 +19,8 @@ import { fits, keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
 import { groupOf, plan } from "./plan.js";
 import { presets } from "./presets.js";
+
+const ledgers = new Map(); // by model, for as long as the page is open
 
 export class Panel {
   constructor(parent, data, send) {
@@ -51,6 +56,7 @@ export class Panel {
 
   // Take in what Python says; what the hand is doing goes first.
   update(data) {
+    this.#foresee(data);
     this.data = data;
     if (data.seen >= this.number && !this.moving && keyOf(data.recipe) !== keyOf(this.recipe)) {
       this.recipe = data.recipe; // a choice elsewhere on the page
@@ -79,6 +85,7 @@ export class Panel {
     this.recipe = recipe;
     this.#schedule();
     if (keyOf(recipe) === keyOf(this.data.recipe) && this.data.seen >= this.number) return;
+    this.#remember();
     this.number = Math.max(this.number, this.data.seen) + 1; // another panel may have chosen too
     this.send({ number: this.number, recipe });
   }
@@ -101,6 +108,38 @@ export class Panel {
     return withChoice(this.recipe, names, { ratio });
   }
 
+  // Predictions are made anew when more has been surveyed.
+  #foresee({ counts, surveyed, recipe, numbers }) {
+    if (!counts) return;
+    const known = surveyed.length + surveyed.filter(({ latency }) => latency !== null).length;
+    if (counts !== this.data?.counts || known !== this.surveyed) {
+      this.forecast = known ? new Forecast(counts, surveyed) : null;
+      this.surveyed = known;
+    }
+    if (!ledgers.has(counts.model)) ledgers.set(counts.model, new Ledger());
+    this.ledger = ledgers.get(counts.model);
+    this.ledger.settle(keyOf(recipe), numbers);
+  }
+
+  #remember() {
+    const { counts } = this.data;
+    if (!counts || !this.forecast || !fits(counts, this.recipe)) return;
+    const planned = plan(counts, this.recipe);
+    const profile = estimate(counts, this.recipe, planned);
+    this.ledger.predict(keyOf(this.recipe), this.#predicted(planned, profile));
+  }
+
+  // The numbers that take a file to be known.
+  #predicted(planned, profile) {
+    const original = (key) => this.data.numbers.find((number) => number.key === key).original;
+    const [latency, quality] = [original("latency"), original("quality")];
+    const ratio = this.forecast?.latency(this.recipe, planned, profile) ?? null;
+    return {
+      latency: ratio === null || latency === null ? null : ratio * latency,
+      quality: this.forecast?.quality(this.recipe, planned, profile, quality) ?? null,
+    };
+  }
+
   // However often the hand moves, the page is painted once a frame.
   #schedule() {
     this.frame ??= requestAnimationFrame(() => this.#paint());
@@ -121,7 +160,9 @@ export class Panel {
     this.root.classList.remove("waiting");
     const planned = plan(counts, this.recipe);
     const profile = estimate(counts, this.recipe, planned);
-    this.numbers.update(numbers, ahead ? profile : null);
+    const foreseen = ahead ? { ...profile, ...this.#predicted(planned, profile) } : null;
+    const usual = { latency: this.ledger.usual("latency"), quality: this.ledger.usual("quality") };
+    this.numbers.update(numbers, foreseen, usual, this.ledger.of(keyOf(this.recipe)));
     this.strip.update(counts, this.recipe, planned.layers, profile.layer_macs);
     this.layers.update(counts, this.recipe, planned.layers);
     this.chart.update(this.data.tried, this.recipe, profile, this.history.can);
