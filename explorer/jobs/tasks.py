@@ -21,10 +21,14 @@ from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
 from explorer.jobs.steps import FIRST_SAMPLES, Opened
 from explorer.jobs.terms import TERMS
+from explorer.measure.changes import find_changes
+from explorer.measure.histograms import histograms
 from explorer.measure.host import describe_host
 from explorer.measure.latency import measure_latency
+from explorer.measure.pictures import picture_of
 from explorer.measure.profile import profile
 from explorer.measure.quality import check_labels
+from explorer.measure.roofline import machine_limits, node_rows
 from explorer.recipe import Recipe
 from explorer.search import spending
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
@@ -169,6 +173,37 @@ def survey(
             timed += 1
         if time.monotonic() >= deadline or timed == MOST_TIMED:
             return
+
+
+@task
+def compare(context: Context, source: Source, small: dict[str, str]) -> None:
+    """Parts `changes` (`Changes`; None without class scores) and `pictures` of its flips.
+
+    `small` is the compressed file as {"path", "name"}.
+    """
+    opened = _open(source)
+    if opened.data is None:
+        raise DataError("There are no samples to compare the two models on.")
+    context.progress(0.1, "comparing on all samples")
+    model = load(small["path"], small["name"])
+    changes = find_changes(model, opened.data, opened.model, context.check)
+    context.part("changes", asdict(changes) if changes is not None else None)
+    flips = changes.flips if changes is not None else ()
+    context.part("pictures", [picture_of(opened.data, flip.index) for flip in flips])
+
+
+@task
+def weights(context: Context, source: Source, small: dict[str, str], layer: str) -> None:
+    """Part `weights`: how those of a layer are distributed before and after (`histograms`)."""
+    model = load(small["path"], small["name"])
+    context.part("weights", histograms(_open(source).model, model, layer))
+
+
+@task
+def costs(context: Context, model: dict[str, str]) -> None:
+    """Parts `limits` of this machine, and the `nodes` of a file with their costs (`roofline`)."""
+    context.part("limits", machine_limits(context.check))
+    context.part("nodes", node_rows(load(model["path"], model["name"]), context.check))
 
 
 @task

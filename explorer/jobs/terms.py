@@ -37,4 +37,7 @@ TERMS = {
     "sensitivity": Terms(limit_s=180),
     "survey": Terms(limit_s=180, passes_to=("latency",), gives_way=True),
     "spend": Terms(limit_s=600),
+    "compare": Terms(limit_s=180),
+    "weights": Terms(limit_s=60),
+    "costs": Terms(limit_s=60, slot=MEASURE, is_fresh=True),
 }

@@ -36,17 +36,17 @@ def evaluate(
     samples = load_data(data, model)  # type: ignore[arg-type]  # it names what it can't read
     outputs = model_outputs(model, samples, check)
     original = model_outputs(reference, samples, check) if reference is not None else None
-    scores = _class_scores(outputs)
+    scores = class_scores(outputs)
     if samples.labels is not None:
         scores = _check_labels(scores, samples.labels)
-        others = _class_scores(original) if original is not None else None
+        others = class_scores(original) if original is not None else None
         return _accuracy(scores, others, samples.labels)
     if original is None:
         raise DataError(
             "Without labels a model is scored by its agreement with the original; "
             "give labels 'y' in the data, or a reference model."
         )
-    others = _class_scores(original)
+    others = class_scores(original)
     if scores is not None and others is not None and scores.shape == others.shape:
         return _agreement(scores, others)
     return _signal_to_noise(outputs, original)
@@ -87,7 +87,7 @@ def check_labels(model: Model, data: Dataset) -> None:
         MeasurementError: the runtime can't run the model.
     """
     if data.labels is not None:
-        scores = _class_scores(model_outputs(model, data.head(1)))
+        scores = class_scores(model_outputs(model, data.head(1)))
         _check_labels(scores, data.labels)
 
 
@@ -127,7 +127,8 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     return float(min(1.0, 2 * bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
-def _class_scores(outputs: list[Array]) -> Array | None:
+def class_scores(outputs: list[Array]) -> Array | None:
+    """The first output where it is a row of scores for each sample, (samples, classes)."""
     first = outputs[0]
     is_scores = first.ndim == 2 and first.shape[1] > 1 and first.dtype.kind == "f"
     return first if is_scores else None

@@ -1,18 +1,103 @@
-"""Below the panel: what changed."""
+"""Below the panel: what changed, by class, by sample and by weight, and all sizes."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
-from explorer.ui import panel, sizes
+from explorer.ui import drawings, panel, sizes
+from explorer.ui.questions import Answer
 from explorer.ui.session import Session
+from explorer.widget.trials import Trial
 
-TABS = ("All sizes",)
+NO_SAMPLES = "There are no samples to compare the two models on; add some to this model."
+NO_CLASSES = "This model gives no class scores, so no sample changes sides."
+NOT_CONSTANT = "This layer's weights are packed in a way that can't be drawn."
+WAITING = "The two models are being compared …"
 
 
 def draw(session: Session) -> None:
     """Tabs; only the open one does any work."""
     panel.draw_counts(session)
-    tabs = st.tabs(TABS, key="changes", on_change="rerun")
-    for tab, part in zip(tabs, (sizes.draw,), strict=True):
+    parts = {
+        "All sizes": sizes.draw,
+        "Classes": _draw_classes,
+        "Samples that changed": _draw_flips,
+        "Weights": _draw_weights,
+    }
+    st.html('<h2 class="ce-h2">What changed</h2>')
+    tabs = st.tabs(list(parts), key="changes", on_change="rerun")
+    for tab, part in zip(tabs, parts.values(), strict=True):
         if tab.open:
             with tab:
                 part(session)
+
+
+def _draw_classes(session: Session) -> None:
+    told = _compared(session)
+    if told is not None:
+        names = _names(session)
+        st.html(drawings.classes_html(told["changes"], names))
+        st.html('<h3 class="ce-h2">Confusions</h3>')
+        st.html(drawings.confusion_html(told["changes"], names))
+
+
+def _draw_flips(session: Session) -> None:
+    told = _compared(session)
+    if told is not None and session.source is not None:
+        names, characters = _names(session), session.source.characters
+        st.html(drawings.flips_html(told["changes"], told["pictures"], names, characters))
+
+
+def _draw_weights(session: Session) -> None:
+    trial = _finished(session)
+    if trial is None:
+        st.caption(WAITING)
+        return
+    layers = [layer["name"] for layer in trial.parts["plan"]["layers"]]
+    layer = st.selectbox("Layer", layers, key="weights_layer")
+    answer = _ask(session, trial, "weights", {"layer": layer})
+    if answer is None:
+        st.caption("The weights are being read …")
+    elif answer.error is not None:
+        st.text(answer.error)
+    elif answer.parts["weights"] is None:
+        st.caption(NOT_CONSTANT)
+    else:
+        st.html(drawings.histogram_html(answer.parts["weights"]))
+
+
+def _compared(session: Session) -> Mapping[str, Any] | None:
+    """Parts of the task `compare`, or None and a word on the page."""
+    if session.original.get("model", {}).get("samples") == 0:
+        st.caption(NO_SAMPLES)
+        return None
+    trial = _finished(session)
+    answer = _ask(session, trial, "compare", {}) if trial is not None else None
+    if answer is None:
+        st.caption(WAITING)
+    elif answer.error is not None:
+        st.text(answer.error)
+    elif answer.parts["changes"] is None:
+        st.caption(NO_CLASSES)
+    else:
+        return answer.parts
+    return None
+
+
+def _finished(session: Session) -> Trial | None:
+    """The setting on the screen, once its file is written."""
+    trial = session.view.trial
+    return trial if trial is not None and trial.complete and trial.file is not None else None
+
+
+def _ask(session: Session, trial: Trial, task: str, more: Mapping[str, Any]) -> Answer | None:
+    assert session.source is not None
+    file = trial.parts["file"]
+    small = {"path": file["path"], "name": file["name"]}
+    given = {"source": session.source.arguments(), "small": small, **more}
+    return session.questions.ask(session.source, task, given)
+
+
+def _names(session: Session) -> drawings.Names:
+    return drawings.Names(session.source.classes if session.source is not None else ())

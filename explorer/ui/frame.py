@@ -44,14 +44,18 @@ def draw(body: Part, live: Part = summary) -> None:
     session.settle()
     with turn():
         st.html(STYLE)
+        top = st.container()
+        session.questions.forget()
+        body(session)  # first, as it asks what the live part then looks for
         pace_s = poll_s(session)
-        st.fragment(_draw_live, run_every=pace_s)(session, live, (session.stage, pace_s))
-        body(session)
+        with top:
+            st.fragment(_draw_live, run_every=pace_s)(session, live, (session.stage, pace_s))
 
 
 def poll_s(session: Session) -> float | None:
     """Seconds until the next look; None while there is nothing to look for."""
-    if not (session.busy or session.probing.running or session.spending.running):
+    works = (session.probing, session.spending, session.questions)
+    if not (session.busy or any(work.running for work in works)):
         return NEXT_S if session.surveying.running else None
     if session.ahead <= 1:
         return POLL_S

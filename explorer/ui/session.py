@@ -17,6 +17,7 @@ from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.importing import Importing
 from explorer.ui.memory import Memory
+from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store, survey_base
 from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
@@ -64,6 +65,7 @@ class Session:
         self.probing = Slices(pool, self.id, "sensitivity")
         self.surveying = Slices(pool, self.id, "survey", survey_base, _surveys)
         self.spending = Spending(pool, self.id)
+        self.questions = Questions(pool, self.id)
         self.importing = Importing(pool, folder)
         self._pool = pool
         self._candidate: Source | None = None
@@ -119,6 +121,7 @@ class Session:
             "model" in self.original,
             self.probing.running,
             self.spending.running,
+            self.questions.known,
             known(self.counts) if self.counts else None,
         )
 
@@ -149,6 +152,7 @@ class Session:
         self.importing.stop()
         self.probing.stop()
         self.surveying.stop()
+        self.questions.stop()
         self.spending.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
@@ -237,16 +241,20 @@ class Session:
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
         self._advance_settings()
+        self.questions.advance(free=not (self.busy or self.spending.running))
         self.notice = (
             self.spending.advance(self.source, self.recipe, self.set_recipe)
-            or self.probing.advance(self.source, self.recipe, free=not self.busy)
+            or self.probing.advance(
+                self.source, self.recipe, free=not (self.busy or self.questions.running)
+            )
             or self._advance_survey()
             or self.notice
         )
 
     def _advance_survey(self) -> str | None:
         """Find out what predictions need, while nothing else is to be done."""
-        free = not (self.busy or self.probing.running or self.spending.running)
+        others = (self.probing, self.spending, self.questions)
+        free = not (self.busy or any(other.running for other in others))
         if free and self.source is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
@@ -322,6 +330,7 @@ class Session:
     def _make_way(self) -> None:
         self.probing.make_way()
         self.surveying.make_way()
+        self.questions.make_way()
 
     def _follow_importing(self) -> None:
         opened, refusal = self.importing.advance(self.sources.values())

@@ -24,7 +24,8 @@ class Source:
     `domain` says whose it is. `files` is how a person knows model, data and calibration: what the
     command line names. Of files that were dropped, `notes` are sentences on how they were read,
     `made_up` says that the data are random inputs, and `preparation` how samples were prepared: a
-    `Preprocessing` as JSON, or None.
+    `Preprocessing` as JSON, or None. `classes` names the labels and `characters` the whole numbers
+    of texts, from 1 on, where that is known.
     """
 
     key: str
@@ -38,6 +39,8 @@ class Source:
     made_up: bool = False
     drop: "Drop | None" = None
     preparation: str | None = None
+    classes: tuple[str, ...] = ()
+    characters: str = ""
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -72,9 +75,16 @@ def samples() -> tuple[Source, ...]:
                 f"sample_models/{entry['test_data']}",
                 f"sample_models/{entry['calibration_data']}",
             ),
+            classes=tuple(entry["classes"]),
+            characters=_characters(entry["name"]),
         )
         for entry in catalog["model"]
     )
+
+
+def _characters(name: str) -> str:
+    path = SAMPLES / f"{name.split('_', maxsplit=1)[0]}_characters.txt"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,7 @@ class Drop:
             made_up=is_made_up,
             drop=self,
             preparation=json.dumps(prepared) if prepared else None,
+            classes=tuple(data.get("classes") or ()) if data is not None else (),
         )
 
 

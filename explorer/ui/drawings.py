@@ -1,0 +1,239 @@
+"""What changed, drawn as HTML: classes, confusions, samples, weights.
+
+Names and texts are anybody's, so all are escaped. No Streamlit here.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from explorer.text import format_count
+from explorer.widget.cards import UNKNOWN
+
+MOST_CLASSES = 20  # of a table or a matrix
+MOST_CONFUSIONS = 6
+KINDS = {"lost": "wrong now", "won": "right now", "moved": "wrong as before", "": "changed"}
+WIDTH, HEIGHT, FOOT = 640, 190, 18  # of a histogram
+TILE = 112  # pixels of a sample's picture
+
+
+class Names:
+    """What classes are called: by name where that is known, else by number."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = classes
+
+    def __getitem__(self, number: int) -> str:
+        known = 0 <= number < len(self.classes)
+        return escape(self.classes[number] if known else f"class {number}")
+
+
+def classes_html(changes: Mapping[str, Any], names: Names) -> str:
+    """Each class before and after, the one that lost most first."""
+    rows = [
+        (after - before, number, samples, before, after)
+        for number, (samples, before, after) in enumerate(
+            zip(changes["samples"], changes["before"], changes["after"], strict=True)
+        )
+        if samples
+    ]
+    shown = sorted(rows)[:MOST_CLASSES]
+    lines = [_class_line(names[number], *counts) for _, number, *counts in shown]
+    what = "right" if changes["labelled"] else "as the original"
+    head = f"<th>Class</th><th>Samples</th><th>Original</th><th>Compressed, {what}</th><th></th>"
+    left = len(rows) - len(shown)
+    more = f"<p class='ce-more'>{left} more classes lost less, or won.</p>" if left else ""
+    return f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
+
+
+def _class_line(name: str, samples: int, before: int, after: int) -> str:
+    old, new = before / samples, after / samples
+    tone = "good" if after > before else "bad" if after < before else "even"
+    low, high = min(old, new), max(old, new)
+    bar = (
+        f'<span class="ce-span"><i style="width:{100 * low:.1f}%"></i>'
+        f'<b class="{tone}" style="width:{100 * (high - low):.1f}%"></b></span>'
+    )
+    change = f"{100 * (new - old):+.1f}".replace("-", "−") if before != after else "0"
+    return (
+        f'<tr><th scope="row">{name}</th><td>{samples}</td><td>{100 * old:.1f} %</td>'
+        f'<td>{100 * new:.1f} % <em class="{tone}">{change}</em></td><td>{bar}</td></tr>'
+    )
+
+
+def confusion_html(changes: Mapping[str, Any], names: Names) -> str:
+    """Which classes the compressed model takes for which more often, or less often."""
+    matrix = changes["confusion"]
+    if matrix is None:
+        return "<p class='ce-more'>There are too many classes for a matrix.</p>"
+    told = _confusions_html(matrix, names)
+    used = [i for i, count in enumerate(changes["samples"]) if count]
+    if len(used) > MOST_CLASSES:
+        return told
+    most = max((abs(matrix[row][column]) for row in used for column in used), default=0) or 1
+    head = "".join(f"<th scope='col'><span>{names[column]}</span></th>" for column in used)
+    lines = "".join(
+        f'<tr><th scope="row">{names[row]}</th>'
+        + "".join(_cell(matrix[row][column], most, row == column) for column in used)
+        + "</tr>"
+        for row in used
+    )
+    return (
+        f'{told}<div class="ce-scroll" tabindex="0" role="region" aria-label="Confusions">'
+        f'<table class="ce-matrix"><thead><tr><td></td>{head}</tr></thead>{lines}</table></div>'
+        "<p class='ce-more'>Rows: what the samples are; columns: what they are taken for. Numbers "
+        "of samples, compressed less original.</p>"
+    )
+
+
+def _cell(change: int, most: int, is_right: bool) -> str:
+    if not change:
+        return "<td></td>"
+    tone = "good" if (change > 0) == is_right else "bad"
+    text = f"{change:+d}".replace("-", "−")
+    return f'<td class="{tone}" style="--share:{100 * abs(change) / most:.0f}%">{text}</td>'
+
+
+def _confusions_html(matrix: Sequence[Sequence[int]], names: Names) -> str:
+    """The confusions that grew most, in words."""
+    grown = sorted(
+        (
+            (count, row, column)
+            for row, counts in enumerate(matrix)
+            for column, count in enumerate(counts)
+            if row != column and count > 0
+        ),
+        reverse=True,
+    )[:MOST_CONFUSIONS]
+    if not grown:
+        return "<p class='ce-more'>No class is taken for another more often than before.</p>"
+    words = [f"<li>{names[row]} → {names[column]} <b>+{n}</b></li>" for n, row, column in grown]
+    return f'<ul class="ce-confusions" aria-label="Taken for">{"".join(words)}</ul>'
+
+
+def flips_html(
+    changes: Mapping[str, Any],
+    pictures: Sequence[Mapping[str, Any]],
+    names: Names,
+    characters: str = "",
+) -> str:
+    """The samples that changed sides, the surest of the compressed model's first."""
+    flipped = changes["flipped"]
+    if not changes["flips"]:
+        return "<p class='ce-more'>No sample is in another class than before.</p>"
+    if changes["labelled"]:
+        counts = f"{flipped['lost']} right before and wrong now, {flipped['won']} the other way "
+        counts += f"round, {flipped['moved']} wrong in another way."
+    else:
+        counts = f"{flipped['lost']} samples are in another class than the original puts them in."
+    tiles = "".join(
+        _flip(flip, picture, names, characters)
+        for flip, picture in zip(changes["flips"], pictures, strict=True)
+    )
+    return (
+        f"<p class='ce-more'>{counts} Shown are the {len(pictures)} of which the compressed model "
+        f'is surest.</p><ol class="ce-flips">{tiles}</ol>'
+    )
+
+
+def _flip(
+    flip: Mapping[str, Any], picture: Mapping[str, Any], names: Names, characters: str
+) -> str:
+    kind = flip["kind"] if flip["label"] is not None else ""
+    is_text = "tokens" in picture
+    label = f"is {names[flip['label']]}" if flip["label"] is not None else ""
+    return (
+        f'<li class="{"ce-wide" if is_text else ""}">{_picture(picture, characters)}'
+        f"<span><s>{names[flip['before']]}</s> → {names[flip['after']]}</span>"
+        f'<small>{label} <em class="{kind}">{KINDS[kind]}</em></small></li>'
+    )
+
+
+def _picture(picture: Mapping[str, Any], characters: str) -> str:
+    """A sample, as `explorer.measure.pictures` tells it."""
+    if "image" in picture:
+        return f'<img alt="" src="data:image/png;base64,{_checked(picture["image"])}">'
+    if "lines" in picture:
+        return _lines(picture["lines"])
+    tokens = [int(token) for token in picture["tokens"]]
+    if characters:
+        text = "".join(characters[t - 1] if 0 < t <= len(characters) else "\ufffd" for t in tokens)
+    else:
+        text = " ".join(map(str, tokens))
+    return f'<q dir="auto">{escape(text)}</q>'
+
+
+def _checked(text: str) -> str:
+    """Base64 of a picture; what a confined process sends may be anything."""
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _lines(rows: Sequence[Sequence[float]]) -> str:
+    """Series over their steps, each in a band of its own colour."""
+    paths = []
+    for number, row in enumerate(rows):
+        step = TILE / max(1, len(row) - 1)
+        points = " ".join(
+            f"{at * step:.1f},{(1 - float(value)) * (TILE - 6) + 3:.1f}"
+            for at, value in enumerate(row)
+        )
+        paths.append(f'<polyline points="{points}" class="line{number % 10}"/>')
+    return f'<svg viewBox="0 0 {TILE} {TILE}" role="img" aria-label="Series">{"".join(paths)}</svg>'
+
+
+def histogram_html(told: Mapping[str, Any]) -> str:
+    """The weights of a layer before, as an outline, and after, filled."""
+    edges, before, after = told["edges"], told["before"], told["after"]
+    both = (*before["counts"], *after["counts"])
+    highest = sorted(both)[-2] if after["zeros"] else max(both)  # zeros would dwarf all others
+    highest = highest or 1
+    step = WIDTH / len(before["counts"])
+    top = HEIGHT - FOOT
+
+    def height(count: int) -> float:
+        return min(1.0, math.sqrt(count / highest)) * (top - 4)
+
+    bars = "".join(
+        f'<rect x="{at * step:.1f}" y="{top - height(count):.1f}" width="{step - 0.6:.1f}" '
+        f'height="{height(count):.1f}" class="after"/>'
+        for at, count in enumerate(after["counts"])
+        if count
+    )
+    line = " ".join(
+        f"L{at * step:.1f},{top - height(count):.1f} h{step:.2f}"
+        for at, count in enumerate(before["counts"])
+    )
+    ticks = "".join(
+        f'<text x="{WIDTH * share:.0f}" y="{HEIGHT - 4}" text-anchor="{anchor}">'
+        f"{_signed(value)}</text>"
+        for share, anchor, value in (
+            (0, "start", edges[0]),
+            (0.5, "middle", 0.0),
+            (1, "end", edges[-1]),
+        )
+    )
+    return (
+        f'<svg class="ce-weights" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="Distribution of the weights">{bars}'
+        f'<path d="M0,{top} {line} L{WIDTH},{top}" class="before"/>'
+        f"{ticks}</svg><p class='ce-more'><span class='ce-key before'></span>original: "
+        f"{_weights_text(before)} <span class='ce-key after'></span>compressed: "
+        f"{_weights_text(after)} Heights are square roots of counts.</p>"
+    )
+
+
+def _weights_text(told: Mapping[str, Any]) -> str:
+    count, zeros, levels = told["weights"], told["zeros"], told["levels"]
+    share = f"{100 * zeros / count:.0f} % zeros" if zeros else "no zeros"
+    values = f"{levels} different values" if levels is not None else "more values than can be told"
+    return f"{format_count(count) if count else UNKNOWN} weights, {share}, {values}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
