@@ -245,7 +245,9 @@ def command_line(
     """The shell command that gives the same result as a recipe on a page, from the named files.
 
     What flags can't say (choices for single layers, where scales lie) goes through `recipe.json`.
+    A name that looks like a flag is led by the folder that it stands in.
     """
+    model = f"./{model}" if model.startswith("-") else model
     words = ["python", "-m", "explorer", "compress", model, "--out", "compressed.onnx"]
     default = Recipe()
     beyond_flags = ("layers", "granularity", "group_size")

@@ -13,7 +13,7 @@ HEAVY = ("streamlit", "torch", "onnx", "onnx_ir", "onnxruntime", "scipy", "plotl
 LEVELS = {
     "errors": 0, "recipe": 0, "report": 0, "model": 0, "explain": 1, "text": 1, "surprises": 2,
     "formats": 1, "graph": 1, "compress": 2, "measure": 2, "search": 3, "widget": 3, "jobs": 4,
-    "charts": 5, "ui": 6, "cli": 6, "__main__": 7, "__init__": 7,
+    "charts": 5, "exports": 5, "ui": 6, "cli": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 SHELLS = {"ui", "cli", "notebook"}
 
@@ -26,7 +26,8 @@ def loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["explorer", "explorer.jobs", "explorer.surprises", "explorer.text"]
+    "name",
+    ["explorer", "explorer.jobs", "explorer.surprises", "explorer.text", "explorer.exports.page"],
 )
 def test_importing_loads_nothing_heavy(name: str) -> None:
     assert not loaded_by(f"import {name}") & set(HEAVY)

@@ -1,0 +1,50 @@
+"""Round numbers and straight lines for charts."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from explorer.text import format_bytes, format_count
+
+STEPS = (1, 2, 2.5, 5, 10)
+
+Scale = Callable[[float], float]
+
+
+def scale(low: float, high: float, start: float, end: float) -> Scale:
+    """The straight line from [low, high] to [start, end]."""
+    span = high - low or 1.0
+    return lambda value: start + (value - low) / span * (end - start)
+
+
+def ticks(low: float, high: float, few: int) -> list[float]:
+    """Round numbers between two, about so many; none where there is nothing between."""
+    if not high > low:
+        return []
+    rough = (high - low) / few
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(each for each in STEPS if each * power >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [at * step for at in range(first, last + 1)]
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """(cost, quality) that no other beats in both, the cheapest first."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda each: (each[0], -each[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
+
+
+def cost_text(cost: str, value: float) -> str:
+    """A cost as a tick says it: 50 kB, 1.5 M, × 0.7."""
+    if cost == "latency":
+        return f"× {round(value, 2):g}"
+    text = format_bytes(value) if cost == "file_bytes" else format_count(value)
+    return re.sub(r"(\.\d*?)0+(?=\s|$)", r"\1", text).replace(". ", " ").rstrip(".")
+
+
+def quality_text(unit: str, value: float) -> str:
+    """A quality as a tick says it: 92.5 %, 30 dB."""
+    return f"{value:g} dB" if unit == "dB" else f"{round(100 * value, 2):g} %"

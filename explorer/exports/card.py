@@ -1,0 +1,195 @@
+"""A model card: what the file is, what was done to it, what it costs, and how to run it."""
+
+from collections.abc import Iterator
+
+from explorer.exports.markdown import escaped, fenced, one_line, table
+from explorer.exports.outcome import Number, Outcome
+from explorer.report import LayerPlan, Quality
+from explorer.text import METRIC_NAMES, command_line, counted_samples, format_quality
+
+LABELLED = (
+    "These are the numbers of one data set on one machine. A small loss on average can hide a "
+    "large one on rare classes or unusual inputs: score the file on your own data before you rely "
+    "on it."
+)
+UNLABELLED = (
+    "There were no labels, so agreement with the original says how alike the two models are, and "
+    "not how often either is right."
+)
+MADE_UP = (
+    "There were no samples: agreement was measured on random inputs, which look like no real ones, "
+    "and no weight was refitted."
+)
+UNSCORED = "The file was not scored: there were no samples."
+INHERITED = (
+    "Whatever the original does wrong, and whatever its licence and its training data forbid, "
+    "holds for this file too."
+)
+KINDS = {
+    "measured": "measured on this file",
+    "exact": "counted in this file",
+    "estimated": "estimated from the plan",
+    "first": "measured on the first samples",
+    "noisy": "measured, but the machine was busy",
+    "made_up": "measured, on random inputs",
+}
+
+
+def card(outcome: Outcome) -> str:
+    """Markdown, with the front matter that model hubs read."""
+    return "\n\n".join(_parts(outcome)) + "\n"
+
+
+def _parts(outcome: Outcome) -> Iterator[str]:
+    original, small = outcome.original, outcome.compressed
+    yield _front_matter(outcome)
+    yield f"# {escaped(outcome.title)}, compressed"
+    yield (
+        f"An ONNX network made from {escaped(outcome.title)} by {_work(outcome)}: "
+        f"**{escaped(outcome.setting)}**. Made with the compression explorer on {outcome.day}."
+    )
+    yield f"- original: `{original.model_id}` (SHA-256)\n- this file: `{small.model_id}`"
+    yield "## Numbers"
+    head = ("", "original", "this file", "difference", "interval", "how known")
+    yield table(head, [_number_row(number) for number in outcome.numbers])
+    yield "\n".join(f"- {sentence}" for sentence in _measured(outcome))
+    yield "## How to run it"
+    yield _running(outcome)
+    yield "## Limits"
+    yield "\n".join(f"- {escaped(sentence)}" for sentence in _limits(outcome))
+    yield "## What was done to each layer"
+    yield _layers(outcome)
+    yield "## How to make it again"
+    line = command_line(outcome.recipe, *_names(outcome))
+    if "--recipe" in line:
+        yield "With this recipe as `recipe.json`:"
+        yield fenced(outcome.recipe.to_json(), "json")
+    yield fenced(one_line(line), "shell")
+
+
+def _front_matter(outcome: Outcome) -> str:
+    """Of our own words alone: no name of a stranger's gets into YAML."""
+    tags = ["onnx", "model-compression", *_kinds(outcome)]
+    return "\n".join(["---", "library_name: onnx", "tags:", *[f"- {tag}" for tag in tags], "---"])
+
+
+def _work(outcome: Outcome) -> str:
+    done = [name for name in ("pruning", "quantization") if name in _kinds(outcome)]
+    if not done:
+        return "changing no layer"
+    fine = "with" if outcome.not_compensated is None else "without"
+    return f"{' and '.join(done)}, without training and {fine} refitting of what stays"
+
+
+def _kinds(outcome: Outcome) -> list[str]:
+    """What was done to any layer."""
+    layers, kinds = outcome.plan.layers, []
+    if any(layer.kept < layer.channels or layer.sparsity for layer in layers):
+        kinds.append("pruning")
+    if any(layer.weight_bits < 32 and not layer.closed for layer in layers):
+        kinds.append("quantization")
+    return kinds
+
+
+def _number_row(number: Number) -> tuple[str, ...]:
+    kind = KINDS["exact"] if number.interval == "exact" else KINDS.get(number.kind, number.kind)
+    return (
+        number.title,
+        number.original,
+        number.value,
+        number.difference,
+        "" if number.interval == "exact" else number.interval,
+        kind,
+    )
+
+
+def _measured(outcome: Outcome) -> Iterator[str]:
+    for number in outcome.numbers:
+        yield f"{escaped(number.title)}: {escaped(number.meaning)}"
+    if outcome.clock:
+        yield escaped(outcome.clock)
+    if outcome.machine:
+        yield f"Machine: {escaped(outcome.machine)}."
+    if outcome.compressed.quality is not None:
+        yield escaped(quality_sentence(outcome.compressed.quality))
+    uncounted = outcome.compressed.profile.uncounted_ops
+    if uncounted:
+        yield f"Operators without a formula, not in the MACs: {escaped(', '.join(uncounted))}."
+
+
+def quality_sentence(quality: Quality) -> str:
+    """The quality with its interval, its samples and the test against the original."""
+    low, high = format_quality(quality, quality.low), format_quality(quality, quality.high)
+    told = (
+        f"{METRIC_NAMES[quality.metric].capitalize()} {format_quality(quality)} on "
+        f"{counted_samples(quality.samples)} (95 % interval {low} to {high})"
+    )
+    if quality.reference_value is not None:
+        told += f", of the original {format_quality(quality, quality.reference_value)}"
+    if quality.p_value is not None:
+        told += f"; McNemar's test between the two: p = {quality.p_value:.2g}"
+    return f"{told}."
+
+
+def _running(outcome: Outcome) -> str:
+    """Code for ONNX Runtime, with what this file needs."""
+    option = ['options.add_session_config_entry("session.disable_quant_qdq", "1")']
+    option = option if outcome.is_weight_only else []
+    feed = ", ".join(f"{name!r}: ..." for name, _, _ in outcome.inputs)
+    file = f"{outcome.stem}_compressed.onnx"
+    lines = [
+        "import onnxruntime",
+        "",
+        "options = onnxruntime.SessionOptions()",
+        *option,
+        f"session = onnxruntime.InferenceSession({file!r}, options)",
+        *[f"# {name!r}: {dtype}, {one_line(shape)}" for name, dtype, shape in outcome.inputs],
+        f"outputs = session.run(None, {{{feed}}})",
+    ]
+    return "\n\n".join([*map(escaped, outcome.advice), fenced("\n".join(lines), "python")])
+
+
+def _layers(outcome: Outcome) -> str:
+    head = (
+        "layer",
+        "operator",
+        "channels",
+        "kept",
+        "zeros",
+        "bits",
+        "stored as",
+        "why not, or not as asked",
+    )
+    return table(head, [_layer_row(layer) for layer in outcome.plan.layers])
+
+
+def _layer_row(layer: LayerPlan) -> tuple[str, ...]:
+    return (
+        layer.name,
+        layer.op,
+        str(layer.channels),
+        str(layer.kept),
+        f"{100 * layer.sparsity:.0f} %",
+        str(layer.weight_bits),
+        layer.storage,
+        layer.skipped or layer.unprunable or "",
+    )
+
+
+def _limits(outcome: Outcome) -> Iterator[str]:
+    quality = outcome.compressed.quality
+    if outcome.is_made_up:
+        yield MADE_UP
+    elif quality is None:
+        yield UNSCORED
+    else:
+        yield LABELLED if quality.metric == "accuracy" else UNLABELLED
+    if outcome.not_compensated and not outcome.is_made_up:
+        yield f"Weights were not refitted: {outcome.not_compensated}."
+    yield from outcome.remarks
+    yield INHERITED
+
+
+def _names(outcome: Outcome) -> tuple[str, str | None, str | None]:
+    files = outcome.files
+    return files.model, files.data, files.calibration

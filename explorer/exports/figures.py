@@ -1,0 +1,175 @@
+"""The report's charts as SVG, coloured by its style sheet."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from explorer.exports.axes import Scale, cost_text, pareto_front, quality_text, scale, ticks
+from explorer.exports.markup import Markup, joined, tag
+from explorer.exports.outcome import Outcome, Point
+from explorer.report import LayerPlan
+from explorer.text import format_bytes, format_count
+
+COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, beside the original"}
+WIDTH, HEIGHT = 360, 250
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 26
+FEW_X, FEW_Y = 4, 5  # ticks
+LEAST_SPAN = {"%": 0.01, "dB": 2.0}  # of quality, that a chart shows
+STRIP_HEIGHT, PITCH, BODY, LEAST = 150, 100, 82, 0.14  # of the chart of layers
+LEVELS = (2, 4, 8, 16, 32)  # bits with a shade of their own
+
+
+def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
+    """Quality against one cost for every setting tried; None where no point has that cost."""
+    known = [
+        (value, point) for point in outcome.points if (value := point.costs.get(cost)) is not None
+    ]
+    if not known:
+        return None
+    x, y, axes = _axes(cost, outcome.unit, known)
+    parts = [*axes, _front([(value, point.quality) for value, point in known], x, y)]
+    for value, point in sorted(known, key=lambda each: each[1].is_current):
+        parts.append(_point(point, cost, value, x, y))
+    label = f"{COST_TITLES[cost]} and quality of {len(known)} settings; the table below lists them."
+    return tag(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=label,
+        class_="chart",
+    )
+
+
+def _axes(
+    cost: str, unit: str, known: Sequence[tuple[float, Point]]
+) -> tuple[Scale, Scale, list[Markup]]:
+    low = min(p.quality if p.low is None else p.low for _, p in known)
+    high = max(p.quality if p.high is None else p.high for _, p in known)
+    pad = max(0.04 * (high - low), (LEAST_SPAN[unit] - (high - low)) / 2)
+    low, high, most = low - pad, high + pad, 1.06 * max(value for value, _ in known) or 1.0
+    x = scale(0, most, LEFT, WIDTH - RIGHT)
+    y = scale(low, high, HEIGHT - BOTTOM, TOP)
+    parts = []
+    for value in ticks(0, most, FEW_X):
+        at = {"x": _n(x(value)), "y": HEIGHT - 8, "class_": "tick middle"}
+        parts.append(tag("text", cost_text(cost, value), **at))
+    for value in ticks(low, high, FEW_Y):
+        line = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": _n(y(value)), "y2": _n(y(value))}
+        at = {"x": LEFT - 6, "y": _n(y(value) + 4), "class_": "tick end"}
+        parts += [
+            tag("line", **line, class_="grid"),
+            tag("text", quality_text(unit, value), **at),
+        ]
+    return x, y, parts
+
+
+def _front(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
+    """As steps: each setting of the front holds until a better one can be had."""
+    front = pareto_front(points)
+    path = [f"M{_n(x(front[0][0]))},{_n(y(front[0][1]))}"]
+    path += [f"H{_n(x(cost))}V{_n(y(quality))}" for cost, quality in front[1:]]
+    return tag("path", d=f"{''.join(path)}H{WIDTH - RIGHT}", class_="front")
+
+
+def _point(point: Point, cost: str, value: float, x: Scale, y: Scale) -> Markup:
+    kind = "current" if point.is_current else "original" if point.is_original else "tried"
+    at, up = _n(x(value)), _n(y(point.quality))
+    parts = [tag("title", f"{point.label}: {point.text}, {cost_text(cost, value)}")]
+    if point.low is not None and point.high is not None:
+        ends = {"y1": _n(y(point.low)), "y2": _n(y(point.high))}
+        parts.append(tag("line", x1=at, x2=at, **ends, class_="interval"))
+    if point.is_original:
+        parts.append(tag("path", d=_star(x(value), y(point.quality), 8), class_="mark"))
+    else:
+        parts.append(tag("circle", cx=at, cy=up, r=6 if point.is_current else 4, class_="mark"))
+    return tag("g", *parts, class_=f"point {kind}")
+
+
+def _star(x: float, y: float, size: float) -> str:
+    corners = []
+    for at in range(10):
+        radius, angle = size * (0.42 if at % 2 else 1.0), math.pi * (at - 2.5) / 5
+        corners.append(f"{_n(x + radius * math.cos(angle))},{_n(y + radius * math.sin(angle))}")
+    return f"M{'L'.join(corners)}Z"
+
+
+def strip(layers: Sequence[LayerPlan]) -> Markup:
+    """A column for each layer: as high as it is wide, filled as far as channels stay.
+
+    It is as wide as its place, whatever the number of layers; so there is no text in it.
+    """
+    most = max(layer.channels for layer in layers)
+    columns = [_column(layer, at * PITCH, most) for at, layer in enumerate(layers)]
+    line = tag("rect", width=PITCH, height=2, class_="stripe")
+    zeros = tag("pattern", line, id="zeros", width=PITCH, height=5, patternUnits="userSpaceOnUse")
+    return tag(
+        "svg",
+        tag("defs", zeros),
+        *columns,
+        viewBox=f"0 0 {PITCH * len(layers) - PITCH + BODY} {STRIP_HEIGHT}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=f"Channels, bits and zeros of {len(layers)} layers; the table below has them.",
+        class_="strip",
+    )
+
+
+def _column(layer: LayerPlan, left: int, most: int) -> Markup:
+    height = (STRIP_HEIGHT - 2) * (LEAST + (1 - LEAST) * math.sqrt(layer.channels / most))
+    kept = height * layer.kept / layer.channels
+    parts = list(_bars(left, height, kept, layer))
+    return tag("g", tag("title", layer_text(layer)), *parts)
+
+
+def _bars(left: int, height: float, kept: float, layer: LayerPlan) -> Iterator[Markup]:
+    bottom = STRIP_HEIGHT - 1
+    for kind, tall in (("whole", height), (f"kept bits-{level(layer)}", kept)):
+        yield tag("rect", **_box(left, bottom - tall, tall), class_=kind)
+    if layer.sparsity:
+        tall = kept * layer.sparsity
+        yield tag("rect", **_box(left, bottom - tall, tall), fill="url(#zeros)")
+
+
+def _box(left: int, top: float, tall: float) -> dict[str, object]:
+    return {"x": left, "y": _n(top), "width": BODY, "height": _n(tall)}
+
+
+def level(layer: LayerPlan) -> int:
+    """Whose shade shows the layer's bits."""
+    return next((each for each in LEVELS if layer.weight_bits <= each), LEVELS[-1])
+
+
+def layer_text(layer: LayerPlan) -> str:
+    """A layer in a line: `stem · Conv · 8 of 16 channels · 8 bits`."""
+    whole = layer.kept == layer.channels
+    channels = f"{layer.kept} channels" if whole else f"{layer.kept} of {layer.channels} channels"
+    words = [layer.name, layer.op, channels, f"{layer.weight_bits} bits"]
+    if layer.sparsity:
+        words.append(f"{100 * layer.sparsity:.0f} % zeros")
+    return " · ".join(words)
+
+
+def costs_text(point: Point) -> tuple[str, str, str]:
+    """File, MACs and latency of a setting, for the table."""
+    size, macs, latency = (point.costs.get(cost) for cost in COST_TITLES)
+    return (
+        "–" if size is None else format_bytes(size),
+        "–" if macs is None else format_count(macs),
+        "–" if latency is None else f"× {latency:.2f}",
+    )
+
+
+def legend() -> Markup:
+    """What the shades of the strip mean."""
+    items = [
+        tag("span", tag("i", class_=f"swatch bits-{bits}"), f"{bits} bits")
+        for bits in reversed(LEVELS)
+    ]
+    zeros = tag("span", tag("i", class_="swatch striped"), "zeros")
+    gone = tag("span", tag("i", class_="swatch hollow"), "taken out")
+    return tag("p", joined(*items), zeros, gone, class_="legend", aria_hidden="true")
+
+
+def _n(value: float) -> str:
+    """A coordinate without needless digits."""
+    return f"{value:.1f}".removesuffix(".0")

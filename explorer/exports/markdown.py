@@ -1,0 +1,35 @@
+"""Strangers' text in Markdown, where it must stay text."""
+
+import re
+from collections.abc import Sequence
+
+SIGNS = re.compile(r"[\\`*\[\]#|~$@]|:(?=//)|^[-+](?=\s)|(?<![^\W_])_|_(?![^\W_])")
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and whatever else can't be printed."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def escaped(text: str) -> str:
+    """One line of Markdown that shows the text as it is, in a table too.
+
+    Signs get a backslash and HTML's own become entities; underscores within a word mean nothing.
+    What makes a bare address is escaped too, because it would become a link.
+    """
+    line = "".join(ENTITIES.get(sign, sign) for sign in one_line(text).strip())
+    return SIGNS.sub(lambda sign: f"\\{sign.group()}", line).replace("www.", r"www\.")
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code whose fence is longer than any run of backticks in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts, none of which is markup."""
+    lines = [head, ["---"] * len(head), *[[escaped(cell) for cell in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,102 @@
+"""Everything that an export tells, as it stood on the screen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from explorer.recipe import Recipe
+from explorer.report import Plan, Report
+
+COSTS = ("file_bytes", "macs", "latency")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One quantity in words: of now, of the original, and what lies between.
+
+    `kind` says where it comes from, `tone` is good, bad or even. `share` is what is left of the
+    original, where that is a bar; `is_headline` tells the six numbers of the panel from the others.
+    """
+
+    title: str
+    meaning: str
+    value: str
+    original: str
+    difference: str = ""
+    interval: str = ""
+    kind: str = "measured"
+    tone: str = "even"
+    note: str = ""
+    share: float | None = None
+    is_headline: bool = True
+
+
+@dataclass(frozen=True)
+class Point:
+    """A setting that was tried: its costs by `COSTS` (None: not known) and its quality.
+
+    `low` and `high` are the interval of the quality, `text` the quality in words.
+    """
+
+    label: str
+    costs: Mapping[str, float | None]
+    quality: float
+    low: float | None
+    high: float | None
+    text: str
+    is_original: bool = False
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class Files:
+    """How model, data and calibration are called by whoever reproduces the result."""
+
+    model: str
+    data: str | None = None
+    calibration: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One compressed model beside its original.
+
+    `title` and all names are a stranger's text. `stem` is a file name that is safe anywhere.
+    `setting` is the recipe in words, `day` when this was written (2026-11-23). `remarks` are
+    sentences about surprises, `advice` about how the file is meant to be run, and `clock` on how
+    the latency was measured. `inputs` are name, element type and shape of each input. `unit` is
+    that of the points' quality: % or dB.
+    """
+
+    title: str
+    stem: str
+    setting: str
+    day: str
+    recipe: Recipe
+    files: Files
+    original: Report
+    compressed: Report
+    plan: Plan
+    numbers: tuple[Number, ...]
+    points: tuple[Point, ...] = ()
+    unit: str = "%"
+    remarks: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    clock: str = ""
+    host: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[tuple[str, str, str], ...] = ()
+    is_weight_only: bool = False
+    is_made_up: bool = False
+    not_compensated: str | None = None
+
+    @property
+    def headlines(self) -> tuple[Number, ...]:
+        """The numbers of the panel."""
+        return tuple(number for number in self.numbers if number.is_headline)
+
+    @property
+    def machine(self) -> str:
+        """Where it was measured: processor, threads, runtime; empty where nobody said."""
+        if not self.host:
+            return ""
+        return f"{self.host['cpu']}, 1 thread, {self.host['runtime']}"
