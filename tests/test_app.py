@@ -616,8 +616,29 @@ def test_netron_serves_a_model_only_for_its_token(tmp_path):
     page = _ask(netron.asset, name="index.html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert b'name="date"' not in page.body
+    assert f"background-color: {netron.ITS_DARK}".encode() not in page.body
+    assert f"background-color: {netron.DARK}".encode() in page.body
     for name in ("server.py", "../six.py", "nothing.js"):
         assert _ask(netron.asset, name=name).status_code == 404
+
+
+def test_a_phone_shows_one_graph_and_a_desk_both():
+    phone = "Mozilla/5.0 (Linux; Android 16; Pixel 10) Chrome/150.0.0.0 Mobile Safari/537.36"
+    assert graphs.first_choice(phone) == "Compressed"
+    assert graphs.first_choice("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0") == "Both"
+    assert graphs.first_choice("") == "Both"
+
+
+def test_a_first_visit_to_any_page_has_the_navigation_of_the_app():
+    script = """
+import app
+from streamlit.runtime.pages_manager import PagesManager
+PagesManager("app.py")
+print(PagesManager.uses_pages_directory)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stdout + done.stderr
 
 
 def _ask(handler, **parameters):

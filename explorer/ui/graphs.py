@@ -11,6 +11,7 @@ from explorer.ui.sources import Source
 HEIGHT = 560
 GONE = "This compressed model is no longer kept: the oldest ones make room for new ones."
 CHOICES = ("Both", "Original", "Compressed")
+PHONE = "Mobi"  # in the name by which every phone's browser calls itself
 
 
 def draw(session: Session) -> None:
@@ -18,7 +19,12 @@ def draw(session: Session) -> None:
     if session.source is None:
         return
     chosen = st.segmented_control(
-        "Show", CHOICES, default="Both", required=True, key="graphs", label_visibility="collapsed"
+        "Show",
+        CHOICES,
+        default=first_choice(st.context.headers.get("User-Agent", "")),
+        required=True,
+        key="graphs",
+        label_visibility="collapsed",
     )
     trial = session.view.trial
     files = {"Original": session.source.model, "Compressed": trial.file if trial else None}
@@ -30,6 +36,11 @@ def draw(session: Session) -> None:
                 st.caption("The file is being written." if session.busy else GONE)
             else:
                 _graph(name, path, session.source)
+
+
+def first_choice(browser: str) -> str:
+    """Both graphs, but on a phone, where there is room for one, the compressed one."""
+    return "Compressed" if PHONE in browser else "Both"
 
 
 def _graph(name: str, path: Path, source: Source) -> None:

@@ -33,6 +33,7 @@ TYPES = {
     ".png": "image/png",
 }
 MOST_TOKENS = 512
+ITS_DARK, DARK = "#404040", "#1b212b"
 
 _models: "OrderedDict[str, Path]" = OrderedDict()
 _lock = Lock()
@@ -97,10 +98,13 @@ def _root() -> Path:
 
 @cache
 def _index() -> bytes:
-    """Its page without a version (turns analytics off) and without a date (it never expires)."""
+    """Its page without a version (turns analytics off) and without a date (it never expires).
+
+    Where it is dark, it is as dark as the app's own surfaces.
+    """
     html = (_root() / "index.html").read_text(encoding="utf-8")
     html = re.sub(
         r'<meta name="version" content="[^"]*">', '<meta name="version" content="0.0.0">', html
     )
     html = re.sub(r'<meta name="date" content="[^"]*">', "", html)
-    return html.encode()
+    return html.replace(f"background-color: {ITS_DARK};", f"background-color: {DARK};").encode()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
 
 from explorer.jobs import shared_pool
 from explorer.ui import netron, panel
@@ -19,6 +20,10 @@ SWITCH_S = 0.001  # what the thread that answers waits for Python while a page i
 
 ROUTES = [*netron.ROUTES, *panel.ROUTES]
 MIDDLEWARE = [Middleware(Guard), Middleware(Gzipped)]
+
+# `st.navigation` says the same, but a first visit to /graph would come before that and get the page
+# without the app around it, beside a list of files.
+PagesManager.uses_pages_directory = False
 
 
 @asynccontextmanager
