@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 from test_app import own_model
 
+from explorer.text import format_bytes
 from explorer.ui.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,6 +170,61 @@ def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
     assert file.stat().st_size < model.stat().st_size
 
 
+def test_the_downloaded_file_scores_as_the_page_says(page, tmp_path):
+    """In ONNX Runtime alone, without any of the explorer's code."""
+    for _ in range(2):
+        page.get_by_role("slider", name="Weight bits").press("ArrowRight")
+    expect(page.locator(".ce-setting")).to_contain_text("8-bit weights")
+    turn_to(page, "Export")
+    page.wait_for_selector(".ce-bar.ce-idle", state="attached")
+    file = taken(page, "Compressed model (.onnx)", tmp_path / "small.onnx")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # as the page advises
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    data = np.load(ROOT / "sample_models" / "fashion_test.npz")
+    parts = np.split(data["x"].astype(np.float32), range(1000, len(data["x"]), 1000))
+    found = np.concatenate([session.run(None, {"image": part})[0].argmax(1) for part in parts])
+    accuracy = f"{100 * np.mean(found == data['y']):.2f} %"
+    expect(page.locator(".ce-summary")).to_contain_text(f"Accuracy {accuracy}")
+    size = page.locator(".ce-summary b").first.inner_text()
+    assert size == format_bytes(file.stat().st_size)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_needs_nothing_and_everyone_can_use_it(page, browser, tmp_path, scheme):
+    turn_to(page, "Export")
+    report = taken(page, "Report (.html)", tmp_path / "report.html")
+    for width in (1280, 390):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+        )
+        requests, said = [], []
+        context.on("request", lambda request, to=requests: to.append(request.url))
+        opened = context.new_page()
+        opened.on("console", lambda message, to=said: to.append(message.text))
+        opened.on("pageerror", lambda error, to=said: to.append(str(error)))
+        opened.goto(report.as_uri())
+        expect(opened.get_by_role("heading", level=1)).to_have_text(samples()[0].title)
+        assert opened.locator("svg.chart").count() == 3
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert opened.evaluate(wide) <= 0
+        assert (requests, said) == ([report.as_uri()], [])
+        context.close()
+    with_axe = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script
+    opened = with_axe.new_page()
+    opened.goto(report.as_uri())
+    assert violations(opened) == []
+    with_axe.close()
+
+
+def taken(page: Page, label: str, path: Path) -> Path:
+    """Download what a button of the page offers."""
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=label).click()
+    waiting.value.save_as(path)
+    return path
+
+
 def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
     before = card_values(page)
     broken = tmp_path / "broken.onnx"
@@ -262,19 +318,23 @@ def test_everyone_can_use_the_page(page, scheme):
     """No rule of WCAG 2, levels A and AA, is broken, as far as axe-core can tell."""
     page.emulate_media(color_scheme=scheme)
     page.get_by_text("Single layers").click()
-    tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
     for name in PAGES:
         turn_to(page, name)
         page.wait_for_timeout(500)
         page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
         page.wait_for_timeout(500)  # until what was faded meanwhile isn't
-        found = Axe().run(page, options=tags).response
-        broken = [
-            (rule["id"], [(node["html"], node["failureSummary"]) for node in rule["nodes"]])
-            for rule in found["violations"]
-        ]
-        assert broken == [], name
-        assert len(found["passes"]) > 10
+        assert violations(page) == [], name
+
+
+def violations(page: Page) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What axe-core finds against WCAG 2, levels A and AA."""
+    tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    found = Axe().run(page, options=tags).response
+    assert len(found["passes"]) > 10
+    return [
+        (rule["id"], [(node["html"], node["failureSummary"]) for node in rule["nodes"]])
+        for rule in found["violations"]
+    ]
 
 
 def turn_to(page: Page, name: str) -> None:

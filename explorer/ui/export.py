@@ -1,46 +1,127 @@
-"""What there is to take away."""
+"""What there is to take away: the file, what makes it again, and what tells others about it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
 
 import streamlit as st
 
 from explorer.explain import file_sentences
+from explorer.recipe import Recipe
 from explorer.text import command_line
 from explorer.ui import graphs
+from explorer.ui.offers import (
+    Offer,
+    again_offers,
+    file_offers,
+    given_offers,
+    recipe_offer,
+    telling_offers,
+    variant_offer,
+)
+from explorer.ui.outcome import files_of, outcome_of
 from explorer.ui.session import Session
+from explorer.ui.sources import Source
+from explorer.widget.trials import Trial
+
+BITS = (32, 16, 8, 4, 2)  # widths of weights with a storage type of their own
+BUTTON, WORDS = 1.0, 2.6  # widths of the columns
+OTHER_STORAGES = (
+    "The same setting with weights of other widths. Each is a file of its own: compressed, timed "
+    "and scored, never simulated. Making one turns the setting to it."
+)
+COMING = "It can be taken away as soon as its numbers are known."
 
 
 def draw(session: Session) -> None:
-    """The compressed file and what reproduces it."""
+    """Three groups of files, and the shell command."""
     trial, source = session.view.trial, session.source
     if trial is None or source is None:
         st.caption("Nothing has been compressed yet.")
         return
+    with st.container(key="export"):
+        _draw_file(session, trial, source)
+        _draw_storages(session, trial, source)
+        outcome = outcome_of(session) if trial.complete else None
+        _heading("Reproduce it")
+        for offer in [recipe_offer(trial.recipe), *given_offers(source), *again_offers(outcome)]:
+            _draw_offer(offer)
+        _draw_command(trial.recipe, source)
+        _heading("Tell others")
+        if outcome is None:
+            st.caption(COMING)
+        for offer in telling_offers(outcome):
+            _draw_offer(offer)
+
+
+def variants(session: Session, recipe: Recipe) -> Iterator[tuple[Recipe, Trial | None]]:
+    """The setting with other widths of weights, and what is known of each."""
+    tried = {trial.recipe.to_json(): trial for trial in session.tried}
+    for bits in BITS:
+        if bits != recipe.weight_bits:
+            other = replace(recipe, weight_bits=bits)
+            yield other, tried.get(other.to_json())
+
+
+def _draw_file(session: Session, trial: Trial, source: Source) -> None:
+    _heading("The model")
+    file = trial.file
+    if file is None:
+        st.caption("The file is being written." if session.busy else graphs.GONE)
+        if not session.busy:
+            st.button("Make it again", on_click=lambda: session.edit_recipe(session.recipe))
+        return
+    plain, zipped = file_offers(trial, file, source.stem)
+    _draw_offer(plain, is_first=True)
+    _draw_offer(zipped)
+    layers, is_weight_only = trial.parts["plan"]["layers"], trial.parts["file"]["weight_only"]
+    for sentence in file_sentences(layers, is_weight_only):
+        st.caption(sentence)
+
+
+def _draw_storages(session: Session, trial: Trial, source: Source) -> None:
+    _heading("In other storages")
+    st.caption(OTHER_STORAGES)
+    missing = []
+    for recipe, known in variants(session, trial.recipe):
+        file = known.file if known else None
+        if known is None or file is None:
+            missing.append(recipe)
+        else:
+            _draw_offer(variant_offer(known, file, source.stem))
     with st.container(horizontal=True):
-        file = trial.file
-        st.download_button(
-            "Compressed model (.onnx)",
-            data=file.read_bytes if file else b"",
-            file_name=f"{source.stem}_compressed.onnx",
-            mime="application/octet-stream",
-            disabled=file is None,
-            on_click="ignore",
-            icon=":material/download:",
-        )
-        st.download_button(
-            "Recipe (.json)",
-            data=trial.recipe.to_json(),
-            file_name="recipe.json",
-            mime="application/json",
-            on_click="ignore",
-            icon=":material/download:",
-        )
-    if file is None and not session.busy:
-        st.caption(graphs.GONE)
-        st.button("Make it again", on_click=lambda: session.edit_recipe(session.recipe))
-    if file is not None:
-        facts = trial.parts["file"]
-        for sentence in file_sentences(trial.parts["plan"]["layers"], facts["weight_only"]):
-            st.caption(sentence)
-    line = command_line(trial.recipe, *source.files)
+        for recipe in missing:
+            st.button(
+                f"Make it with {recipe.weight_bits} bits",
+                key=f"make_{recipe.weight_bits}",
+                on_click=session.set_recipe,
+                args=[recipe],
+                disabled=session.busy,
+            )
+
+
+def _draw_offer(offer: Offer, is_first: bool = False) -> None:
+    button, words = st.columns([BUTTON, WORDS], vertical_alignment="center")
+    button.download_button(
+        offer.label,
+        data=offer.content,
+        file_name=offer.name,
+        mime=offer.kind,
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary" if is_first else "secondary",
+        width="stretch",
+    )
+    words.html(f'<p class="ce-about">{escape(offer.about)}</p>')
+
+
+def _draw_command(recipe: Recipe, source: Source) -> None:
+    files = files_of(source)
+    line = command_line(recipe, files.model, files.data, files.calibration)
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
     st.caption(f"The same result from a shell{needs_recipe} where these files are:")
     st.code(line, language=None, wrap_lines=True)  # its colours for shells are too faint
+
+
+def _heading(text: str) -> None:
+    st.html(f'<h2 class="ce-h2">{text}</h2>')

@@ -7,6 +7,7 @@ import streamlit as st
 from explorer.surprises import surprises
 from explorer.ui import panel, reading
 from explorer.ui.session import Session
+from explorer.widget.trials import View
 
 
 def draw(session: Session) -> None:
@@ -24,13 +25,18 @@ def _notes_html(session: Session) -> str:
 
 
 def _surprises(session: Session) -> list[str]:
-    """About the numbers of this setting; those of the setting before say nothing about it."""
-    view = session.view
+    return surprises_of(session.view, reading.title_of(session.source) if session.source else None)
+
+
+def surprises_of(view: View, reading_title: str | None = None) -> list[str]:
+    """About the numbers of this setting; those of the setting before say nothing about it.
+
+    `reading_title` is that of what the page says on how samples were read.
+    """
     if view.trial is None or "plan" not in view.trial.parts:
         return []
     known = {name: view.compressed[name] for name in view.compressed if name not in view.stale}
     if "quality" not in view.stale:
         known["naive_quality"] = view.naive
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
-    title = reading.title_of(session.source) if session.source else None
-    return surprises(view.trial.recipe, plan, view.original, known, host, title)
+    return surprises(view.trial.recipe, plan, view.original, known, host, reading_title)

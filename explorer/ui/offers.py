@@ -1,0 +1,154 @@
+"""The files that can be taken away, each with a line on what it is."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from explorer.exports.card import card
+from explorer.exports.outcome import Outcome
+from explorer.exports.page import page
+from explorer.exports.script import notebook, script
+from explorer.recipe import Recipe
+from explorer.report import Quality
+from explorer.text import format_bytes, format_quality
+from explorer.ui.outcome import files_of, is_own
+from explorer.ui.sources import Source
+from explorer.widget.trials import Trial
+
+GZIP_LEVEL = 6  # as in the size with gzip (`explorer.measure.profile`)
+BINARY = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A file to download, with a line on what it is; made when somebody asks for it."""
+
+    label: str
+    about: str
+    name: str
+    kind: str
+    content: Callable[[], bytes | str]
+
+
+def file_offers(trial: Trial, file: Path, stem: str) -> tuple[Offer, Offer]:
+    """The compressed file, as it is and with gzip."""
+    sizes = trial.parts.get("profile") or {}
+    name = f"{stem}_compressed.onnx"
+    plain = f"{format_bytes(sizes['file_bytes'])}, " if sizes else ""
+    zipped = f"{format_bytes(sizes['gzip_bytes'])}, " if sizes.get("gzip_bytes") else ""
+    return (
+        Offer(
+            "Compressed model (.onnx)",
+            f"{plain}{stored_as(trial)}: the very file that is timed and scored.",
+            name,
+            BINARY,
+            file.read_bytes,
+        ),
+        Offer(
+            "With gzip (.onnx.gz)",
+            f"{zipped}the same file as an over-the-air update would send it.",
+            f"{name}.gz",
+            "application/gzip",
+            partial(_zipped, file),
+        ),
+    )
+
+
+def variant_offer(trial: Trial, file: Path, stem: str) -> Offer:
+    """The file of the same setting with weights of another width."""
+    bits = trial.recipe.weight_bits
+    name = f"{stem}_compressed_{bits}bit.onnx"
+    return Offer(f"{bits} bits (.onnx)", numbers_text(trial), name, BINARY, file.read_bytes)
+
+
+def recipe_offer(recipe: Recipe) -> Offer:
+    """What was asked for."""
+    about = "What was asked for; drop it on this page, or give it to the command."
+    return Offer("Recipe (.json)", about, "recipe.json", "application/json", recipe.to_json)
+
+
+def again_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
+    """Code that leads to the same file; none before there is one."""
+    if outcome is None:
+        return ()
+    return (
+        Offer(
+            "Python script (.py)",
+            "Makes the same file, byte for byte, and prints its numbers beside those of this page.",
+            f"{outcome.stem}_compressed.py",
+            "text/x-python",
+            partial(script, outcome),
+        ),
+        Offer(
+            "Jupyter notebook (.ipynb)",
+            "The same, step by step.",
+            f"{outcome.stem}_compressed.ipynb",
+            "application/x-ipynb+json",
+            partial(notebook, outcome),
+        ),
+    )
+
+
+def telling_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
+    """Pages for people; none before there is something to tell."""
+    if outcome is None:
+        return ()
+    return (
+        Offer(
+            "Report (.html)",
+            "All numbers, charts and layers in one page that needs no network, to read or print.",
+            f"{outcome.stem}_report.html",
+            "text/html",
+            partial(page, outcome),
+        ),
+        Offer(
+            "Model card (.md)",
+            "What the file is, what was done to it, how it was measured and where its limits are.",
+            f"{outcome.stem}_card.md",
+            "text/markdown",
+            partial(card, outcome),
+        ),
+    )
+
+
+def given_offers(source: Source) -> Iterator[Offer]:
+    """What the command reads, where it doesn't come with the explorer."""
+    files = files_of(source)
+    if is_own(source):
+        about = "The original, as ONNX, under the name that the command reads."
+        yield Offer("Original (.onnx)", about, files.model, BINARY, source.model.read_bytes)
+    split = (
+        (source.data, files.data, "Test samples (.npz)", "scored"),
+        (source.calibration, files.calibration, "Calibration samples (.npz)", "calibrated"),
+    )
+    for path, name, label, use in split:
+        if source.drop is not None and path is not None and name is not None and path.exists():
+            about = f"The part of your samples that the page {use} on."
+            yield Offer(label, about, name, BINARY, path.read_bytes)
+
+
+def stored_as(trial: Trial) -> str:
+    """The types in which the file holds weights."""
+    layers = trial.parts["plan"]["layers"]
+    types = dict.fromkeys(layer["storage"] for layer in layers if not layer["closed"])
+    return f"weights in {' and '.join(types)}" if types else "no weights of its own"
+
+
+def numbers_text(trial: Trial) -> str:
+    """Size, time and quality of a file in a line."""
+    parts = trial.parts
+    words = [stored_as(trial)]
+    if parts.get("profile"):
+        words.insert(0, format_bytes(parts["profile"]["file_bytes"]))
+    if parts.get("latency"):
+        words.append(f"× {parts['latency']['ratio']:.2f} of the original's time")
+    if parts.get("quality"):
+        quality = Quality(**parts["quality"])
+        words.append(f"{quality.metric.replace('snr_db', 'signal')} {format_quality(quality)}")
+    return ", ".join(words)
+
+
+def _zipped(file: Path) -> bytes:
+    return gzip.compress(file.read_bytes(), GZIP_LEVEL, mtime=0)
