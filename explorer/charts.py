@@ -4,7 +4,7 @@ Colours, fonts and backgrounds not given here come from the theme that draws the
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -35,6 +35,59 @@ class Cell:
     column: int
     loss: float
     label: str
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A node on the roofline: operations for each byte it moves, and each second it takes."""
+
+    name: str
+    flops_per_byte: float
+    flops_per_s: float
+
+
+def roofline(
+    limits: Mapping[str, float], original: Sequence[Spot], small: Sequence[Spot]
+) -> go.Figure:
+    """Nodes of both models under the roof of the machine, on logarithmic axes.
+
+    `limits` are `macs_per_s` and `bytes_per_s`.
+    """
+    peak, slope = 2 * limits["macs_per_s"], limits["bytes_per_s"]
+    places = [spot.flops_per_byte for spot in (*original, *small)] or [1.0]
+    low, high = min(*places, peak / slope) / 3, max(*places, peak / slope) * 3
+    corners = [low, peak / slope, high]
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=corners,
+            y=[min(peak, slope * x) for x in corners],
+            mode="lines",
+            name="roof",
+            line={"color": PALETTE[6], "width": 2},
+            hoverinfo="skip",
+        )
+    )
+    for name, spots, colour, symbol in (
+        ("original", original, PALETTE[1], "circle-open"),
+        ("compressed", small, PALETTE[0], "circle"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=[spot.flops_per_byte for spot in spots],
+                y=[spot.flops_per_s for spot in spots],
+                text=[escape(spot.name) for spot in spots],
+                mode="markers",
+                name=name,
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                hovertemplate="<b>%{text}</b><br>%{x:.3~s} FLOP a byte, %{y:.3~s}FLOP/s",
+            )
+        )
+    margin = {"l": 8, "r": 8, "t": 8, "b": 8}
+    figure.update_layout(margin=margin, legend={"orientation": "h", "y": 1.08}, dragmode=False)
+    figure.update_xaxes(type="log", title="FLOP a byte", fixedrange=True, dtick=1)
+    figure.update_yaxes(type="log", title="FLOP/s", fixedrange=True, tickformat="~s", dtick=1)
+    return figure
 
 
 def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> go.Figure:

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from explorer.charts import PALETTE
 from explorer.text import format_count
 from explorer.widget.cards import UNKNOWN
 
 MOST_CLASSES = 20  # of a table or a matrix
 MOST_CONFUSIONS = 6
 KINDS = {"lost": "wrong now", "won": "right now", "moved": "wrong as before", "": "changed"}
-WIDTH, HEIGHT, FOOT = 640, 190, 18  # of a histogram
-TILE = 112  # pixels of a sample's picture
+TILE = 112  # pixels of a series
 
 
 class Names:
@@ -71,7 +71,7 @@ def confusion_html(changes: Mapping[str, Any], names: Names) -> str:
         return "<p class='ce-more'>There are too many classes for a matrix.</p>"
     told = _confusions_html(matrix, names)
     used = [i for i, count in enumerate(changes["samples"]) if count]
-    if len(used) > MOST_CLASSES:
+    if len(used) > MOST_CLASSES or not any(any(row) for row in matrix):
         return told
     most = max((abs(matrix[row][column]) for row in used for column in used), default=0) or 1
     head = "".join(f"<th scope='col'><span>{names[column]}</span></th>" for column in used)
@@ -175,7 +175,7 @@ def _checked(text: str) -> str:
 
 
 def _lines(rows: Sequence[Sequence[float]]) -> str:
-    """Series over their steps, each in a band of its own colour."""
+    """Series over their steps, as a picture: Streamlit lets no drawing into its own page."""
     paths = []
     for number, row in enumerate(rows):
         step = TILE / max(1, len(row) - 1)
@@ -183,49 +183,36 @@ def _lines(rows: Sequence[Sequence[float]]) -> str:
             f"{at * step:.1f},{(1 - float(value)) * (TILE - 6) + 3:.1f}"
             for at, value in enumerate(row)
         )
-        paths.append(f'<polyline points="{points}" class="line{number % 10}"/>')
-    return f'<svg viewBox="0 0 {TILE} {TILE}" role="img" aria-label="Series">{"".join(paths)}</svg>'
+        colour = PALETTE[number % len(PALETTE)]
+        paths.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {TILE} {TILE}">{"".join(paths)}'
+    encoded = base64.b64encode(f"{drawn}</svg>".encode()).decode()
+    return f'<img alt="" class="ce-series" src="data:image/svg+xml;base64,{encoded}">'
 
 
 def histogram_html(told: Mapping[str, Any]) -> str:
     """The weights of a layer before, as an outline, and after, filled."""
-    edges, before, after = told["edges"], told["before"], told["after"]
-    both = (*before["counts"], *after["counts"])
-    highest = sorted(both)[-2] if after["zeros"] else max(both)  # zeros would dwarf all others
-    highest = highest or 1
-    step = WIDTH / len(before["counts"])
-    top = HEIGHT - FOOT
-
-    def height(count: int) -> float:
-        return min(1.0, math.sqrt(count / highest)) * (top - 4)
-
-    bars = "".join(
-        f'<rect x="{at * step:.1f}" y="{top - height(count):.1f}" width="{step - 0.6:.1f}" '
-        f'height="{height(count):.1f}" class="after"/>'
-        for at, count in enumerate(after["counts"])
-        if count
+    before, after = told["before"], told["after"]
+    counts = [*before["counts"], *after["counts"]]
+    # Where weights were zeroed, their bar would dwarf all others.
+    highest = (sorted(counts)[-2] if after["zeros"] else max(counts)) or 1
+    bins = "".join(
+        f'<span><i style="height:{_height(new, highest)}"></i>'
+        f'<b style="height:{_height(old, highest)}"></b></span>'
+        for old, new in zip(before["counts"], after["counts"], strict=True)
     )
-    line = " ".join(
-        f"L{at * step:.1f},{top - height(count):.1f} h{step:.2f}"
-        for at, count in enumerate(before["counts"])
-    )
-    ticks = "".join(
-        f'<text x="{WIDTH * share:.0f}" y="{HEIGHT - 4}" text-anchor="{anchor}">'
-        f"{_signed(value)}</text>"
-        for share, anchor, value in (
-            (0, "start", edges[0]),
-            (0.5, "middle", 0.0),
-            (1, "end", edges[-1]),
-        )
-    )
+    least, most = (_signed(told["edges"][at]) for at in (0, -1))
     return (
-        f'<svg class="ce-weights" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="Distribution of the weights">{bars}'
-        f'<path d="M0,{top} {line} L{WIDTH},{top}" class="before"/>'
-        f"{ticks}</svg><p class='ce-more'><span class='ce-key before'></span>original: "
-        f"{_weights_text(before)} <span class='ce-key after'></span>compressed: "
-        f"{_weights_text(after)} Heights are square roots of counts.</p>"
+        f'<div class="ce-weights" role="img" aria-label="Distribution of the weights">{bins}</div>'
+        f'<p class="ce-axis"><span>{least}</span><span>0</span><span>{most}</span></p>'
+        f'<p class="ce-more"><span class="ce-key before"></span>original: {_weights_text(before)} '
+        f'<span class="ce-key"></span>compressed: {_weights_text(after)} '
+        "Heights are square roots of counts.</p>"
     )
+
+
+def _height(count: int, highest: int) -> str:
+    return f"{100 * min(1.0, math.sqrt(count / highest)):.1f}%"
 
 
 def _weights_text(told: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from explorer.charts import loss_text
 from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.report import Plan
-from explorer.ui import sensitivity
+from explorer.ui import costs, sensitivity
 from explorer.ui.session import Session
 from explorer.widget import words
 from explorer.widget.words import percent
@@ -95,6 +95,7 @@ def draw(session: Session) -> None:
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
     sensitivity.draw(session)
+    costs.draw(session)
 
 
 def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:

@@ -121,7 +121,8 @@ export class Chart {
     const label = `${point.label}: ${point.text}, ${COSTS[this.cost][1](point.costs[this.cost])}`;
     const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
     if (current && point.low !== null) {
-      const [y1, y2] = [y(point.low), y(point.high)];
+      const inside = (value) => y(Math.min(y.high, Math.max(y.low, value)));
+      const [y1, y2] = [inside(point.low), inside(point.high)];
       parts.push(draw("line", { x1: cx, x2: cx, y1, y2, class: "interval" }));
     }
     parts.push(

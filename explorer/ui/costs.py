@@ -1,0 +1,125 @@
+"""Where time and memory go: what each product of both models costs, and what limits it."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.charts import Spot, roofline
+from explorer.text import format_bytes, format_count, format_seconds
+from explorer.ui.questions import Answer
+from explorer.ui.session import Session
+from explorer.widget.cards import UNKNOWN
+
+MOST_ROWS = 40
+FLOPS = 2  # of a multiply-accumulate
+ROOFLINE_PX = 420
+WAITING = "Original and compressed model are being timed node by node …"
+EXPLAINED = (
+    "Seconds are from the runtime's own record of each node, one thread, batch 1, the least of "
+    "several runs; recording takes a few microseconds a node, so they say how the time is shared "
+    "out. Bytes are weights, inputs and outputs, each moved once."
+)
+ROOF = (
+    "A node can't do more operations a second than the machine (flat roof), nor than memory brings "
+    "numbers for (slope); both were measured here, with one thread. What lies far below the roof "
+    "spends its time otherwise: on starting up, or on kernels that don't fit its shape."
+)
+
+Row = Mapping[str, Any]
+
+
+def draw(session: Session) -> None:
+    """The table and the roofline, once both models are timed."""
+    st.html('<h2 class="ce-h2">Where time and memory go</h2>')
+    answers = _answers(session)
+    if answers is None:
+        st.caption(WAITING)
+        return
+    for answer in answers:
+        if answer.error is not None:
+            st.text(answer.error)
+            return
+    original, small = (answer.parts["nodes"] for answer in answers)
+    st.html(table_html(original, small))
+    st.caption(EXPLAINED)
+    limits = answers[0].parts["limits"]
+    st.html('<h2 class="ce-h2">Roofline of this machine</h2>')
+    figure = roofline(limits, spots(original), spots(small))
+    st.plotly_chart(figure, height=ROOFLINE_PX, config={"displayModeBar": False}, key="roofline")
+    st.caption(f"{_limits_text(limits)} {ROOF}")
+
+
+def _answers(session: Session) -> tuple[Answer, Answer] | None:
+    """Of the original and of the compressed file; None while they are not known."""
+    trial, source = session.view.trial, session.source
+    if trial is None or source is None or not trial.complete or trial.file is None:
+        return None
+    file = trial.parts["file"]
+    original = {"path": str(source.model), "name": source.title}
+    small = {"path": file["path"], "name": file["name"]}
+    found = [session.questions.ask(source, "costs", {"model": each}) for each in (original, small)]
+    if found[0] is None or found[1] is None:
+        return None
+    return found[0], found[1]
+
+
+def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
+    """Every node of the original that multiplies, the slowest first, and what became of it."""
+    now = {row["name"]: row for row in small}
+    total = sum(row["seconds"] or 0.0 for row in original)
+    rows = sorted(original, key=lambda row: -(row["seconds"] or 0.0))
+    lines = "".join(_line(row, now.get(row["name"]), total) for row in rows[:MOST_ROWS])
+    left = len(rows) - MOST_ROWS
+    more = f'<p class="ce-more">{left} quicker nodes are not shown.</p>' if left > 0 else ""
+    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of time</th>"
+    return (
+        '<div class="ce-scroll" tabindex="0" role="region" aria-label="Costs of nodes">'
+        f'<table class="ce-costs"><thead><tr>{head}</tr></thead>{lines}</table></div>{more}'
+    )
+
+
+def _line(row: Row, now: Row | None, total: float) -> str:
+    share = (row["seconds"] or 0.0) / total if total else 0.0
+    left = 0.0
+    if now is not None and row["seconds"] and now["seconds"] is not None:
+        left = min(1.0, now["seconds"] / row["seconds"])
+    cells = "".join(
+        f"<td>{_pair(row, now, key, text)}</td>"
+        for key, text in (
+            ("macs", format_count),
+            ("bytes", format_bytes),
+            ("seconds", format_seconds),
+        )
+    )
+    return (
+        f'<tr><th scope="row">{escape(row["name"])}</th><td>{escape(row["op"])}</td>{cells}'
+        f'<td><span class="ce-share" style="--full:{100 * share:.1f}%;--kept:{left:.2f}">'
+        f"</span> {100 * share:.0f} %</td></tr>"
+    )
+
+
+def _pair(row: Row, now: Row | None, key: str, text: Any) -> str:
+    """`before → now`, or one of them where they are alike."""
+    before = UNKNOWN if row[key] is None else text(row[key])
+    after = UNKNOWN if now is None or now[key] is None else text(now[key])
+    return before if before == after else f"<s>{before}</s> {after}"
+
+
+def spots(rows: Sequence[Row]) -> list[Spot]:
+    """The timed nodes by operations a byte and a second."""
+    return [
+        Spot(
+            row["name"],
+            FLOPS * row["macs"] / row["bytes"],
+            FLOPS * row["macs"] / row["seconds"],
+        )
+        for row in rows
+        if row["seconds"] and row["bytes"]
+    ]
+
+
+def _limits_text(limits: Mapping[str, float]) -> str:
+    flops = format_count(round(FLOPS * limits["macs_per_s"]))
+    return f"{flops}FLOP/s at most, {format_bytes(round(limits['bytes_per_s']))}/s from memory."
