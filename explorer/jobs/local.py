@@ -363,7 +363,7 @@ class LocalPool:
         job = step.job
         match message["event"]:
             case "part":
-                job.parts = {**job.parts, str(message["name"]): message["value"]}
+                job.add(str(message["name"]), message["value"])
             case "progress":
                 job.progress = (float(message["fraction"]), str(message["text"]))
             case "hand_over":

@@ -42,6 +42,7 @@ class Job:
     error: str | None = None
     position: int = 0
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
+    _news: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -52,11 +53,23 @@ class Job:
         """Wait until the job has ended; False where the time ran out first."""
         return self._ended.wait(timeout_s)
 
+    def add(self, name: str, value: Any) -> None:
+        """Take in one part more."""
+        self.parts = {**self.parts, name: value}
+        self._news.set()
+
+    def wait_for_news(self, timeout_s: float) -> bool:
+        """Wait until there is a part that came, or an end, after the last call that saw one."""
+        seen = self._news.wait(timeout_s)
+        self._news.clear()
+        return seen
+
     def end(self, state: State, error: str | None = None) -> None:
         """Settle the job; only the first call counts."""
         if not self.ended:
             self.state, self.error = state, error
             self._ended.set()
+            self._news.set()
 
 
 class Pool(Protocol):

@@ -30,6 +30,7 @@ from explorer.measure.profile import profile
 from explorer.measure.quality import check_labels
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.recipe import Recipe
+from explorer.report import Latency
 from explorer.search import spending
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
 
@@ -107,7 +108,7 @@ def latency(
     part: str = "latency",
     is_passing: bool = False,
 ) -> None:
-    """The `part`, of one file beside another; both as {"path", "name"}.
+    """The `part`, of one file beside another, both as {"path", "name"}; then anew, but surer.
 
     A file that `is_passing` is removed.
     """
@@ -116,7 +117,11 @@ def latency(
     if is_passing:
         Path(model["path"]).unlink()
     reference = timed if against == model else load(against["path"], against["name"])
-    context.part(part, asdict(measure_latency(timed, reference, check=context.check)))
+
+    def tell(found: Latency) -> None:
+        context.part(part, asdict(found))
+
+    tell(measure_latency(timed, reference, check=context.check, tell=tell))
 
 
 @task

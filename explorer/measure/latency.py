@@ -39,10 +39,12 @@ def measure_latency(
     threads: int = 1,
     clock: Clock = time.perf_counter,
     check: Callable[[], None] = lambda: None,
+    tell: Callable[[Latency], None] = lambda _: None,
 ) -> Latency:
     """Time one inference of `model` at batch 1, and its ratio to `against` (or to itself).
 
-    `check` is called between samples and may raise to stop the measurement.
+    `check` is called between samples and may raise to stop the measurement; `tell` is told the
+    first result once there are enough pairs for one, where more of them make it surer.
 
     Raises:
         MeasurementError: the runtime can't run one of them.
@@ -53,10 +55,14 @@ def measure_latency(
     other: list[float] = []
     collecting = gc.isenabled()
     gc.disable()
+    is_told = False
     try:
         started = clock()
         while not _enough(len(own), clock() - started):
             check()
+            if len(own) >= MIN_PAIRS and not is_told:
+                tell(summarise(np.array(own), np.array(other), threads, _busy()))
+                is_told = True
             own.append(times[0].sample())
             other.append(times[1].sample())
             other.append(times[1].sample())

@@ -6,7 +6,9 @@ whole page is drawn anew.
 """
 
 import re
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -18,11 +20,24 @@ from explorer.ui.turns import turn
 from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
 
-POLL_S, NEXT_S, QUEUED_S = 0.4, 1.5, 4.0  # between looks: at work, soon to be, and behind many
+POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
+PATIENCE_S, GLANCE_S = (
+    0.3,
+    0.03,
+)  # that a look at work waits for news, and how often it may be ended
 SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 
 Part = Callable[[Session], None]
+
+
+@dataclass
+class Drawn:
+    """The stage and the pace that the whole page was drawn for, and whether its live part was."""
+
+    stage: tuple[object, ...]
+    pace_s: float | None
+    is_drawn: bool = False
 
 
 def summary(session: Session) -> None:
@@ -49,7 +64,8 @@ def draw(body: Part, live: Part = summary) -> None:
         body(session)  # first, as it asks what the live part then looks for
         pace_s = poll_s(session)
         with top:
-            st.fragment(_draw_live, run_every=pace_s)(session, live, (session.stage, pace_s))
+            drawn = Drawn(session.stage, pace_s)
+            st.fragment(_draw_live, run_every=pace_s)(session, live, drawn)
 
 
 def poll_s(session: Session) -> float | None:
@@ -62,12 +78,25 @@ def poll_s(session: Session) -> float | None:
     return NEXT_S if session.ahead <= SOON else QUEUED_S
 
 
-@turn()
-def _draw_live(session: Session, live: Part, drawn: tuple[object, ...]) -> None:
-    """`drawn` is the stage and the pace that the whole page was drawn for."""
-    session.advance()
-    if (session.stage, poll_s(session)) != drawn:
-        st.rerun()
+def _draw_live(session: Session, live: Part, drawn: Drawn) -> None:
+    if drawn.is_drawn and drawn.pace_s == POLL_S:
+        _await_news(session)
+    drawn.is_drawn = True
+    with turn():
+        session.advance()
+        if (session.stage, poll_s(session)) != (drawn.stage, drawn.pace_s):
+            st.rerun()
+        _draw_parts(session, live)
+
+
+def _await_news(session: Session) -> None:
+    """Look again as soon as there is something to see; a click or a choice ends it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not session.await_news(GLANCE_S) and time.monotonic() < deadline:
+        _ = state.KEY in st.session_state  # Streamlit ends a run that isn't wanted any more here
+
+
+def _draw_parts(session: Session, live: Part) -> None:
     _status(session)
     if session.importing.job is not None:
         st.button("Cancel the import", key="import_cancel", on_click=session.cancel_importing)

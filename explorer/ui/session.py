@@ -255,7 +255,7 @@ class Session:
         """Find out what predictions need, while nothing else is to be done."""
         others = (self.probing, self.spending, self.questions)
         free = not (self.busy or any(other.running for other in others))
-        if free and self.source is not None:
+        if free and self.source is not None and self._shown is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
                 self._surveyed = wanted
@@ -281,6 +281,14 @@ class Session:
         while (job := self._due_at_once()) is not None and time.monotonic() < deadline:
             job.wait(SETTLE_S / 10)
             self.advance()
+
+    def await_news(self, timeout_s: float) -> bool:
+        """Wait a moment for what the page waits for; True where something has come, or nothing can.
+
+        Not under the lock: what is asked for meanwhile goes first.
+        """
+        job = self._awaited
+        return job is None or job.wait_for_news(timeout_s)
 
     @one_at_a_time
     def _due_at_once(self) -> Job | None:
