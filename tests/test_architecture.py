@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-HEAVY = ("streamlit", "torch", "onnx", "onnx_ir", "onnxruntime", "scipy", "plotly", "pandas")
+HEAVY = (
+    "streamlit", "torch", "onnx", "onnx_ir", "onnxruntime", "scipy", "plotly", "pandas",
+    "anywidget",
+)  # fmt: skip
 # A package may import those with a smaller number, and itself.
 LEVELS = {
     "errors": 0, "recipe": 0, "report": 0, "model": 0, "explain": 1, "text": 1, "surprises": 2,
     "formats": 1, "graph": 1, "compress": 2, "measure": 2, "search": 3, "widget": 3, "jobs": 4,
-    "charts": 5, "exports": 5, "ui": 6, "cli": 6, "__main__": 7, "__init__": 7,
+    "charts": 5, "exports": 5, "ui": 6, "cli": 6, "notebook": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 SHELLS = {"ui", "cli", "notebook"}
 
@@ -36,6 +39,12 @@ def test_importing_loads_nothing_heavy(name: str) -> None:
 def test_the_engine_loads_no_torch_and_no_streamlit() -> None:
     engine = "from explorer import load, plan, apply, estimate, profile, evaluate, measure_latency"
     assert not loaded_by(engine) & {"streamlit", "torch", "plotly", "pandas"}
+
+
+def test_the_notebook_loads_no_torch_and_no_streamlit() -> None:
+    loaded = loaded_by("from explorer.notebook import Explorer")
+    assert not loaded & {"streamlit", "torch", "plotly", "pandas"}
+    assert "anywidget" in loaded
 
 
 def modules() -> list[Path]:

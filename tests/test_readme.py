@@ -12,10 +12,8 @@ from conftest import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-def snippet(language: str) -> str:
-    match = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert match is not None
-    return match.group(1)
+def snippet(language: str, place: int = 0) -> str:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[place]
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -33,6 +31,12 @@ def test_the_python_snippet(tmp_path: Path) -> None:
     output = run([sys.executable, "-c", snippet("python")], tmp_path)
     assert "MACs instead of" in output
     assert "Quality(metric='accuracy'" in output
+
+
+def test_the_notebook_snippet(tmp_path: Path) -> None:
+    after = "panel.model.save('small.onnx')\nprint(panel.report)\npanel.close()"
+    output = run([sys.executable, "-c", f"{snippet('python', 1)}\n{after}"], tmp_path)
+    assert "metric='accuracy'" in output
 
 
 def test_the_shell_snippet(tmp_path: Path) -> None:

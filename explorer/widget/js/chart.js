@@ -121,8 +121,7 @@ export class Chart {
     const label = `${point.label}: ${point.text}, ${COSTS[this.cost][1](point.costs[this.cost])}`;
     const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
     if (current && point.low !== null) {
-      const inside = (value) => y(Math.min(y.high, Math.max(y.low, value)));
-      const [y1, y2] = [inside(point.low), inside(point.high)];
+      const [y1, y2] = [point.low, point.high].map((value) => within(y(value)));
       parts.push(draw("line", { x1: cx, x2: cx, y1, y2, class: "interval" }));
     }
     parts.push(
@@ -166,6 +165,11 @@ export function ticks(low, high, few) {
 function scale(low, high, from, to) {
   const map = (value) => from + ((value - low) / (high - low || 1)) * (to - from);
   return Object.assign(map, { low, high });
+}
+
+// A height on the page that doesn't leave the chart.
+function within(y) {
+  return Math.min(HEIGHT - BOTTOM, Math.max(TOP, y));
 }
 
 function trim(value) {

@@ -1,0 +1,266 @@
+"""One model in one process, for a shell with a single user: every setting tried, the newest first.
+
+The work is done in a thread, so that whoever asks isn't kept waiting. A setting that is asked for
+while another is being made takes its place: the older one stops at its next check.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from explorer.errors import ExplorerError, JobError
+from explorer.jobs import steps
+from explorer.jobs.context import Cancelled, Context
+from explorer.jobs.kept import Kept
+from explorer.jobs.steps import Opened
+from explorer.measure.host import describe_host
+from explorer.measure.latency import measure_latency
+from explorer.measure.profile import profile
+from explorer.model import Model
+from explorer.recipe import Recipe
+from explorer.widget.parts import Counts, known
+from explorer.widget.trials import Parts, Trial, View, view_of
+
+WENT_BACK = "The setting went back to the one before."
+MISTAKE = "The explorer made a mistake; the error output has its traceback."
+
+
+class Bench:
+    """See the module; `notice` is the one sentence to show where something went wrong.
+
+    `changed` is called after every change, with the lock held, in the thread that made it.
+    """
+
+    def __init__(self, opened: Opened, recipe: Recipe, changed: Callable[[], None]) -> None:
+        # Caches of models aren't made for two threads, so the work has one of its own.
+        self._opened = replace(opened, model=_fresh(opened.model))
+        self.lock = threading.RLock()
+        self.recipe = recipe
+        self.notice: str | None = None
+        self.progress: tuple[float, str] | None = None
+        self.original: Parts = {}
+        self._changed = changed
+        self._moved = threading.Condition(self.lock)
+        self._thread: threading.Thread | None = None
+        self._round = 0  # of requests; work for an older one stops
+        self._due = self._original_due = True
+        self._owed: ExplorerError | None = None  # to the code that asked for what failed
+        self._is_owed = False
+        self._running: Trial | None = None
+        self._shown: Trial | None = None
+        self._kept = Kept()
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self._opened.model.name
+
+    @property
+    def busy(self) -> bool:
+        """True while a setting is being made, or the original measured."""
+        return self._thread is not None
+
+    @property
+    def view(self) -> View:
+        """What to show now."""
+        return view_of(self.original, self._running or self._shown, self._shown)
+
+    @property
+    def tried(self) -> tuple[Trial, ...]:
+        """Every setting with measured quality, oldest first."""
+        trials = dict(self._kept.trials)
+        if self._running is not None and "quality" in self._running.parts:
+            trials[self._running.recipe.to_json()] = self._running
+        return tuple(trials.values())
+
+    @property
+    def counts(self) -> Counts | None:
+        """What the panel counts with, as far as it is known for the recipe that is asked for."""
+        return self._kept.counts(self.recipe)
+
+    def ask(self, recipe: Recipe, answers: bool = False) -> None:
+        """Have a setting made; `answers` says that `made` is to raise what goes wrong with it.
+
+        Unless it does, whoever asks shows an estimate of its own until there is one.
+        """
+        with self.lock:
+            if recipe == self.recipe and self.notice is None:
+                self._is_owed |= answers
+                return
+            self._kept.keep_measured(self._running)
+            self._round += 1
+            self.recipe, self.notice = recipe, None
+            self._owed, self._is_owed = None, answers
+            recalled = self._kept.recall(recipe)
+            self._due, self._shown = recalled is None, recalled or self._shown
+            self._running = Trial(recipe) if self._due else None
+            self._start()
+            if answers or not self._due:
+                self._tell()
+
+    def start(self) -> None:
+        """Begin with the first setting."""
+        with self.lock:
+            self._start()
+            self._tell()
+
+    def close(self) -> None:
+        """Drop all work."""
+        with self.lock:
+            self._round += 1
+            self._due = self._original_due = False
+            self._thread = None
+            self._moved.notify_all()
+
+    def made(self, timeout_s: float | None = None) -> tuple[Trial, Model]:
+        """The newest setting once it is made and measured, and its model.
+
+        Raises:
+            ExplorerError: it can't be made, or nothing could be so far.
+            TimeoutError: it takes longer.
+        """
+        with self.lock:
+            self._wait(lambda: not self._due and self._running is None, timeout_s)
+            owed, self._owed = self._owed, None
+            if owed is not None:
+                raise owed
+            if self._shown is None:
+                raise JobError(self.notice or "No setting was made; the explorer is closed.")
+            model = self._kept.model(self._shown)
+            assert model is not None  # what is shown was made or recalled
+            return self._shown, model
+
+    def measured_original(self, timeout_s: float | None = None) -> Parts:
+        """The original once it is measured, which comes after the newest setting.
+
+        Raises:
+            ExplorerError: it can't be measured.
+            TimeoutError: it takes longer.
+        """
+        with self.lock:
+            self._wait(lambda: self._thread is None, timeout_s)
+            if "profile" not in self.original:
+                raise JobError(self.notice or "Nothing was measured; the explorer is closed.")
+            return self.original
+
+    def _wait(self, for_: Callable[[], bool], timeout_s: float | None) -> None:
+        if not self._moved.wait_for(lambda: for_() or self._thread is None, timeout_s):
+            raise TimeoutError(f"The explorer is still at work after {timeout_s} seconds.")
+
+    def _start(self) -> None:
+        if self._thread is None and (self._due or self._original_due):
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+
+    def _tell(self) -> None:
+        self._changed()
+        self._moved.notify_all()
+
+    def _work(self) -> None:
+        """In the thread: the newest setting, then what is missing of the original."""
+        while True:
+            with self.lock:
+                is_closed = threading.current_thread() is not self._thread
+                if is_closed or not (self._due or self._original_due):
+                    self._end_thread()
+                    return
+                round_, recipe = self._round, self.recipe
+                work = partial(self._make, recipe=recipe) if self._due else self._measure_original
+            try:
+                work(round_)
+            except Cancelled:
+                continue
+            except ExplorerError as error:
+                self._fail(round_, error)
+            except BaseException:
+                self._fail(round_, JobError(MISTAKE))
+                self._end_thread()
+                raise
+
+    def _end_thread(self) -> None:
+        with self.lock:
+            if threading.current_thread() is self._thread:
+                self._thread, self.progress = None, None
+                self._tell()
+
+    def _context(self, round_: int, take: Callable[[str, Any], None]) -> Context:
+        def emit(event: str, **values: Any) -> None:
+            with self.lock:
+                if round_ != self._round:
+                    return
+                if event == "part":
+                    take(values["name"], values["value"])
+                else:
+                    self.progress = values["fraction"], values["text"]
+                if values.get("name") != "plan":  # the estimate comes at once
+                    self._tell()
+
+        return Context(emit, lambda: round_ != self._round)
+
+    def _make(self, round_: int, recipe: Recipe) -> None:
+        context = self._context(round_, partial(self._take, recipe))
+        opened = self._opened
+        if "model" not in self.original:
+            self._describe(round_)
+        counted = None if self.counts is None else sorted(known(self.counts))
+        made = steps.make(context, opened, recipe, counted)
+        steps.tell(context, made)
+        steps.score(context, opened, made.model)
+        context.progress(0.85, "measuring latency")
+        latency = measure_latency(made.model, opened.model, check=context.check)
+        context.part("latency", asdict(latency))
+        steps.score_naive(context, opened, made)
+        with self.lock:
+            context.check()
+            assert self._running is not None
+            self._shown = replace(self._running, complete=True)
+            self._running, self._due = None, False
+            self._kept.keep(self._shown, _fresh(made.model))
+            self._tell()
+
+    def _describe(self, round_: int) -> None:
+        context = self._context(round_, self._take_original)
+        context.part("host", describe_host())
+        context.part("profile", asdict(profile(self._opened.model)))
+        context.part("model", steps.describe(self._opened))
+
+    def _measure_original(self, round_: int) -> None:
+        context = self._context(round_, self._take_original)
+        if "model" not in self.original:
+            self._describe(round_)
+        steps.score(context, self._opened, self._opened.model)
+        context.progress(0.9, "measuring the original's latency")
+        latency = measure_latency(self._opened.model, check=context.check)
+        context.part("latency", asdict(latency))
+        with self.lock:
+            context.check()
+            self._original_due = False
+
+    def _take(self, recipe: Recipe, name: str, value: Any) -> None:
+        if name == "counts":
+            self._kept.keep_counts(recipe, value)
+            return
+        parts = self._running.parts if self._running is not None else {}
+        self._running = Trial(recipe, {**parts, name: value})
+
+    def _take_original(self, name: str, value: Any) -> None:
+        self.original = {**self.original, name: value}
+
+    def _fail(self, round_: int, error: ExplorerError) -> None:
+        """Say it; the setting goes back to one that could be made."""
+        with self.lock:
+            if round_ != self._round:
+                return
+            self._original_due &= self._due  # isn't tried again, where it was that
+            self._running, self._due, self.notice = None, False, str(error)
+            self._owed = error if self._is_owed else None
+            if self._shown is not None and self._shown.recipe != self.recipe:
+                self.recipe, self.notice = self._shown.recipe, f"{error} {WENT_BACK}"
+            self._tell()
+
+
+def _fresh(model: Model) -> Model:
+    """The same model without what it remembers."""
+    return Model(model.name, model.data)

@@ -1,0 +1,200 @@
+"""The explorer in a notebook: the live panel as a widget, and in code what the hand has reached.
+
+>>> from explorer.notebook import Explorer                                # doctest: +SKIP
+>>> view = Explorer("model.onnx", data="samples.npz")                     # doctest: +SKIP
+>>> view                                    # the panel; move its sliders   # doctest: +SKIP
+>>> view.recipe, view.report, view.model.save("small.onnx")               # doctest: +SKIP
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import anywidget
+import traitlets
+
+from explorer.compress.calibration import Calibration, check_calibration
+from explorer.errors import RecipeError
+from explorer.formats.data import Array, Dataset, load_data
+from explorer.formats.onnx_file import load
+from explorer.jobs.bench import Bench
+from explorer.jobs.steps import Opened
+from explorer.measure.quality import check_labels
+from explorer.model import Model
+from explorer.recipe import Recipe
+from explorer.report import Report
+from explorer.widget.bundle import bundle
+from explorer.widget.cards import cards, numbers
+from explorer.widget.choice import read_choice
+from explorer.widget.parts import SCRIPTS, name_of
+from explorer.widget.tradeoff import tried
+from explorer.widget.trials import FIRST_RECIPE, Parts
+from explorer.widget.words import PANEL, describe
+
+Path = str | os.PathLike[str]
+Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
+
+
+class Explorer(anywidget.AnyWidget):
+    """One model, its samples, and the panel; the numbers come from a thread of the kernel.
+
+    While the hand moves, the browser counts; when it lets go, the setting is made, measured and
+    scored here, and a newer setting takes the place of an older one. `recipe` is where the sliders
+    are; `report` and `model` are what came of it, and `original` is the report of the model as it
+    is. These three wait for numbers that are still to come.
+    """
+
+    _esm = bundle(SCRIPTS / "jupyter.js")
+    _css = (SCRIPTS / "jupyter.css").read_text()
+    _shown = traitlets.Dict().tag(sync=True)
+    _status = traitlets.Dict().tag(sync=True)
+    _counts = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        model: Model | Path | bytes,
+        data: Samples | None = None,
+        calibration: Calibration | Samples | None = None,
+        recipe: Recipe = FIRST_RECIPE,
+    ) -> None:
+        """Open a model (see `load`) with samples to score it on, and begin with a setting.
+
+        Samples for `calibration` need no labels; without any, the inputs of `data` serve. Without
+        `data` no quality is measured.
+
+        Raises:
+            ModelError: the model can't be opened.
+            DataError: the samples don't fit it.
+            CompressionError: the calibration was made for another model.
+        """
+        _check_recipe(recipe)
+        opened = _opened(model, data, calibration)
+        super().__init__()
+        self._seen = 0
+        self._bench = Bench(opened, recipe, self._show)
+        self.on_msg(lambda _, content, __: self._take_choice(content))
+        self._bench.start()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The setting that the panel shows; a new value moves its sliders.
+
+        Raises:
+            RecipeError: the value is no recipe.
+        """
+        return self._bench.recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        _check_recipe(recipe)
+        self._bench.ask(recipe, answers=True)
+
+    @property
+    def model(self) -> Model:
+        """The compressed model.
+
+        Raises:
+            ExplorerError: the setting that code asked for can't be made; `recipe` then is the one
+                before.
+        """
+        return self._bench.made()[1]
+
+    @property
+    def report(self) -> Report:
+        """Of the compressed model, with latency and quality against the original.
+
+        Raises:
+            ExplorerError: as for `model`.
+        """
+        trial, model = self._bench.made()
+        return _report(model.id, model.name, trial.parts)
+
+    @property
+    def original(self) -> Report:
+        """Of the model as it is.
+
+        Raises:
+            ExplorerError: it can't be measured.
+        """
+        parts = self._bench.measured_original()
+        return _report(parts["model"]["id"], parts["model"]["name"], parts)
+
+    def close(self) -> None:
+        """Take the panel away, and stop the work."""
+        if hasattr(self, "_bench"):  # what couldn't be opened is closed, too
+            self._bench.close()
+        super().close()
+
+    def _take_choice(self, sent: object) -> None:
+        """Ask for the setting at which the hand has let go."""
+        choice = read_choice(sent)
+        with self._bench.lock:
+            if choice.number is not None:
+                self._seen = max(self._seen, choice.number)
+            if choice.recipe is not None:
+                self._bench.ask(choice.recipe)
+            else:
+                self._bench.notice = choice.refusal
+                self._show()
+
+    def _show(self) -> None:
+        """Send what has changed; the counts first, as the numbers name them."""
+        bench = self._bench
+        counts = bench.counts
+        if counts is not None and self._counts.get("name") != name_of(counts):
+            self._counts = _plain({"name": name_of(counts), "counts": counts})
+        shown = {
+            "model": counts and name_of(counts),
+            "recipe": asdict(bench.recipe),
+            "seen": self._seen,
+            "numbers": numbers(cards(bench.view, bench.busy)),
+            "tried": tried(bench.original, bench.tried, bench.busy),
+            "words": PANEL,
+        }
+        self._shown = _plain(shown)
+        self._status = _status(bench)
+
+
+def _opened(model: Any, data: Any, calibration: Any) -> Opened:
+    opened = model if isinstance(model, Model) else load(model)
+    samples = None if data is None else load_data(data, opened)
+    if samples is not None:
+        check_labels(opened, samples)
+    if isinstance(calibration, Calibration):
+        check_calibration(opened, calibration)
+    elif calibration is not None:
+        calibration = load_data(calibration, opened)
+    return Opened(opened, samples, calibration)
+
+
+def _check_recipe(recipe: object) -> None:
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"The recipe is {recipe!r}; it must be an explorer.Recipe.")
+
+
+def _report(model_id: str, name: str, parts: Parts) -> Report:
+    measured = {part: parts.get(part) for part in ("profile", "latency", "quality")}
+    return Report.from_dict({"model_id": model_id, "name": name, **measured})
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As the browser will have them: keys are text, and rows are lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return plain
+
+
+def _status(bench: Bench) -> dict[str, Any]:
+    """The line above the panel."""
+    host, trial = bench.original.get("host"), bench.view.trial
+    machine = f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
+    fraction, work = bench.progress or (1.0, "" if bench.busy else machine)
+    return {
+        "name": bench.name,
+        "setting": describe(trial.recipe) if trial else "…",
+        "busy": bench.busy,
+        "fraction": fraction,
+        "work": work,
+        "notice": bench.notice or "",
+    }
