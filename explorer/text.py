@@ -72,6 +72,11 @@ def _digits(value: float) -> str:
 
 def report_table(reports: Sequence[Report]) -> str:
     """Reports side by side, one quantity a line."""
+    return _aligned(report_rows(reports))
+
+
+def report_rows(reports: Sequence[Report]) -> list[list[str]]:
+    """The cells of `report_table`; the first row has the names, the first column the quantities."""
     rows = [["", *[report.name for report in reports]]]
     rows += [
         [label, *[text(report.profile) for report in reports]] for label, text in _PROFILE_ROWS
@@ -88,14 +93,20 @@ def report_table(reports: Sequence[Report]) -> str:
             name = METRIC_NAMES[report.quality.metric]
             rows.append([f"{name}, measured", *[_quality_cell(r.quality) for r in reports]])
             break
-    return _aligned(rows)
+    return rows
 
 
 def plan_table(plan: Plan) -> str:
     """What happens to each layer, one a line, and below it what ties layers together."""
+    ties = "\n".join(group_sentences(plan.groups))
+    return _aligned(plan_rows(plan)) + (f"\n\n{ties}" if ties else "")
+
+
+def plan_rows(plan: Plan) -> list[list[str]]:
+    """The cells of `plan_table`; the first row says what stands in each column."""
     head = ("layer", "op", "channels", "can go", "kept", "zeros", "bits", "stored as")
     rows = [[*head, "shrinks with", "why not, or not as asked"]]
-    rows += [
+    return rows + [
         [
             layer.name,
             layer.op,
@@ -110,8 +121,6 @@ def plan_table(plan: Plan) -> str:
         ]
         for layer in plan.layers
     ]
-    ties = "\n".join(group_sentences(plan.groups))
-    return _aligned(rows) + (f"\n\n{ties}" if ties else "")
 
 
 def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str:
