@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench bench-quality fuzz samples clean
+.PHONY: run lab test check bench bench-quality fuzz samples clean
 
 run: $(VENV)/installed
 	$(BIN)/python -m streamlit run app.py
+
+lab: $(VENV)/installed-dev
+	$(BIN)/python -m jupyterlab notebooks
 
 test: $(VENV)/installed-dev
 	$(BIN)/python tests/browser.py

@@ -50,6 +50,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config.mkdir(parents=True)
     news = "@jupyterlab/apputils-extension:announcements"
     (config / "page_config.json").write_text(json.dumps({"disabledExtensions": {news: True}}))
+    saving = home / "settings" / "@jupyterlab" / "docmanager-extension"
+    saving.mkdir(parents=True)
+    (saving / "plugin.jupyterlab-settings").write_text('{"autosave": false}')
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     options += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home}"]
     options += ["--LabApp.extension_manager=readonly", "--ServerApp.port_retries=0"]
@@ -117,6 +120,7 @@ def notebook(browser: Browser, lab: str) -> Iterator[Page]:
     page.keyboard.press("Shift+Enter")
     measured(page)
     yield page
+    expect(page.locator(".explorer-status.busy")).to_have_count(0)
     context.close()
     local = (lab, lab.replace("http", "ws"), f"blob:{lab}", "data:")
     assert [url for url in strangers if not url.startswith(local)] == []
