@@ -73,6 +73,7 @@ class Explorer(anywidget.AnyWidget):
         opened = _opened(model, data, calibration)
         super().__init__()
         self._seen = 0
+        self._name = opened.model.name
         self._bench = Bench(opened, recipe, self._show)
         self.on_msg(lambda _, content, __: self._take_choice(content))
         self._bench.start()
@@ -154,7 +155,7 @@ class Explorer(anywidget.AnyWidget):
             "words": PANEL,
         }
         self._shown = _plain(shown)
-        self._status = _status(bench)
+        self._status = _status(bench, self._name)
 
 
 def _opened(model: Any, data: Any, calibration: Any) -> Opened:
@@ -185,13 +186,13 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _status(bench: Bench) -> dict[str, Any]:
+def _status(bench: Bench, name: str) -> dict[str, Any]:
     """The line above the panel."""
     host, trial = bench.original.get("host"), bench.view.trial
     machine = f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
     fraction, work = bench.progress or (1.0, "" if bench.busy else machine)
     return {
-        "name": bench.name,
+        "name": name,
         "setting": describe(trial.recipe) if trial else "…",
         "busy": bench.busy,
         "fraction": fraction,

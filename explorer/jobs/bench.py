@@ -6,7 +6,7 @@ while another is being made takes its place: the older one stops at its next che
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,6 @@ from explorer.jobs.context import Cancelled, Context
 from explorer.jobs.kept import Kept
 from explorer.jobs.steps import Opened
 from explorer.measure.host import describe_host
-from explorer.measure.latency import measure_latency
-from explorer.measure.profile import profile
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.widget.parts import Counts, known
@@ -48,14 +46,9 @@ class Bench:
         self._due = self._original_due = True
         self._owed: ExplorerError | None = None  # to the code that asked for what failed
         self._is_owed = False
-        self._running: Trial | None = None
+        self._running: Trial | None = Trial(recipe)
         self._shown: Trial | None = None
         self._kept = Kept()
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-        return self._opened.model.name
 
     @property
     def busy(self) -> bool:
@@ -141,7 +134,7 @@ class Bench:
         """
         with self.lock:
             self._wait(lambda: self._thread is None, timeout_s)
-            if "profile" not in self.original:
+            if "model" not in self.original:
                 raise JobError(self.notice or "Nothing was measured; the explorer is closed.")
             return self.original
 
@@ -183,6 +176,7 @@ class Bench:
         with self.lock:
             if threading.current_thread() is self._thread:
                 self._thread, self.progress = None, None
+                self._start()  # what was asked for meanwhile
                 self._tell()
 
     def _context(self, round_: int, take: Callable[[str, Any], None]) -> Context:
@@ -202,15 +196,12 @@ class Bench:
     def _make(self, round_: int, recipe: Recipe) -> None:
         context = self._context(round_, partial(self._take, recipe))
         opened = self._opened
-        if "model" not in self.original:
-            self._describe(round_)
+        self._introduce(round_)
         counted = None if self.counts is None else sorted(known(self.counts))
         made = steps.make(context, opened, recipe, counted)
         steps.tell(context, made)
         steps.score(context, opened, made.model)
-        context.progress(0.85, "measuring latency")
-        latency = measure_latency(made.model, opened.model, check=context.check)
-        context.part("latency", asdict(latency))
+        steps.clock(context, made.model, opened.model)
         steps.score_naive(context, opened, made)
         with self.lock:
             context.check()
@@ -220,20 +211,17 @@ class Bench:
             self._kept.keep(self._shown, _fresh(made.model))
             self._tell()
 
-    def _describe(self, round_: int) -> None:
-        context = self._context(round_, self._take_original)
-        context.part("host", describe_host())
-        context.part("profile", asdict(profile(self._opened.model)))
-        context.part("model", steps.describe(self._opened))
-
-    def _measure_original(self, round_: int) -> None:
+    def _introduce(self, round_: int) -> Context:
         context = self._context(round_, self._take_original)
         if "model" not in self.original:
-            self._describe(round_)
-        steps.score(context, self._opened, self._opened.model)
-        context.progress(0.9, "measuring the original's latency")
-        latency = measure_latency(self._opened.model, check=context.check)
-        context.part("latency", asdict(latency))
+            context.part("host", describe_host())
+            steps.introduce(context, self._opened)
+        return context
+
+    def _measure_original(self, round_: int) -> None:
+        context, model = self._introduce(round_), self._opened.model
+        steps.score(context, self._opened, model)
+        steps.clock(context, model, model)
         with self.lock:
             context.check()
             self._original_due = False
@@ -242,8 +230,8 @@ class Bench:
         if name == "counts":
             self._kept.keep_counts(recipe, value)
             return
-        parts = self._running.parts if self._running is not None else {}
-        self._running = Trial(recipe, {**parts, name: value})
+        assert self._running is not None
+        self._running = Trial(recipe, {**self._running.parts, name: value})
 
     def _take_original(self, name: str, value: Any) -> None:
         self.original = {**self.original, name: value}

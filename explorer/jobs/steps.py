@@ -18,11 +18,13 @@ from explorer.compress.plan import plan
 from explorer.formats.data import Dataset
 from explorer.graph.layers import find_all_layers
 from explorer.jobs.context import Context
+from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
 from explorer.measure.quality import evaluate, output_error
 from explorer.measure.runtime import is_weight_only
 from explorer.model import Model
 from explorer.recipe import Recipe
+from explorer.report import Latency
 from explorer.search.survey import settings
 from explorer.widget.counts import counts
 from explorer.widget.parts import needed
@@ -54,8 +56,13 @@ class Made:
     not_compensated: str | None
 
 
-def describe(opened: Opened) -> dict[str, Any]:
-    """Inputs, outputs and layers of the model, and which samples there are."""
+def introduce(context: Context, opened: Opened) -> None:
+    """Parts `profile` and `model` (inputs, outputs, layers, which samples) of a model as it is."""
+    context.part("profile", asdict(profile(opened.model)))
+    context.part("model", _described(opened))
+
+
+def _described(opened: Opened) -> dict[str, Any]:
     model, data = opened.model, opened.data
     return {
         "id": model.id,
@@ -133,6 +140,16 @@ def score(context: Context, opened: Opened, model: Model) -> None:
     quality = evaluate(model, data, original, context.check)
     if model is not original or quality.metric != "snr_db":  # there is no noise against itself
         context.part("quality", asdict(quality))
+
+
+def clock(context: Context, model: Model, against: Model, part: str = "latency") -> None:
+    """The `part`, of one model beside another, and then anew, but surer."""
+    context.progress(0.5, "measuring latency")
+
+    def tell(found: Latency) -> None:
+        context.part(part, asdict(found))
+
+    tell(measure_latency(model, against, check=context.check, tell=tell))
 
 
 def score_naive(context: Context, opened: Opened, made: Made) -> None:

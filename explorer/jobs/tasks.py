@@ -9,7 +9,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,10 @@ from explorer.jobs.terms import TERMS
 from explorer.measure.changes import find_changes
 from explorer.measure.histograms import histograms
 from explorer.measure.host import describe_host
-from explorer.measure.latency import measure_latency
 from explorer.measure.pictures import picture_of
-from explorer.measure.profile import profile
 from explorer.measure.quality import check_labels
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.recipe import Recipe
-from explorer.report import Latency
 from explorer.search import spending
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
 
@@ -70,8 +66,7 @@ def open_model(context: Context, source: Source) -> None:
     opened = _open(source)
     model = opened.model
     context.part("host", {**describe_host(), "leaks": leaks(Path.cwd())})
-    context.part("profile", asdict(profile(model)))
-    context.part("model", steps.describe(opened))
+    steps.introduce(context, opened)
     named = {"path": source["model"], "name": model.name}
     context.hand_over("latency", model=named, against=named)
     steps.score(context, opened, model)
@@ -112,16 +107,11 @@ def latency(
 
     A file that `is_passing` is removed.
     """
-    context.progress(0.5, "measuring latency")
     timed = load(model["path"], model["name"])
     if is_passing:
         Path(model["path"]).unlink()
     reference = timed if against == model else load(against["path"], against["name"])
-
-    def tell(found: Latency) -> None:
-        context.part(part, asdict(found))
-
-    tell(measure_latency(timed, reference, check=context.check, tell=tell))
+    steps.clock(context, timed, reference, part)
 
 
 @task
