@@ -32,6 +32,7 @@ CELLS = (
     f"bare = Explorer({str(SAMPLES / 'vowels_cnn.onnx')!r})\nbare",
 )
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+LABS_OWN = "Error: Canceled future for"  # what it says to itself when it closes a kernel's channel
 SCHEMES = {"JupyterLab Light": "light", "JupyterLab Dark": "dark"}
 
 
@@ -124,7 +125,7 @@ def notebook(browser: Browser, lab: str) -> Iterator[Page]:
     context.close()
     local = (lab, lab.replace("http", "ws"), f"blob:{lab}", "data:")
     assert [url for url in strangers if not url.startswith(local)] == []
-    assert errors == []
+    assert [error for error in errors if not error.startswith(LABS_OWN)] == []
 
 
 def measured(page: Page, count: int = 6) -> None:

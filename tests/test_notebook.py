@@ -103,6 +103,8 @@ def test_the_panel_is_told_which_choice_was_taken_in(view: Explorer) -> None:
     let_go(view, Recipe(weight_bits=4), number=2)  # of another panel, which shows the same
     assert view.report
     assert view._shown["seen"] == 3
+    let_go(view, view.recipe, number=4)  # what is there already
+    assert view._shown["seen"] == 4
 
 
 @pytest.mark.parametrize("sent", [None, "recipe", {}, {"number": 2, "recipe": {"ratio": 9}}])

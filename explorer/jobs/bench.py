@@ -81,6 +81,7 @@ class Bench:
         with self.lock:
             if recipe == self.recipe and self.notice is None:
                 self._is_owed |= answers
+                self._tell()
                 return
             self._kept.keep_measured(self._running)
             self._round += 1
