@@ -28,6 +28,7 @@ from explorer.report import Report
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
+from explorer.widget.forecast import surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.trials import FIRST_RECIPE, Parts
@@ -152,6 +153,7 @@ class Explorer(anywidget.AnyWidget):
             "seen": self._seen,
             "numbers": numbers(cards(bench.view, bench.busy)),
             "tried": tried(bench.original, bench.tried, bench.busy),
+            "surveyed": surveyed(bench.survey),
             "words": PANEL,
         }
         self._shown = _plain(shown)

@@ -9,9 +9,10 @@ import pytest
 
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
-from explorer.ui.slices import Slices, Store, survey_base
+from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Source, samples
 from explorer.ui.spending import Spending
+from explorer.widget.forecast import survey_base
 
 HERE = Domain("here", Path())
 SOURCE = Source(

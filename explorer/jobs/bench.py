@@ -18,10 +18,12 @@ from explorer.jobs.steps import Opened
 from explorer.measure.host import describe_host
 from explorer.model import Model
 from explorer.recipe import Recipe
+from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
 from explorer.widget.trials import Parts, Trial, View, view_of
 
 WENT_BACK = "The setting went back to the one before."
+SURVEY = "survey:"
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
 
 
@@ -49,11 +51,23 @@ class Bench:
         self._running: Trial | None = Trial(recipe)
         self._shown: Trial | None = None
         self._kept = Kept()
+        self._surveys: dict[Recipe, dict[str, Any]] = {}  # by what they depend on
+        self._surveyed: set[Recipe] = set()  # those that are complete, or failed
 
     @property
     def busy(self) -> bool:
         """True while a setting is being made, or the original measured."""
-        return self._thread is not None
+        return self._thread is not None and (self._due or self._original_due)
+
+    @property
+    def survey(self) -> Parts:
+        """What predictions are made from, as far as it is known, by the names of the settings."""
+        parts = self._surveys.get(survey_base(self.recipe), {})
+        return {
+            name.removeprefix(SURVEY): part
+            for name, part in parts.items()
+            if name.startswith(SURVEY)
+        }
 
     @property
     def view(self) -> View:
@@ -134,7 +148,7 @@ class Bench:
             TimeoutError: it takes longer.
         """
         with self.lock:
-            self._wait(lambda: self._thread is None, timeout_s)
+            self._wait(lambda: not self._original_due, timeout_s)
             if "model" not in self.original:
                 raise JobError(self.notice or "Nothing was measured; the explorer is closed.")
             return self.original
@@ -144,24 +158,29 @@ class Bench:
             raise TimeoutError(f"The explorer is still at work after {timeout_s} seconds.")
 
     def _start(self) -> None:
-        if self._thread is None and (self._due or self._original_due):
+        if self._thread is None and (self._due or self._original_due or self._survey_due):
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
+
+    @property
+    def _survey_due(self) -> bool:
+        """Predictions are prepared for once a setting could be made."""
+        return self._shown is not None and survey_base(self.recipe) not in self._surveyed
 
     def _tell(self) -> None:
         self._changed()
         self._moved.notify_all()
 
     def _work(self) -> None:
-        """In the thread: the newest setting, then what is missing of the original."""
+        """In the thread: the newest setting, what is missing of the original, then the survey."""
         while True:
             with self.lock:
                 is_closed = threading.current_thread() is not self._thread
-                if is_closed or not (self._due or self._original_due):
+                work = None if is_closed else self._next_work()
+                if work is None:
                     self._end_thread()
                     return
-                round_, recipe = self._round, self.recipe
-                work = partial(self._make, recipe=recipe) if self._due else self._measure_original
+                round_ = self._round
             try:
                 work(round_)
             except Cancelled:
@@ -173,6 +192,13 @@ class Bench:
                 self._end_thread()
                 raise
 
+    def _next_work(self) -> Callable[[int], None] | None:
+        if self._due:
+            return partial(self._make, recipe=self.recipe)
+        if self._original_due:
+            return self._measure_original
+        return partial(self._survey, recipe=self.recipe) if self._survey_due else None
+
     def _end_thread(self) -> None:
         with self.lock:
             if threading.current_thread() is self._thread:
@@ -180,15 +206,19 @@ class Bench:
                 self._start()  # what was asked for meanwhile
                 self._tell()
 
-    def _context(self, round_: int, take: Callable[[str, Any], None]) -> Context:
+    def _context(
+        self, round_: int, take: Callable[[str, Any], None], is_quiet: bool = False
+    ) -> Context:
         def emit(event: str, **values: Any) -> None:
             with self.lock:
                 if round_ != self._round:
                     return
                 if event == "part":
                     take(values["name"], values["value"])
-                else:
+                elif not is_quiet:
                     self.progress = values["fraction"], values["text"]
+                else:
+                    return
                 if values.get("name") != "plan":  # the estimate comes at once
                     self._tell()
 
@@ -226,6 +256,23 @@ class Bench:
         with self.lock:
             context.check()
             self._original_due = False
+
+    def _survey(self, round_: int, recipe: Recipe) -> None:
+        """Without a word on its progress: nobody has asked for it."""
+        base = survey_base(recipe)
+        parts = self._surveys.setdefault(base, {})
+        context = self._context(round_, parts.__setitem__, is_quiet=True)
+        self.progress = None
+        try:
+            for part, small in steps.survey(context, self._opened, base, tuple(parts)):
+                if small is not None:
+                    steps.clock(context, small, self._opened.model, part)
+        except ExplorerError as error:
+            with self.lock:
+                context.check()
+                self.notice = f"{error} {NO_FORECASTS}"
+                self._tell()
+        self._surveyed.add(base)  # what failed isn't tried again
 
     def _take(self, recipe: Recipe, name: str, value: Any) -> None:
         if name == "counts":

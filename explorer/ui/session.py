@@ -18,15 +18,15 @@ from explorer.recipe import Recipe
 from explorer.ui.importing import Importing
 from explorer.ui.memory import Memory
 from explorer.ui.questions import Questions
-from explorer.ui.slices import Slices, Store, survey_base
+from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
 from explorer.ui.storage import Folder, make_room
+from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known, lacks
 from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View, view_of
 
 SETTLE_S = 0.2
-NO_FORECASTS = "Latency and quality can't be predicted while the hand moves."
 WENT_BACK = "The setting went back to the one before."
 
 

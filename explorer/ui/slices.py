@@ -34,11 +34,6 @@ def base_of(recipe: Recipe) -> Recipe:
     )
 
 
-def survey_base(recipe: Recipe) -> Recipe:
-    """What of a recipe a survey depends on: all that isn't on the sliders."""
-    return replace(base_of(recipe), scope=recipe.scope, bits_scope=recipe.bits_scope)
-
-
 @dataclass
 class Known:
     """What has been found of one model with one base, and who is finding more."""
