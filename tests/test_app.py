@@ -722,6 +722,60 @@ def test_a_link_shows_the_same_model_and_setting():
     assert session.view.trial.recipe == Recipe(weight_bits=8)
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "pages").glob("*.py")))
+def test_every_page_has_a_link(name):
+    page = AppTest.from_file(str(ROOT / "pages" / name), default_timeout=PATIENCE_S)
+    page.query_params["model"] = "vowels_cnn"
+    page.query_params["setting"] = '{"weight_bits":4}'
+    settled(page.run())
+    page.run()
+    assert not page.error
+    assert page.session_state["explorer"].source.key == "vowels_cnn"
+    assert page.session_state["explorer"].view.trial.recipe == Recipe(weight_bits=4)
+    assert page.query_params["model"] == "vowels_cnn"
+    assert "4-bit weights" in html_of(page)
+
+
+def answered(page: AppTest) -> AppTest:
+    """Run the page until its questions are answered."""
+    session, deadline = page.session_state["explorer"], time.monotonic() + PATIENCE_S
+    while session.questions.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+        page.run()
+    assert not page.exception
+    return page
+
+
+def test_what_changed_is_told_by_class_by_sample_and_by_weight():
+    page = page_on("vowels_cnn")
+    choose(page, pattern="channel", ratio=0.85)
+    settled(page)
+    page.session_state["changes"] = "Classes"
+    answered(page.run())
+    assert '<th scope="row">Speaker 9</th>' in html_of(page)
+    assert "ce-matrix" in html_of(page)
+    page.session_state["changes"] = "Samples that changed"
+    answered(page.run())
+    assert html_of(page).count("<li") > 20
+    assert "data:image/svg+xml;base64," in html_of(page)
+    page.session_state["changes"] = "Weights"
+    answered(page.run())
+    assert "ce-weights" in html_of(page)
+    (layer,) = [box for box in page.selectbox if box.label == "Layer"]
+    layer.set_value("classifier").run()
+    answered(page)
+    assert "weights, no zeros" in html_of(page)
+
+
+def test_layers_say_where_the_time_goes():
+    page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
+    answered(page.run())
+    assert html_of(page).count("ce-share") >= 9
+    chart = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert [trace["name"] for trace in chart["data"]] == ["roof", "original", "compressed"]
+    assert any("FLOP/s at most" in text.value for text in page.caption)
+
+
 @pytest.mark.parametrize("setting", ["[]", "{", '{"ratio":2}', "<img src=x>"])
 def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)

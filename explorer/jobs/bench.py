@@ -4,7 +4,9 @@ The work is done in a thread, so that whoever asks isn't kept waiting. A setting
 while another is being made takes its place: the older one stops at its next check.
 """
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -51,6 +53,7 @@ class Bench:
         self._running: Trial | None = Trial(recipe)
         self._shown: Trial | None = None
         self._kept = Kept()
+        _benches.add(self)
         self._surveys: dict[Recipe, dict[str, Any]] = {}  # by what they depend on
         self._surveyed: set[Recipe] = set()  # those that are complete, or failed
 
@@ -295,6 +298,19 @@ class Bench:
             if self._shown is not None and self._shown.recipe != self.recipe:
                 self.recipe, self.notice = self._shown.recipe, f"{error} {WENT_BACK}"
             self._tell()
+
+
+_benches: "weakref.WeakSet[Bench]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Threads that are inside of the runtime when Python ends would take the process down."""
+    for bench in list(_benches):
+        thread = bench._thread
+        bench.close()
+        if thread is not None:
+            thread.join()
 
 
 def _fresh(model: Model) -> Model:

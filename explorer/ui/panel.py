@@ -4,15 +4,18 @@ What it counts with is large and seldom changes, so a second component, which sh
 that; the server sends a message that it has sent before by its name alone.
 """
 
+import hashlib
 from dataclasses import asdict
 from functools import cache
 
 import streamlit as st
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from streamlit.components.v2.types import ComponentRenderer
 
 from explorer.ui.session import Session
+from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
 from explorer.widget.forecast import surveyed
@@ -21,10 +24,10 @@ from explorer.widget.tradeoff import tried
 from explorer.widget.words import PANEL
 
 KEY = "panel"
-ROUTES = [Mount("/widget", StaticFiles(directory=SCRIPTS))]
+SCRIPT = "/widget/panel.js"
 # Streamlit sends a component's script with each of its messages, so this one only fetches it.
 STUB = """
-const ready = import(new URL("/widget/streamlit.js", document.baseURI).href);
+const ready = import(new URL("{script}", document.baseURI).href);
 export default function (component) {{
   let [end, gone] = [null, false];
   ready.then((module) => {{
@@ -36,6 +39,22 @@ export default function (component) {{
   }};
 }}
 """
+
+
+async def script(_: Request) -> Response:
+    """The panel's modules as one, so that the browser needn't find them one after another."""
+    body = _script()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    return Response(body, media_type="text/javascript", headers=headers)
+
+
+ROUTES = [Route(SCRIPT, script)]
+
+
+@cache
+def _script() -> bytes:
+    return bundle(SCRIPTS / "streamlit.js").encode()
 
 
 def draw(session: Session) -> None:
@@ -63,7 +82,9 @@ def draw_counts(session: Session) -> None:
 
 @cache
 def _component(mount: str) -> ComponentRenderer:
-    return st.components.v2.component(f"explorer_{mount}", js=STUB.format(mount=mount))
+    return st.components.v2.component(
+        f"explorer_{mount}", js=STUB.format(mount=mount, script=SCRIPT)
+    )
 
 
 def _take_choice(session: Session) -> None:

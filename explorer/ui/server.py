@@ -12,6 +12,7 @@ from explorer.jobs import shared_pool
 from explorer.ui import netron, panel
 from explorer.ui.guard import Guard
 from explorer.ui.gzipped import Gzipped
+from explorer.ui.preload import Preload
 from explorer.ui.storage import storage
 
 __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
@@ -19,7 +20,7 @@ __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
 SWITCH_S = 0.001  # what the thread that answers waits for Python while a page is drawn
 
 ROUTES = [*netron.ROUTES, *panel.ROUTES]
-MIDDLEWARE = [Middleware(Guard), Middleware(Gzipped)]
+MIDDLEWARE = [Middleware(Guard), Middleware(Gzipped), Middleware(Preload)]
 
 # `st.navigation` says the same, but a first visit to /graph would come before that and get the page
 # without the app around it, beside a list of files.

@@ -1,7 +1,7 @@
 // The panel as a component of Streamlit.
 
+import styles from "./panel.css" with { type: "css" };
 import { Panel } from "./panel.js";
-import { make } from "./elements.js";
 
 const panels = new Map(); // by what they stand in: Streamlit calls again with new data
 const kept = new Map(); // counts by the name that the panel's data call them by
@@ -36,7 +36,8 @@ function withCounts(data) {
   return { ...data, counts: kept.get(data.model) ?? null };
 }
 
+// Streamlit puts a component into a root of its own, so that neither styles the other.
 function style(parent) {
-  const href = new URL("panel.css", import.meta.url).href;
-  parent.append(make("link", { rel: "stylesheet", href }));
+  const root = parent.getRootNode();
+  if (!root.adoptedStyleSheets.includes(styles)) root.adoptedStyleSheets.push(styles);
 }
