@@ -33,6 +33,12 @@ CELLS = (
 )
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LABS_OWN = "Error: Canceled future for"  # what it says to itself when it closes a kernel's channel
+# A cell that is run earlier may never be.
+KERNEL_READY = """async () => {
+    const context = jupyterapp.shell.currentWidget.sessionContext;
+    await context.ready;
+    await context.session.kernel.info;
+}"""
 SCHEMES = {"JupyterLab Light": "light", "JupyterLab Dark": "dark"}
 
 
@@ -117,15 +123,33 @@ def notebook(browser: Browser, lab: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("websocket", lambda socket: strangers.append(socket.url))
     page.goto(f"{lab}lab/tree/panel.ipynb?token={TOKEN}&reset")
+    page.wait_for_selector(".jp-CodeCell")
+    page.evaluate(KERNEL_READY)
     page.locator(".jp-CodeCell").first.click()
     page.keyboard.press("Shift+Enter")
     measured(page)
     yield page
     expect(page.locator(".explorer-status.busy")).to_have_count(0)
     context.close()
+    end_kernels(lab)
     local = (lab, lab.replace("http", "ws"), f"blob:{lab}", "data:")
     assert [url for url in strangers if not url.startswith(local)] == []
     assert [error for error in errors if not error.startswith(LABS_OWN)] == []
+
+
+def end_kernels(lab: str) -> None:
+    """JupyterLab loses what is sent from a page that found a kernel with another page's widgets."""
+    headers = {"Authorization": f"token {TOKEN}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{lab}api/sessions", headers=headers)
+    ) as it:
+        sessions = json.load(it)
+    for session in sessions:
+        url = f"{lab}api/sessions/{session['id']}"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers, method="DELETE")
+        ) as answer:
+            assert answer.status == 204
 
 
 def measured(page: Page, count: int = 6) -> None:
