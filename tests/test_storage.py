@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from explorer.errors import JobError, OutputError, QuotaError
 from explorer.ui import storage
-from explorer.ui.storage import Storage, make_room
+from explorer.ui.storage import SWEPT, TRIED, Share, Storage, make_room
 
 
 @pytest.fixture
@@ -146,14 +146,27 @@ def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Pa
     assert living.path.exists()
 
 
-def test_the_oldest_results_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "KEPT_FILES", 2)
+def test_the_oldest_results_make_room(tmp_path: Path) -> None:
     paths = [tmp_path / f"compressed-{index}.onnx" for index in range(4)]
     for age, path in enumerate(reversed(paths)):
         path.write_bytes(b"model")
         os.utime(path, (10**9 - age, 10**9 - age))
-    make_room(tmp_path, shown=paths[0])
+    make_room(tmp_path, shown=paths[0], share=Share("compressed-", files=2, bytes=1000))
     assert [path.exists() for path in paths] == [True, False, True, True]
-    monkeypatch.setattr(storage, "KEPT_BYTES", 7)
-    make_room(tmp_path, shown=None)
+    make_room(tmp_path, shown=None, share=Share("compressed-", files=2, bytes=7))
     assert [path.exists() for path in paths] == [False, False, False, True]
+
+
+def test_a_sweep_leaves_room_for_what_was_made_by_hand(tmp_path: Path) -> None:
+    by_hand, swept = [
+        [share.new_file(tmp_path) for _ in range(count)]
+        for share, count in ((TRIED, 3), (SWEPT, SWEPT.files + 2))
+    ]
+    for age, path in enumerate([*swept, *by_hand]):
+        path.write_bytes(b"model")
+        os.utime(path, (10**9 - age, 10**9 - age))
+    make_room(tmp_path, shown=None, share=SWEPT)
+    assert [path.exists() for path in swept] == [True] * SWEPT.files + [False] * 2
+    assert all(path.exists() for path in by_hand)
+    make_room(tmp_path, shown=None, share=Share(TRIED.prefix, files=1, bytes=1000))
+    assert [path for path in [*swept, *by_hand] if path.exists()] == swept[:1]

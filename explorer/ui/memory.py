@@ -2,11 +2,12 @@
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import ClassVar
 
 from explorer.recipe import Recipe
 from explorer.ui.sources import Source, samples
-from explorer.widget.parts import Counts, fixed_of, joined
+from explorer.widget.parts import Counts, fixed_of, joined, known, lacks
 from explorer.widget.trials import Parts, Trial
 
 MOST_SHARED = 1000  # settings of samples
@@ -42,12 +43,21 @@ class Memory:
 
     def recall(self, source: Source, recipe: Recipe) -> Trial | None:
         """A complete trial of a setting whose file is still there; it then counts as tried."""
+        return self._known(source, recipe, lambda trial: trial.file is not None)
+
+    def measured(self, source: Source, recipe: Recipe) -> Trial | None:
+        """The same whether or not the file is still there."""
+        return self._known(source, recipe, lambda _: True)
+
+    def _known(
+        self, source: Source, recipe: Recipe, is_wanted: Callable[[Trial], bool]
+    ) -> Trial | None:
         setting = recipe.to_json()
         own = self._own.get(source.key, {}).get(setting)
-        for known in (own, self._shared.get((source, setting))):
-            if known is not None and known.complete and known.file is not None:
-                self.remember(source, known)
-                return known
+        for trial in (own, self._shared.get((source, setting))):
+            if trial is not None and trial.complete and is_wanted(trial):
+                self.remember(source, trial)
+                return trial
         return None
 
     def remember(self, source: Source, trial: Trial) -> None:
@@ -73,6 +83,18 @@ class Memory:
         kept[key] = joined(kept.pop(key, None), counts)
         while len(kept) > MOST_COUNTS:
             del kept[next(iter(kept))]
+
+    def counted(self, source: Source, recipe: Recipe) -> list[str] | None:
+        """What `compress` needn't count again: its argument of that name."""
+        counts = self.counts(source, recipe)
+        return None if counts is None else sorted(known(counts))
+
+    def without_counts(self, source: Source, recipe: Recipe, parts: Parts) -> Parts:
+        """The parts of `compress` but for the counts, which are kept here where they are new."""
+        counts = parts.get("counts")
+        if counts is not None and lacks(self.counts(source, recipe), recipe):
+            self.keep_counts(source, recipe, counts)
+        return {name: part for name, part in parts.items() if name != "counts"}
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
         return self._sample_counts if source in samples() else self._counts

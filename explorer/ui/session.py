@@ -4,7 +4,6 @@ No Streamlit here. `advance` looks at the jobs, takes in what has come, and star
 page calls it on every run. Nothing that a job does wrong takes results away.
 """
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,9 +20,10 @@ from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
-from explorer.ui.storage import Folder, make_room
+from explorer.ui.storage import TRIED, Folder, make_room
+from explorer.ui.sweeping import Sweeping
 from explorer.widget.forecast import NO_FORECASTS, survey_base
-from explorer.widget.parts import Counts, known, lacks
+from explorer.widget.parts import Counts, known
 from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View, view_of
 
 SETTLE_S = 0.2
@@ -67,6 +67,8 @@ class Session:
         self.spending = Spending(pool, self.id)
         self.questions = Questions(pool, self.id)
         self.importing = Importing(pool, folder)
+        self._memory = Memory()
+        self.sweeping = Sweeping(pool, self.id, self._memory)
         self._pool = pool
         self._candidate: Source | None = None
         self._opening: Job | None = None
@@ -75,7 +77,6 @@ class Session:
         self._shown: Trial | None = None
         self._due = False
         self._original_due = False
-        self._memory = Memory()
         self._surveyed: tuple[Source, Recipe] | None = None
 
     @property
@@ -121,6 +122,7 @@ class Session:
             "model" in self.original,
             self.probing.running,
             self.spending.running,
+            self.sweeping.running,
             self.questions.known,
             known(self.counts) if self.counts else None,
         )
@@ -154,6 +156,7 @@ class Session:
         self.surveying.stop()
         self.questions.stop()
         self.spending.stop()
+        self.sweeping.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
 
@@ -247,14 +250,24 @@ class Session:
             or self.probing.advance(
                 self.source, self.recipe, free=not (self.busy or self.questions.running)
             )
+            or self._advance_sweep()
             or self._advance_survey()
             or self.notice
         )
 
+    @property
+    def _is_free(self) -> bool:
+        """True while nothing that a person waits for is to be done."""
+        works = (self.probing, self.spending, self.questions)
+        return not (self.busy or any(work.running for work in works))
+
+    def _advance_sweep(self) -> str | None:
+        shown = self._shown.file if self._shown else None
+        return self.sweeping.advance(self.source, shown, self._is_free)
+
     def _advance_survey(self) -> str | None:
         """Find out what predictions need, while nothing else is to be done."""
-        others = (self.probing, self.spending, self.questions)
-        free = not (self.busy or any(other.running for other in others))
+        free = self._is_free and not self.sweeping.running
         if free and self.source is not None and self._shown is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
@@ -307,10 +320,8 @@ class Session:
             return
         folder = self.source.domain.folder
         make_room(folder, self._shown.file if self._shown else None)
-        out = folder / f"compressed-{secrets.token_hex(8)}.onnx"
-        counts = self._memory.counts(self.source, self.recipe)
-        counted = None if counts is None else sorted(known(counts))
-        arguments = {"recipe": self.recipe.to_json(), "out": str(out), "counted": counted}
+        counted, out = self._memory.counted(self.source, self.recipe), str(TRIED.new_file(folder))
+        arguments = {"recipe": self.recipe.to_json(), "out": out, "counted": counted}
         self._opening, self._original_due = None, self._original_incomplete()
         job = self._work_on(self.source, "compress", arguments)
         if job is not None:
@@ -339,6 +350,7 @@ class Session:
         self.probing.make_way()
         self.surveying.make_way()
         self.questions.make_way()
+        self.sweeping.make_way()
 
     def _follow_importing(self) -> None:
         opened, refusal = self.importing.advance(self.sources.values())
@@ -401,11 +413,8 @@ class Session:
         if job.state is State.WAITING and self._recall():  # another visitor was first
             self._drop_compressing()
             return
-        ended, parts = job.ended, dict(job.parts)
-        counts = parts.pop("counts", None)
         assert self.source is not None
-        if counts is not None and lacks(self._memory.counts(self.source, recipe), recipe):
-            self._memory.keep_counts(self.source, recipe, counts)
+        ended, parts = job.ended, self._memory.without_counts(self.source, recipe, job.parts)
         if "estimate" in parts:
             self._running = Trial(recipe, parts, complete=job.state is State.DONE)
         if ended:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -23,8 +24,25 @@ from explorer.jobs import Domain
 PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
 SESSION_BYTES, SESSION_FILES = 300 * 2**20, 8
 ALL_BYTES = 4 * 2**30
-KEPT_FILES, KEPT_BYTES = 64, 512 * 2**20  # compressed models that stay on disk in one folder
 MB = 10**6
+
+
+@dataclass(frozen=True)
+class Share:
+    """Compressed models that stay on disk in one folder: how they are called, and how many."""
+
+    prefix: str
+    files: int
+    bytes: int
+
+    def new_file(self, folder: Path) -> Path:
+        """Where the next one can be written."""
+        return folder / f"{self.prefix}{secrets.token_hex(8)}.onnx"
+
+
+TRIED = Share("compressed-", 64, 512 * 2**20)
+# Some of those: a long sweep must not push out what people have made by hand.
+SWEPT = Share("compressed-swept-", 24, 192 * 2**20)
 
 
 class Storage:
@@ -132,13 +150,14 @@ def _write(path: Path, content: bytes) -> None:
         raise OutputError(f"The server can't keep this file: {reason_of(error)}.") from error
 
 
-def make_room(folder: Path, shown: Path | None) -> None:
-    """Remove the oldest compressed models of a folder beyond its share, but not the one shown."""
-    files = sorted(folder.glob("compressed-*.onnx"), key=lambda p: p.stat().st_mtime, reverse=True)
-    left = KEPT_BYTES
+def make_room(folder: Path, shown: Path | None, share: Share = TRIED) -> None:
+    """Remove the oldest compressed models of a folder beyond a share, but not the one shown."""
+    found = folder.glob(f"{share.prefix}*.onnx")
+    files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    left = share.bytes
     for index, path in enumerate(files):
         left -= path.stat().st_size
-        if path != shown and (left < 0 or index >= KEPT_FILES):
+        if path != shown and (left < 0 or index >= share.files):
             path.unlink(missing_ok=True)
 
 
