@@ -20,6 +20,7 @@ else:
             [
                 st.Page("pages/explore.py", title="Explore", default=True),
                 st.Page("pages/layers.py", title="Layers"),
+                st.Page("pages/tradeoffs.py", title="Trade-offs"),
                 st.Page("pages/graph.py", title="Graph"),
                 st.Page("pages/export.py", title="Export"),
             ],

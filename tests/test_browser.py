@@ -25,7 +25,7 @@ from explorer.ui.sources import samples
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_MS = 120_000
 CARDS = ("File size", "Parameters", "MACs", "Memory", "Latency", "Accuracy")
-PAGES = ("Explore", "Layers", "Graph", "Export")
+PAGES = ("Explore", "Layers", "Trade-offs", "Graph", "Export")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -70,7 +70,7 @@ def draw(body: Part, live: Part = summary) -> None:
 
 def poll_s(session: Session) -> float | None:
     """Seconds until the next look; None while there is nothing to look for."""
-    works = (session.probing, session.spending, session.questions)
+    works = (session.probing, session.spending, session.questions, session.sweeping)
     if not (session.busy or any(work.running for work in works)):
         return NEXT_S if session.surveying.running else None
     if session.ahead <= 1:

@@ -16,6 +16,7 @@ from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.importing import Importing
 from explorer.ui.memory import Memory
+from explorer.ui.picks import Picks
 from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Drop, Source
@@ -69,6 +70,7 @@ class Session:
         self.importing = Importing(pool, folder)
         self._memory = Memory()
         self.sweeping = Sweeping(pool, self.id, self._memory)
+        self.picks = Picks()
         self._pool = pool
         self._candidate: Source | None = None
         self._opening: Job | None = None

@@ -1,0 +1,269 @@
+"""Settings and what came of them as plotly figures: pure functions from plain values.
+
+Colours, fonts and backgrounds not given here come from the theme that draws the figure. Every point
+carries the key of its setting as `customdata`, so that a click can select it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from explorer.charts import PALETTE
+from explorer.exports.axes import pareto_front
+
+# Each kind of setting has its colour and its shape, whichever others there are.
+LOOKS = {
+    "Original": (PALETTE[6], "star"),
+    "Whole channels": (PALETTE[0], "circle"),
+    "Single weights": (PALETTE[1], "square"),
+    "Blocks of weights": (PALETTE[2], "diamond"),
+    "2 of every 4 weights": (PALETTE[3], "triangle-up"),
+    "4 of every 8 weights": (PALETTE[4], "triangle-down"),
+    "Bits alone": (PALETTE[5], "cross"),
+}
+OTHER = (PALETTE[7], "x")
+FRONT, CHOSEN = PALETTE[7], (PALETTE[7], PALETTE[8])  # the one looked at, the one beside it
+SIZE, RING = 10, 20  # pixels
+MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8}
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {"text": ""}}
+STILL = {"dragmode": False, "hovermode": "closest", "clickmode": "event+select"}
+ROOM = 0.13  # above and below the lines of parallel coordinates, for their numbers
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A quantity: its `title` in plotly's markup, and how values and ticks are written."""
+
+    key: str
+    title: str
+    text: Callable[[float], str]
+    ticks: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One setting; `name` and `label` are in plotly's markup, so what is anybody's is escaped.
+
+    `values` and `intervals`, (low, high) each, are by the key of an axis.
+    """
+
+    key: str
+    name: str
+    label: str
+    kind: str
+    values: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
+    """Keys of the settings that no other beats in cost and quality, the cheapest first."""
+    known = _drawable(marks, (cost, quality))
+    points = [_point(mark, cost, quality) for mark in known]
+    best = pareto_front(points)
+    return [known[points.index(point)].key for point in best]
+
+
+def scatter(
+    marks: Sequence[Mark], cost: Axis, quality: Axis, selected: Sequence[str] = ()
+) -> go.Figure:
+    """Cost across, quality up, the front as steps, and the selected with their intervals."""
+    known = _drawable(marks, (cost, quality))
+    figure = go.Figure()
+    best = pareto_front([_point(mark, cost, quality) for mark in known])
+    figure.add_trace(
+        go.Scatter(
+            x=[x for x, _ in best],
+            y=[y for _, y in best],
+            mode="lines",
+            line={"shape": "hv", "width": 1.5, "dash": "dot", "color": FRONT},
+            name="Not beaten",
+            hoverinfo="skip",
+        )
+    )
+    for kind, own in _by_kind(known):
+        colour, symbol = LOOKS.get(kind, OTHER)
+        figure.add_trace(
+            go.Scatter(
+                **_places(own, cost, quality),
+                mode="markers",
+                marker={"size": SIZE, "color": colour, "symbol": symbol, "opacity": 0.85},
+                name=kind,
+            )
+        )
+    for mark, colour in _chosen(known, selected):
+        figure.add_trace(_ring(mark, cost, quality, colour))
+    named = [mark for mark in known if mark.name]
+    figure.add_trace(
+        go.Scatter(
+            x=[mark.values[cost.key] for mark in named],
+            y=[mark.values[quality.key] for mark in named],
+            text=[mark.name for mark in named],
+            mode="text",
+            textposition="bottom center",
+            textfont={"size": 11},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    figure.update_layout(margin=MARGIN, legend=LEGEND, **STILL)
+    figure.update_xaxes(title=cost.title, fixedrange=True, rangemode="tozero", **_ticks(cost))
+    figure.update_yaxes(title=quality.title, fixedrange=True, automargin=True, **_ticks(quality))
+    return figure
+
+
+def parallel(
+    marks: Sequence[Mark], axes: Sequence[Axis], selected: Sequence[str] = ()
+) -> go.Figure:
+    """A line for each setting over all quantities, each from its least to its greatest value.
+
+    Drawn from plain lines: plotly's own kind compiles scripts in the browser, which a strict
+    policy forbids, and can't be clicked.
+    """
+    known = _drawable(marks, axes)
+    spans = [_span(known, axis) for axis in axes]
+    figure = go.Figure()
+    for kind, own in _by_kind(known):
+        colour, _ = LOOKS.get(kind, OTHER)
+        figure.add_trace(_lines(own, axes, spans, colour, width=1.2, opacity=0.55, name=kind))
+    for mark, colour in _chosen(known, selected):
+        figure.add_trace(_lines([mark], axes, spans, colour, width=3.5, opacity=1.0, name=""))
+    ends = [(place, end) for place in range(len(axes)) for end in (0, 1)]
+    figure.add_trace(
+        go.Scatter(
+            x=[place for place, _ in ends],
+            y=[end + (end - 0.5) * ROOM for _, end in ends],
+            text=[axes[place].text(spans[place][end]) for place, end in ends],
+            mode="text",
+            textfont={"size": 11},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    figure.update_layout(margin=MARGIN, showlegend=False, **STILL)
+    figure.update_xaxes(
+        tickvals=list(range(len(axes))),
+        ticktext=[axis.title.replace(" ", "<br>") for axis in axes],
+        tickangle=0,
+        tickfont={"size": 11},
+        range=[-0.4, len(axes) - 0.6],
+        showgrid=True,
+        zeroline=False,
+        fixedrange=True,
+        side="top",
+    )
+    figure.update_yaxes(visible=False, fixedrange=True, range=[-ROOM, 1 + ROOM])
+    return figure
+
+
+def _drawable(marks: Sequence[Mark], axes: Sequence[Axis]) -> list[Mark]:
+    return [mark for mark in marks if all(mark.values.get(a.key) is not None for a in axes)]
+
+
+def _point(mark: Mark, cost: Axis, quality: Axis) -> tuple[float, float]:
+    x, y = mark.values[cost.key], mark.values[quality.key]
+    assert x is not None
+    assert y is not None
+    return x, y
+
+
+def _by_kind(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+    kinds = dict.fromkeys([*LOOKS, *(mark.kind for mark in marks)])
+    found = [(kind, [mark for mark in marks if mark.kind == kind]) for kind in kinds]
+    return [(kind, own) for kind, own in found if own]
+
+
+def _chosen(marks: Sequence[Mark], selected: Sequence[str]) -> list[tuple[Mark, str]]:
+    by_key = {mark.key: mark for mark in marks}
+    return [
+        (by_key[key], colour)
+        for key, colour in zip(selected, CHOSEN, strict=False)
+        if key in by_key
+    ]
+
+
+def _places(marks: Sequence[Mark], cost: Axis, quality: Axis) -> dict[str, Any]:
+    return {
+        "x": [mark.values[cost.key] for mark in marks],
+        "y": [mark.values[quality.key] for mark in marks],
+        "customdata": [[mark.key] for mark in marks],
+        "text": [mark.label for mark in marks],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _ring(mark: Mark, cost: Axis, quality: Axis, colour: str) -> go.Scatter:
+    bars = {
+        f"error_{side}": _bar(mark, axis, colour)
+        for side, axis in (("x", cost), ("y", quality))
+        if axis.key in mark.intervals
+    }
+    return go.Scatter(
+        **_places([mark], cost, quality),
+        **bars,
+        mode="markers",
+        marker={"size": RING, "color": colour, "symbol": "circle-open", "line": {"width": 2.5}},
+        showlegend=False,
+    )
+
+
+def _bar(mark: Mark, axis: Axis, colour: str) -> dict[str, Any]:
+    value, (low, high) = mark.values[axis.key], mark.intervals[axis.key]
+    assert value is not None
+    around = {"array": [max(0.0, high - value)], "arrayminus": [max(0.0, value - low)]}
+    return {"type": "data", "symmetric": False, **around, "color": colour, "thickness": 1.5}
+
+
+def _span(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:
+    values = [value for mark in marks if (value := mark.values[axis.key]) is not None]
+    return (min(values), max(values)) if values else (0.0, 0.0)
+
+
+def _lines(
+    marks: Sequence[Mark],
+    axes: Sequence[Axis],
+    spans: Sequence[tuple[float, float]],
+    colour: str,
+    width: float,
+    opacity: float,
+    name: str,
+) -> go.Scatter:
+    """All of them in one trace, with a gap after each."""
+    xs: list[int | None] = []
+    ys: list[float | None] = []
+    keys: list[list[str]] = []
+    labels: list[str] = []
+    for mark in marks:
+        xs += [*range(len(axes)), None]
+        ys += [
+            *(_height(mark.values[a.key], span) for a, span in zip(axes, spans, strict=True)),
+            None,
+        ]
+        keys += [[mark.key]] * (len(axes) + 1)
+        labels += [mark.label] * (len(axes) + 1)
+    return go.Scatter(
+        x=xs,
+        y=ys,
+        customdata=keys,
+        text=labels,
+        hovertemplate="%{text}<extra></extra>",
+        mode="lines+markers",
+        line={"width": width, "color": colour},
+        marker={"size": 6, "color": colour},
+        opacity=opacity,
+        name=name,
+    )
+
+
+def _height(value: float | None, span: tuple[float, float]) -> float:
+    """Where between the ends; in the middle where they are the same."""
+    low, high = span
+    assert value is not None
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def _ticks(axis: Axis) -> dict[str, Any]:
+    return {"tickformat": axis.ticks, "tickprefix": axis.before, "ticksuffix": axis.after}

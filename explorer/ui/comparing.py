@@ -1,0 +1,162 @@
+"""Two results side by side, as HTML: what was asked, what came out, and where layers differ.
+
+Names are anybody's, so all are escaped. No Streamlit here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from html import escape
+from typing import Any
+
+from explorer.recipe import LayerChoice, Recipe
+from explorer.text import format_bytes, format_count, format_seconds
+from explorer.ui.tried import Result, latency_text, quality_text
+from explorer.widget.cards import UNKNOWN, relative
+from explorer.widget.words import (
+    BITS_SCOPES,
+    CRITERIA,
+    GRANULARITIES,
+    METRICS,
+    PATTERNS,
+    SCOPES,
+    choice_in_words,
+    percent,
+)
+
+Row = tuple[str, str, str, str]  # what, one, the other, the difference
+
+TITLES = {
+    "pattern": ("Taken out", PATTERNS),
+    "ratio": ("Ratio", {}),
+    "scope": ("Spread", SCOPES),
+    "criterion": ("Importance", CRITERIA),
+    "round_to": ("Multiples of", {}),
+    "weight_bits": ("Weight bits", {}),
+    "activation_bits": ("Activation bits", {}),
+    "bits_scope": ("Spread of bits", BITS_SCOPES),
+    "granularity": ("One scale for each", GRANULARITIES),
+    "group_size": ("Group size", {}),
+    "widths": ("Normalised widths too", {}),
+    "compensate": ("Compensated", {}),
+    "seed": ("Seed", {}),
+    "layers": ("Own choices of layers", {}),
+}
+SIZES = (
+    ("file_bytes", "File size", format_bytes),
+    ("gzip_bytes", "File with gzip", format_bytes),
+    ("packed_bytes", "Weights, packed", format_bytes),
+    ("params", "Parameters", format_count),
+    ("macs", "MACs", format_count),
+    ("peak_activation_bytes", "Memory", format_bytes),
+)
+SAME_SETTINGS = "Both are the same setting."
+SAME_LAYERS = "No layer differs in channels, zeros or bits."
+
+
+def settings_html(one: Result, other: Result) -> str:
+    """What was asked differently."""
+    rows = list(_settings(one.recipe, other.recipe))
+    return _table("Setting", one, other, rows) if rows else f"<p>{SAME_SETTINGS}</p>"
+
+
+def numbers_html(one: Result, other: Result) -> str:
+    """All sizes, time and quality, with what the second has more or less."""
+    return _table("Quantity", one, other, [*_sizes(one, other), *_measured(one, other)])
+
+
+def layers_html(one: Result, other: Result) -> str:
+    """The layers that differ in channels, zeros or bits."""
+    rows = list(_layers(one.layers, other.layers))
+    return _table("Layer", one, other, rows) if rows else f"<p>{SAME_LAYERS}</p>"
+
+
+def _table(head: str, one: Result, other: Result, rows: Sequence[Row]) -> str:
+    titles = "".join(
+        f'<th scope="col">{escape(text)}</th>'
+        for text in (head, one.name or one.setting, other.name or other.setting, "Difference")
+    )
+    lines = "".join(
+        f'<tr><th scope="row">{escape(what)}</th>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for what, *cells in rows
+    )
+    return (
+        f'<div class="ce-scroll" tabindex="0" role="region" aria-label="{escape(head)} compared">'
+        f'<table class="ce-compare"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'
+        "</div>"
+    )
+
+
+def _settings(one: Recipe, other: Recipe) -> Iterator[Row]:
+    for field in fields(Recipe):
+        values = [getattr(recipe, field.name) for recipe in (one, other)]
+        if values[0] != values[1]:
+            title, words = TITLES[field.name]
+            before, after = (_value(field.name, value, words) for value in values)
+            yield title, before, after, ""
+
+
+def _value(name: str, value: Any, words: Mapping[Any, str]) -> str:
+    if name == "layers":
+        choices: tuple[LayerChoice, ...] = value
+        return "; ".join(map(choice_in_words, choices)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{percent(value)} %" if name == "ratio" else str(words.get(value, value))
+
+
+def _sizes(one: Result, other: Result) -> Iterator[Row]:
+    for key, title, text in SIZES:
+        before, after = ((each.profile or {}).get(key) for each in (one, other))
+        cells = [UNKNOWN if value is None else text(value) for value in (before, after)]
+        change = relative(before, after) if before is not None and after is not None else UNKNOWN
+        yield title, cells[0], cells[1], change
+
+
+def _measured(one: Result, other: Result) -> Iterator[Row]:
+    """Times were taken beside the original's, so only their ratios to it can be compared."""
+    times = [format_seconds(each.latency.min_s) if each.latency else UNKNOWN
+             for each in (one, other)]  # fmt: skip
+    yield "Latency", times[0], times[1], ""
+    ratios = [latency_text(each.latency) for each in (one, other)]
+    yield "Latency, of the original's", ratios[0], ratios[1], _faster(one, other)
+    if one.quality or other.quality:
+        metric = METRICS[(one.quality or other.quality).metric]  # type: ignore[union-attr]
+        cells = [quality_text(each.quality) if each.quality else UNKNOWN for each in (one, other)]
+        yield metric, cells[0], cells[1], _gained(one, other)
+
+
+def _faster(one: Result, other: Result) -> str:
+    """The change, where the intervals lie apart."""
+    if one.latency is None or other.latency is None:
+        return UNKNOWN
+    low, high = sorted([one.latency, other.latency], key=lambda each: each.ratio)
+    if low.ratio_high >= high.ratio_low:
+        return "not measurable"
+    return relative(one.latency.ratio, other.latency.ratio)
+
+
+def _gained(one: Result, other: Result) -> str:
+    if one.quality is None or other.quality is None or one.quality.metric != other.quality.metric:
+        return UNKNOWN
+    change = other.quality.value - one.quality.value
+    if one.quality.metric == "snr_db":
+        return f"{change:+.2f} dB".replace("-", "−")
+    return f"{100 * change:+.2f} points".replace("-", "−")
+
+
+def _layers(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    others = {layer["name"]: layer for layer in other}
+    for layer in one:
+        against = others.get(layer["name"])
+        if against is None or layer["closed"]:
+            continue
+        before, after = _layer(layer), _layer(against)
+        if before != after:
+            yield layer["name"], before, after, relative(layer["kept"], against["kept"])
+
+
+def _layer(layer: Mapping[str, Any]) -> str:
+    bits = "" if layer["weight_bits"] is None else f", {layer['weight_bits']} bits"
+    zeros = f", {percent(layer['sparsity'])} % zeros" if layer["sparsity"] else ""
+    return f"{layer['kept']} channels{zeros}{bits}"

@@ -1,0 +1,212 @@
+"""The sweep on the Trade-offs page: what to try, how far it is, and what has failed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import RecipeError
+from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, Recipe
+from explorer.search.sweep import MOST_SETTINGS, WAYS, settings
+from explorer.ui.session import Session
+from explorer.ui.sweeping import Sweeping
+from explorer.widget import words
+from explorer.widget.words import describe, percent
+
+WAY_WORDS = {"grid": "A grid", "random": "At random"}
+PATTERN_WORDS = {**words.PATTERNS, "none": "Nothing (bits alone)"}
+MOST_STEPS, MOST_PERCENT, MOST_SEED = 20, 95, 2**31 - 1
+ALL_ELSE = (
+    "Everything else is as the current setting says. Each setting is compressed, timed and scored "
+    "as on Explore; those that are known already are not measured again."
+)
+MINUTE_S = 60
+
+
+def draw(session: Session) -> None:
+    """The form, or how far the sweep is; and the settings that failed."""
+    sweeping = session.sweeping
+    if sweeping.running or sweeping.paused:
+        _draw_progress(session)
+    else:
+        with st.expander("Try many settings", expanded=len(session.tried) <= 1, key="sweep"):
+            _draw_form(session)
+        done, count = sweeping.progress
+        if count:
+            st.caption(f"The last sweep went through {_counted(done)}.")
+    if sweeping.failures:
+        st.html(failures_html(sweeping))
+
+
+def progress_text(sweeping: Sweeping) -> str:
+    """12 of 24 settings, about 30 s left."""
+    done, count = sweeping.progress
+    text, left_s = f"{done} of {count} settings", sweeping.time_left_s
+    if sweeping.paused:
+        return f"{text}, paused"
+    return text if left_s is None else f"{text}, about {_duration(left_s)} left"
+
+
+def failures_html(sweeping: Sweeping) -> str:
+    """Each setting that failed, with its sentence."""
+    items = "".join(
+        f"<li><b>{escape(describe(recipe))}:</b> {escape(sentence)}</li>"
+        for recipe, sentence in sweeping.failures
+    )
+    return f'<div class="ce-reasons">Nothing came of these:<ul>{items}</ul></div>'
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / MINUTE_S)
+    return f"{max(1, round(seconds))} s" if seconds < 2 * MINUTE_S else f"{minutes} min"
+
+
+def _counted(count: int) -> str:
+    return "1 setting" if count == 1 else f"{count} settings"
+
+
+def _draw_progress(session: Session) -> None:
+    sweeping = session.sweeping
+    done, count = sweeping.progress
+    with st.container(horizontal=True, vertical_alignment="center", key="sweep_progress"):
+        st.progress(done / count, progress_text(sweeping))
+        if sweeping.paused:
+            _button("Go on", "sweep_go_on", session, sweeping.go_on)
+        else:
+            _button("Pause", "sweep_pause", session, sweeping.pause)
+        _button("Cancel", "sweep_cancel", session, sweeping.stop)
+    if sweeping.running and sweeping.current is not None:
+        st.caption(f"Measuring {_plain(sweeping.current)}.")
+    elif sweeping.running:
+        st.caption("What you have asked for elsewhere goes first.")
+
+
+def _plain(recipe: Recipe) -> str:
+    """Without choices for layers, whose names are anybody's."""
+    return describe(replace(recipe, layers=()))
+
+
+def _button(label: str, key: str, session: Session, act: Callable[[], None]) -> None:
+    def locked() -> None:
+        with session.lock:
+            act()
+
+    st.button(label, key=key, on_click=locked)
+
+
+def _draw_form(session: Session) -> None:
+    design = session.sweeping.design
+    way, seed = st.columns([1, 1.4], vertical_alignment="bottom")
+    with way:
+        _project(session, "way", design.way)
+        st.segmented_control(
+            "Settings",
+            WAYS,
+            key="w_sweep_way",
+            format_func=lambda way: WAY_WORDS[way],
+            required=True,
+            on_change=_writer(session, "way"),
+        )
+    with seed, st.container(horizontal=True, vertical_alignment="bottom"):
+        if design.way == "random":
+            _number(session, "How many", "count", 1, MOST_SETTINGS)
+            _number(session, "Seed", "seed", 0, MOST_SEED)
+        else:
+            _number(session, "Steps of the ratio", "steps", 1, MOST_STEPS)
+    left, right = st.columns(2)
+    with left:
+        _several(session, "Take out", "patterns", PATTERNS, PATTERN_WORDS)
+        st.session_state["w_sweep_ratios"] = (percent(design.lowest), percent(design.highest))
+        st.slider(
+            "Ratios",
+            0,
+            MOST_PERCENT,
+            key="w_sweep_ratios",
+            format="%d %%",
+            help="Where whole channels, single weights or blocks of them go.",
+            on_change=_take_ratios(session),
+        )
+    with right:
+        _several(session, "Weight bits", "weight_bits", WEIGHT_BITS, words.WEIGHT_BITS)
+        _several(session, "Activation bits", "activation_bits", ACTIVATION_BITS,
+                 words.ACTIVATION_BITS)  # fmt: skip
+    _draw_start(session)
+
+
+def _draw_start(session: Session) -> None:
+    refusal = ""
+    try:
+        wanted = settings(session.recipe, session.sweeping.design)
+    except RecipeError as error:
+        wanted, refusal = (), str(error)
+    with st.container(horizontal=True, vertical_alignment="center", key="sweep_start_row"):
+        st.button(
+            f"Try {_counted(len(wanted))}",
+            key="sweep_start",
+            type="primary",
+            disabled=not wanted or session.source is None,
+            on_click=_start,
+            args=[session],
+        )
+        st.caption(refusal or ALL_ELSE, width="stretch")
+
+
+def _start(session: Session) -> None:
+    with session.lock:
+        if session.source is not None:
+            wanted = settings(session.recipe, session.sweeping.design)
+            session.sweeping.start(session.source, wanted)
+
+
+def _number(session: Session, label: str, name: str, least: int, most: int) -> None:
+    _project(session, name, getattr(session.sweeping.design, name))
+    st.number_input(
+        label,
+        least,
+        most,
+        step=1,
+        key=f"w_sweep_{name}",
+        width=160,
+        on_change=_writer(session, name),
+    )
+
+
+def _several(
+    session: Session, label: str, name: str, options: tuple[Any, ...], names: dict[Any, str]
+) -> None:
+    _project(session, name, list(getattr(session.sweeping.design, name)))
+    st.multiselect(
+        label,
+        options,
+        key=f"w_sweep_{name}",
+        format_func=lambda option: names.get(option, str(option)),
+        on_change=_writer(session, name, tuple),
+    )
+
+
+def _project(session: Session, name: str, value: Any) -> None:
+    st.session_state[f"w_sweep_{name}"] = value
+
+
+def _writer(
+    session: Session, name: str, convert: Callable[[Any], Any] = lambda value: value
+) -> Callable[[], None]:
+    """A callback that writes a widget's value back into the design."""
+
+    def write() -> None:
+        value = convert(st.session_state[f"w_sweep_{name}"])
+        session.sweeping.design = replace(session.sweeping.design, **{name: value})
+
+    return write
+
+
+def _take_ratios(session: Session) -> Callable[[], None]:
+    def write() -> None:
+        lowest, highest = st.session_state["w_sweep_ratios"]
+        session.sweeping.design = replace(
+            session.sweeping.design, lowest=lowest / 100, highest=highest / 100
+        )
+
+    return write

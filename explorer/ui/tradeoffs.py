@@ -1,0 +1,252 @@
+"""The Trade-offs page: many settings tried, all of them in linked views, and two side by side."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from explorer.tradeoff_charts import Axis, Mark, front_of, parallel, scatter
+from explorer.ui import comparing, sweeps
+from explorer.ui.session import Session
+from explorer.ui.tried import (
+    COSTS,
+    SETTINGS,
+    Result,
+    columns_of,
+    labels_of,
+    marks_of,
+    numbers_text,
+    quality_axis,
+    results_of,
+)
+from explorer.ui.turns import turn
+
+POLL_S = 1.0
+HEIGHT, MOST_ROWS_PX = 380, 420
+ROWS_IN_FULL = 10
+NOTHING_YET = "The settings that you try come here, with the first measured numbers."
+NO_QUALITY = "There are no samples to score settings on, so there is no quality to draw."
+NONE_SELECTED = "Click a point or a row, or choose a setting here, to see and name it."
+CHART = {"displayModeBar": False}
+COLUMNS = {
+    "pinned": st.column_config.CheckboxColumn("Pinned", width=62),
+    "name": st.column_config.TextColumn("Name", width=130),
+    "setting": st.column_config.TextColumn("Setting", width=270),
+    "front": st.column_config.CheckboxColumn(
+        "Not beaten", help="No other setting has both less of the cost and more quality.", width=82
+    ),
+    "file_bytes": st.column_config.NumberColumn("File size", format="bytes", width=84),
+    "macs": st.column_config.NumberColumn("MACs", format="compact", width=74),
+    "peak_activation_bytes": st.column_config.NumberColumn("Memory", format="bytes", width=84),
+    "latency": st.column_config.NumberColumn("Latency", format="× %.2f", width=74),
+}
+
+
+def draw(session: Session) -> None:
+    """The page; it draws itself anew while a sweep goes on."""
+    drawn = session.stage
+    st.fragment(_draw, run_every=POLL_S if session.sweeping.running else None)(session, drawn)
+
+
+@turn()
+def _draw(session: Session, drawn: tuple[object, ...]) -> None:
+    """`drawn` is the stage that the whole page was drawn for."""
+    if session.stage != drawn:
+        st.rerun()
+    source = session.source
+    _heading("Try settings")
+    sweeps.draw(session)
+    results = (
+        results_of(session.original, session.tried, source.key, session.picks) if source else ()
+    )
+    if len(results) <= 1:
+        _heading("Settings tried")
+        st.caption(NOTHING_YET)
+        return
+    _draw_views(session, results)
+    _draw_comparison(session, results)
+
+
+def _draw_views(session: Session, results: Sequence[Result]) -> None:
+    quality, marks = quality_axis(results), marks_of(results)
+    heading, choice = st.columns([1, 1], vertical_alignment="center")
+    with heading:
+        _heading("Settings tried")
+    with choice:
+        cost = _choose_cost()
+    front = front_of(marks, cost, quality) if quality else []
+    if quality is None:
+        st.caption(NO_QUALITY)
+    else:
+        _draw_charts(session, marks, cost, quality)
+    _draw_selected(session, results)
+    _draw_table(session, results, front, quality)
+
+
+def _choose_cost() -> Axis:
+    st.session_state.setdefault("w_cost", next(iter(COSTS)))
+    chosen = st.segmented_control(
+        "Cost",
+        list(COSTS),
+        key="w_cost",
+        format_func=lambda key: COSTS[key].title,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return COSTS[chosen or next(iter(COSTS))]
+
+
+def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
+    selected = _selected(session)
+    axes = (*SETTINGS, COSTS["file_bytes"], COSTS["macs"], COSTS["latency"], quality)
+    figures = {
+        "scatter": (scatter(marks, cost, quality, selected), f"{cost.title} and {quality.title}"),
+        "parallel": (parallel(marks, axes, selected), "A line for each setting over all numbers"),
+    }
+    for column, (key, (figure, alt)) in zip(st.columns(2), figures.items(), strict=True):
+        with column, st.container(key=f"trade_{key}"):
+            st.plotly_chart(
+                figure,
+                height=HEIGHT,
+                key=f"chart_{key}",
+                config=CHART,
+                on_select=_taker(session, f"chart_{key}", clicked),
+                selection_mode="points",
+                alt=f"{alt}; the table below has the same numbers.",
+            )
+
+
+def _draw_selected(session: Session, results: Sequence[Result]) -> None:
+    by_key = {each.key: each for each in results}
+    chosen = [by_key[key] for key in _selected(session) if key in by_key]
+    st.session_state["w_looked_at"] = chosen[0].key if chosen else None
+    with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
+        st.selectbox(
+            "Setting",
+            list(by_key),
+            key="w_looked_at",
+            format_func=labels_of(results).__getitem__,
+            placeholder="None selected",
+            on_change=lambda: _select(session, [st.session_state["w_looked_at"]]),
+            width=340,
+        )
+        if chosen:
+            _draw_actions(session, chosen[0])
+    if chosen:
+        text = numbers_text(chosen[0])
+        st.html(f'<p class="ce-about"><b>{escape(chosen[0].label)}</b>: {escape(text)}</p>')
+    else:
+        st.caption(NONE_SELECTED)
+
+
+def _draw_actions(session: Session, result: Result) -> None:
+    picks, model = session.picks, _model(session)
+    st.session_state["w_name"] = result.name
+    st.text_input(
+        "Name",
+        key="w_name",
+        placeholder="No name",
+        width=180,
+        on_change=lambda: picks.rename(model, result.key, st.session_state["w_name"]),
+    )
+    st.button(
+        "Unpin" if result.is_pinned else "Pin",
+        key="trade_pin",
+        on_click=picks.toggle_pin,
+        args=[model, result.key],
+    )
+    st.button(
+        "Use this setting",
+        key="trade_use",
+        disabled=result.recipe == session.recipe,
+        on_click=session.set_recipe,
+        args=[result.recipe],
+    )
+
+
+def _draw_table(
+    session: Session, results: Sequence[Result], front: Sequence[str], quality: Axis | None
+) -> None:
+    keys = [each.key for each in results]
+    key = f"settings_{session.picks.epoch}_{_model(session)}"
+    unit = "%.2f dB" if quality is not None and quality.after else "%.2f %%"
+    title = quality.title if quality is not None else "Quality"
+    columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, format=unit, width=90)}
+    rows = [keys.index(each) for each in _selected(session) if each in keys]
+    st.dataframe(
+        pd.DataFrame(columns_of(results, front)),
+        key=key,
+        column_config=columns,
+        hide_index=True,
+        height="content" if len(results) <= ROWS_IN_FULL else MOST_ROWS_PX,
+        placeholder="–",
+        on_select=_taker(session, key, lambda chosen: picked(chosen, keys), is_shown=True),
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": rows}},
+        alt="All settings tried, with what came of each.",
+    )
+
+
+def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
+    _heading("Side by side")
+    by_key = {each.key: each for each in results}
+    known = [key for key in _selected(session) if key in by_key]
+    if not known:
+        st.caption("Select a setting, and it is compared with the original or with any other.")
+        return
+    one = known[0]
+    others = [key for key in by_key if key != one]
+    st.session_state["w_compared"] = known[1] if len(known) > 1 else others[0]
+    st.selectbox(
+        "Compared with",
+        others,
+        key="w_compared",
+        format_func=labels_of(results).__getitem__,
+        on_change=lambda: _select(session, [one, st.session_state["w_compared"]]),
+        width=340,
+    )
+    pair = (by_key[st.session_state["w_compared"]], by_key[one])
+    for drawn in (comparing.settings_html, comparing.numbers_html, comparing.layers_html):
+        st.html(drawn(*pair))
+
+
+def clicked(chosen: Any) -> list[str]:
+    """The setting of a clicked point, as the browser tells it."""
+    return [str(point["customdata"][0]) for point in chosen["points"] if point.get("customdata")]
+
+
+def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
+    """The settings of the rows that are ticked."""
+    return [keys[row] for row in chosen["rows"] if row < len(keys)]
+
+
+def _taker(
+    session: Session, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
+) -> Callable[[], None]:
+    """A callback that selects what was clicked; a click beside everything changes nothing."""
+
+    def take() -> None:
+        settings = read(st.session_state[key]["selection"])
+        if settings or is_shown:
+            session.picks.select(_model(session), settings, is_shown)
+
+    return take
+
+
+def _select(session: Session, settings: Sequence[str | None]) -> None:
+    session.picks.select(_model(session), [each for each in settings if each is not None])
+
+
+def _selected(session: Session) -> tuple[str, ...]:
+    return session.picks.selected(_model(session))
+
+
+def _model(session: Session) -> str:
+    return session.source.key if session.source is not None else ""
+
+
+def _heading(text: str) -> None:
+    st.html(f'<h2 class="ce-h2">{text}</h2>')

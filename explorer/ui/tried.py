@@ -1,0 +1,241 @@
+"""Every setting tried on the open model, as the Trade-offs page shows it: marks and table rows.
+
+No Streamlit here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+from explorer.recipe import Recipe
+from explorer.report import Latency, Quality
+from explorer.text import format_bytes, format_count, format_quality
+from explorer.tradeoff_charts import Axis, Mark
+from explorer.ui.picks import ORIGINAL, Picks
+from explorer.widget.cards import UNKNOWN
+from explorer.widget.trials import Parts, Trial
+from explorer.widget.words import METRICS, PATTERNS, describe, percent
+
+NOTHING_OUT = "Bits alone"
+BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
+COSTS = {
+    "file_bytes": Axis("file_bytes", "File size", format_bytes, "~s", after="B"),
+    "macs": Axis("macs", "MACs", format_count, "~s"),
+    "peak_activation_bytes": Axis("peak_activation_bytes", "Memory", format_bytes, "~s", after="B"),
+    "latency": Axis("latency", "Latency", lambda ratio: f"× {ratio:.2f}", ".2~f", before="× "),
+}
+SETTINGS = (
+    Axis("ratio", "Ratio", lambda share: f"{percent(share)} %", ".0%"),
+    Axis("weight_bits", "Weight<br>bits", "{:.0f}".format, "d"),
+    Axis("activation_bits", "Activation<br>bits", "{:.0f}".format, "d"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One setting with all that is known of it; what isn't is None."""
+
+    recipe: Recipe
+    name: str
+    is_pinned: bool
+    is_original: bool
+    profile: Mapping[str, Any] | None
+    latency: Latency | None
+    quality: Quality | None
+    layers: Sequence[Mapping[str, Any]]
+
+    @property
+    def key(self) -> str:
+        """What tells settings apart."""
+        return self.recipe.to_json()
+
+    @property
+    def setting(self) -> str:
+        """The setting in words."""
+        return "original" if self.is_original else describe(self.recipe)
+
+    @property
+    def label(self) -> str:
+        """The name with the setting, or the setting alone."""
+        return f"{self.name} ({self.setting})" if self.name else self.setting
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """What can stand on an axis."""
+        profile = self.profile or {}
+        return {
+            "file_bytes": profile.get("file_bytes"),
+            "macs": profile.get("macs"),
+            "peak_activation_bytes": profile.get("peak_activation_bytes"),
+            "latency": self.latency.ratio if self.latency else None,
+            "quality": self.quality.value if self.quality else None,
+            "ratio": self.recipe.ratio if self.recipe.prunes_by_ratio else 0.0,
+            "weight_bits": self.recipe.weight_bits,
+            "activation_bits": self.recipe.activation_bits,
+        }
+
+
+def results_of(
+    original: Parts, trials: Sequence[Trial], model: str, picks: Picks
+) -> tuple[Result, ...]:
+    """The original and every setting that was tried, pinned ones first, then the oldest.
+
+    `model` is the key by which `picks` knows the model.
+    """
+    others = (trial for trial in trials if trial.recipe.to_json() != ORIGINAL)
+    found = [_original(original), *map(_tried, others)]
+    named = [
+        replace(
+            each,
+            name=picks.name(model, each.key),
+            is_pinned=picks.is_pinned(model, each.key),
+        )
+        for each in found
+        if each.profile is not None
+    ]
+    return tuple(sorted(named, key=lambda each: not each.is_pinned))
+
+
+def labels_of(results: Sequence[Result]) -> dict[str, str]:
+    """A label for each setting by its key; of those alike, the later ones are numbered."""
+    labels: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    for each in results:
+        seen[each.label] += 1
+        number = seen[each.label]
+        labels[each.key] = each.label if number == 1 else f"{each.label}, {number}"
+    return labels
+
+
+def quality_axis(results: Sequence[Result]) -> Axis | None:
+    """How quality is written; None where nothing has any."""
+    scored = next((each.quality for each in results if each.quality), None)
+    if scored is None:
+        return None
+    title = METRICS[scored.metric]
+
+    def text(value: float) -> str:
+        return format_quality(scored, value)
+
+    if scored.metric == "snr_db":
+        return Axis("quality", title, text, "~g", after=" dB")
+    return Axis("quality", title, text, ".3~p")
+
+
+def marks_of(results: Sequence[Result]) -> list[Mark]:
+    """The results as charts draw them."""
+    return [
+        Mark(
+            key=each.key,
+            name=escape(each.name),
+            label=_label_html(each),
+            kind=_kind(each),
+            values=each.values,
+            intervals=_intervals(each),
+        )
+        for each in results
+    ]
+
+
+def columns_of(results: Sequence[Result], front: Sequence[str]) -> dict[str, list[Any]]:
+    """The table; `front` are the keys of those that no other beats."""
+    values = [each.values for each in results]
+    return {
+        "pinned": [each.is_pinned for each in results],
+        "name": [each.name for each in results],
+        "setting": [each.setting for each in results],
+        "front": [each.key in front for each in results],
+        **{
+            axis: [value[axis] for value in values]
+            for axis in ("file_bytes", "macs", "peak_activation_bytes", "latency")
+        },
+        "quality": [_quality_number(each.quality) for each in results],
+    }
+
+
+def numbers_text(result: Result) -> str:
+    """The numbers of a setting in a line."""
+    texts = {name: axis.text for name, axis in COSTS.items()}
+    words = [
+        f"{COSTS[name].title} {text(value)}"
+        for name, text in texts.items()
+        if (value := result.values[name]) is not None
+    ]
+    if result.quality:
+        words.append(f"{METRICS[result.quality.metric]} {quality_text(result.quality)}")
+    return ", ".join(words)
+
+
+def quality_text(quality: Quality) -> str:
+    """With its interval: 91.00 % (90.00–92.00 %)."""
+    low, high = (format_quality(quality, value) for value in (quality.low, quality.high))
+    return f"{format_quality(quality)} ({low.partition(' ')[0]}–{high})"
+
+
+def latency_text(latency: Latency | None) -> str:
+    """The ratio with its interval: × 0.55 (0.50–0.60)."""
+    if latency is None:
+        return UNKNOWN
+    return f"× {latency.ratio:.2f} ({latency.ratio_low:.2f}–{latency.ratio_high:.2f})"
+
+
+def _quality_number(quality: Quality | None) -> float | None:
+    """In percent, or in decibels."""
+    if quality is None:
+        return None
+    return quality.value if quality.metric == "snr_db" else 100 * quality.value
+
+
+def _original(parts: Parts) -> Result:
+    layers = [
+        {
+            "name": layer["name"],
+            "kept": layer["channels"],
+            "sparsity": 0.0,
+            "weight_bits": BITS.get(layer["dtype"]),
+            "closed": layer["closed"] is not None,
+        }
+        for layer in (parts.get("model") or {}).get("layers", ())
+    ]
+    return _result(Recipe(), parts, layers)
+
+
+def _tried(trial: Trial) -> Result:
+    return _result(trial.recipe, trial.parts, trial.parts.get("plan", {}).get("layers", ()))
+
+
+def _result(recipe: Recipe, parts: Parts, layers: Sequence[Mapping[str, Any]]) -> Result:
+    latency, quality = parts.get("latency"), parts.get("quality")
+    return Result(
+        recipe=recipe,
+        name="",
+        is_pinned=False,
+        is_original=recipe.to_json() == ORIGINAL,
+        profile=parts.get("profile"),
+        latency=Latency(**latency) if latency else None,
+        quality=Quality(**quality) if quality else None,
+        layers=layers,
+    )
+
+
+def _kind(result: Result) -> str:
+    if result.is_original:
+        return "Original"
+    plain = result.recipe.pattern == "none"
+    return NOTHING_OUT if plain else PATTERNS[result.recipe.pattern]
+
+
+def _intervals(result: Result) -> dict[str, tuple[float, float]]:
+    found = {}
+    if result.quality:
+        found["quality"] = (result.quality.low, result.quality.high)
+    if result.latency:
+        found["latency"] = (result.latency.ratio_low, result.latency.ratio_high)
+    return found
+
+
+def _label_html(result: Result) -> str:
+    lines = [f"<b>{escape(result.name)}</b>"] if result.name else []
+    return "<br>".join([*lines, escape(result.setting), escape(numbers_text(result))])
