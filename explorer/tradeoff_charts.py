@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from explorer.charts import PALETTE
-from explorer.exports.axes import pareto_front
+from explorer.exports.axes import pareto_front, ticks
 
 # Each kind of setting has its colour and its shape, whichever others there are.
 LOOKS = {
@@ -29,19 +29,23 @@ SIZE, RING = 10, 20  # pixels
 MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {"text": ""}}
 STILL = {"dragmode": False, "hovermode": "closest", "clickmode": "event+select"}
+FEW = 4  # ticks
+REACH, PADDING = 1.06, 0.12  # of an axis beyond the values
 ROOM = 0.13  # above and below the lines of parallel coordinates, for their numbers
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A quantity: its `title` in plotly's markup, and how values and ticks are written."""
+    """A quantity: its `title` in plotly's markup, and how values and round ticks are written.
+
+    At least as much as `least` is shown around the values.
+    """
 
     key: str
     title: str
     text: Callable[[float], str]
-    ticks: str
-    before: str = ""
-    after: str = ""
+    tick: Callable[[float], str]
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,17 +105,19 @@ def scatter(
         go.Scatter(
             x=[mark.values[cost.key] for mark in named],
             y=[mark.values[quality.key] for mark in named],
-            text=[mark.name for mark in named],
+            text=[f"{mark.name}<br> " for mark in named],  # clear of the point and its ring
             mode="text",
-            textposition="bottom center",
+            textposition="top center",
             textfont={"size": 11},
             hoverinfo="skip",
             showlegend=False,
         )
     )
     figure.update_layout(margin=MARGIN, legend=LEGEND, **STILL)
-    figure.update_xaxes(title=cost.title, fixedrange=True, rangemode="tozero", **_ticks(cost))
-    figure.update_yaxes(title=quality.title, fixedrange=True, automargin=True, **_ticks(quality))
+    ends = [_ends(known, selected, axis) for axis in (cost, quality)]
+    across, up = (0.0, REACH * ends[0][1]), _padded(*ends[1], quality.least)
+    figure.update_xaxes(title=cost.title, fixedrange=True, **_scale(cost, *across))
+    figure.update_yaxes(title=quality.title, fixedrange=True, **_scale(quality, *up))
     return figure
 
 
@@ -265,5 +271,22 @@ def _height(value: float | None, span: tuple[float, float]) -> float:
     return (value - low) / (high - low) if high > low else 0.5
 
 
-def _ticks(axis: Axis) -> dict[str, Any]:
-    return {"tickformat": axis.ticks, "tickprefix": axis.before, "ticksuffix": axis.after}
+def _ends(marks: Sequence[Mark], selected: Sequence[str], axis: Axis) -> tuple[float, float]:
+    """The least and the greatest value, with the intervals that are drawn."""
+    values = [*_span(marks, axis)]
+    for mark in marks:
+        if mark.key in selected:
+            values += mark.intervals.get(axis.key, ())
+    return min(values), max(values)
+
+
+def _padded(low: float, high: float, least: float) -> tuple[float, float]:
+    """Room below, and above for names."""
+    room = max(PADDING * (high - low), least)
+    return low - room, high + room
+
+
+def _scale(axis: Axis, low: float, high: float) -> dict[str, Any]:
+    shown = ticks(low, high, FEW)
+    texts = [axis.tick(value) for value in shown]
+    return {"range": [low, high], "tickvals": shown, "ticktext": texts, "zeroline": False}

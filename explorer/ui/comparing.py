@@ -11,7 +11,7 @@ from typing import Any
 from explorer.recipe import LayerChoice, Recipe
 from explorer.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import Result, latency_text, quality_text
-from explorer.widget.cards import UNKNOWN, relative
+from explorer.widget.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
 from explorer.widget.words import (
     BITS_SCOPES,
     CRITERIA,
@@ -71,13 +71,13 @@ def layers_html(one: Result, other: Result) -> str:
 
 
 def _table(head: str, one: Result, other: Result, rows: Sequence[Row]) -> str:
-    titles = "".join(
-        f'<th scope="col">{escape(text)}</th>'
-        for text in (head, one.name or one.setting, other.name or other.setting, "Difference")
-    )
+    """The column of differences only where there are any."""
+    count = 4 if any(row[-1] for row in rows) else 3
+    heads = (head, one.name or one.setting, other.name or other.setting, "Difference")[:count]
+    titles = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     lines = "".join(
         f'<tr><th scope="row">{escape(what)}</th>'
-        f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells[: count - 1])}</tr>"
         for what, *cells in rows
     )
     return (
@@ -130,16 +130,26 @@ def _faster(one: Result, other: Result) -> str:
     """The change, where the intervals lie apart."""
     if one.latency is None or other.latency is None:
         return UNKNOWN
-    low, high = sorted([one.latency, other.latency], key=lambda each: each.ratio)
-    if low.ratio_high >= high.ratio_low:
-        return "not measurable"
+    (_, high), (low, _) = sorted([_interval(one), _interval(other)])
+    if low <= high:
+        return NOT_MEASURABLE
     return relative(one.latency.ratio, other.latency.ratio)
+
+
+def _interval(result: Result) -> tuple[float, float]:
+    """Of the time's ratio to the original's, which is 1 for the original itself."""
+    assert result.latency is not None
+    if result.is_original:
+        return 1.0, 1.0
+    return result.latency.ratio_low, result.latency.ratio_high
 
 
 def _gained(one: Result, other: Result) -> str:
     if one.quality is None or other.quality is None or one.quality.metric != other.quality.metric:
         return UNKNOWN
     change = other.quality.value - one.quality.value
+    if change == 0:
+        return SAME
     if one.quality.metric == "snr_db":
         return f"{change:+.2f} dB".replace("-", "−")
     return f"{100 * change:+.2f} points".replace("-", "−")
@@ -153,7 +163,9 @@ def _layers(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
             continue
         before, after = _layer(layer), _layer(against)
         if before != after:
-            yield layer["name"], before, after, relative(layer["kept"], against["kept"])
+            is_even = layer["kept"] == against["kept"]
+            change = "" if is_even else f"{relative(layer['kept'], against['kept'])} channels"
+            yield layer["name"], before, after, change
 
 
 def _layer(layer: Mapping[str, Any]) -> str:

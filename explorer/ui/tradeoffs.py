@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from explorer.tradeoff_charts import Axis, Mark, front_of, parallel, scatter
 from explorer.ui import comparing, sweeps
@@ -24,23 +25,23 @@ from explorer.ui.tried import (
 from explorer.ui.turns import turn
 
 POLL_S = 1.0
-HEIGHT, MOST_ROWS_PX = 380, 420
+HEIGHT, MOST_ROWS_PX, NUMBER_PX = 380, 420, 82
 ROWS_IN_FULL = 10
 NOTHING_YET = "The settings that you try come here, with the first measured numbers."
 NO_QUALITY = "There are no samples to score settings on, so there is no quality to draw."
 NONE_SELECTED = "Click a point or a row, or choose a setting here, to see and name it."
 CHART = {"displayModeBar": False}
 COLUMNS = {
-    "pinned": st.column_config.CheckboxColumn("Pinned", width=62),
-    "name": st.column_config.TextColumn("Name", width=130),
-    "setting": st.column_config.TextColumn("Setting", width=270),
+    "pinned": st.column_config.CheckboxColumn("Pinned", width=58),
+    "name": st.column_config.TextColumn("Name", width=115),
+    "setting": st.column_config.TextColumn("Setting", width=225),
     "front": st.column_config.CheckboxColumn(
-        "Not beaten", help="No other setting has both less of the cost and more quality.", width=82
+        "Not beaten", help="No other setting has both less of the cost and more quality.", width=80
     ),
-    "file_bytes": st.column_config.NumberColumn("File size", format="bytes", width=84),
-    "macs": st.column_config.NumberColumn("MACs", format="compact", width=74),
-    "peak_activation_bytes": st.column_config.NumberColumn("Memory", format="bytes", width=84),
-    "latency": st.column_config.NumberColumn("Latency", format="× %.2f", width=74),
+    **{
+        key: st.column_config.NumberColumn(axis.title, width=NUMBER_PX)
+        for key, axis in COSTS.items()
+    },
 }
 
 
@@ -56,7 +57,6 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
     if session.stage != drawn:
         st.rerun()
     source = session.source
-    _heading("Try settings")
     sweeps.draw(session)
     results = (
         results_of(session.original, session.tried, source.key, session.picks) if source else ()
@@ -172,12 +172,11 @@ def _draw_table(
 ) -> None:
     keys = [each.key for each in results]
     key = f"settings_{session.picks.epoch}_{_model(session)}"
-    unit = "%.2f dB" if quality is not None and quality.after else "%.2f %%"
     title = quality.title if quality is not None else "Quality"
-    columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, format=unit, width=90)}
+    columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, width=NUMBER_PX)}
     rows = [keys.index(each) for each in _selected(session) if each in keys]
     st.dataframe(
-        pd.DataFrame(columns_of(results, front)),
+        _styled(pd.DataFrame(columns_of(results, front)), quality),
         key=key,
         column_config=columns,
         hide_index=True,
@@ -188,6 +187,13 @@ def _draw_table(
         selection_default={"selection": {"rows": rows}},
         alt="All settings tried, with what came of each.",
     )
+
+
+def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
+    """Numbers as everywhere else, which still sort as numbers."""
+    axes = {**COSTS, **({"quality": quality} if quality is not None else {})}
+    texts: Any = {key: axis.text for key, axis in axes.items()}
+    return frame.style.format(texts, na_rep="–")
 
 
 def _draw_comparison(session: Session, results: Sequence[Result]) -> None:

@@ -6,9 +6,12 @@ No Streamlit here.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
+from explorer.exports.axes import cost_text
+from explorer.exports.axes import quality_text as quality_tick
 from explorer.recipe import Recipe
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality
@@ -20,16 +23,26 @@ from explorer.widget.words import METRICS, PATTERNS, describe, percent
 
 NOTHING_OUT = "Bits alone"
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
+LEAST_SHARE, LEAST_DB = 0.005, 1.0  # of the quality, shown around the values
+
+
+def percent_text(share: float) -> str:
+    """A share in whole percent: 30 %."""
+    return f"{percent(share)} %"
+
+
 COSTS = {
-    "file_bytes": Axis("file_bytes", "File size", format_bytes, "~s", after="B"),
-    "macs": Axis("macs", "MACs", format_count, "~s"),
-    "peak_activation_bytes": Axis("peak_activation_bytes", "Memory", format_bytes, "~s", after="B"),
-    "latency": Axis("latency", "Latency", lambda ratio: f"× {ratio:.2f}", ".2~f", before="× "),
+    "file_bytes": Axis("file_bytes", "File size", format_bytes, partial(cost_text, "file_bytes")),
+    "macs": Axis("macs", "MACs", format_count, partial(cost_text, "macs")),
+    "peak_activation_bytes": Axis(
+        "peak_activation_bytes", "Memory", format_bytes, partial(cost_text, "file_bytes")
+    ),
+    "latency": Axis("latency", "Latency", "× {:.2f}".format, partial(cost_text, "latency")),
 }
 SETTINGS = (
-    Axis("ratio", "Ratio", lambda share: f"{percent(share)} %", ".0%"),
-    Axis("weight_bits", "Weight<br>bits", "{:.0f}".format, "d"),
-    Axis("activation_bits", "Activation<br>bits", "{:.0f}".format, "d"),
+    Axis("ratio", "Ratio", percent_text, percent_text),
+    Axis("weight_bits", "Weight<br>bits", str, str),
+    Axis("activation_bits", "Activation<br>bits", str, str),
 )
 
 
@@ -119,9 +132,9 @@ def quality_axis(results: Sequence[Result]) -> Axis | None:
     def text(value: float) -> str:
         return format_quality(scored, value)
 
-    if scored.metric == "snr_db":
-        return Axis("quality", title, text, "~g", after=" dB")
-    return Axis("quality", title, text, ".3~p")
+    is_noise = scored.metric == "snr_db"
+    tick = partial(quality_tick, "dB" if is_noise else "%")
+    return Axis("quality", title, text, tick, LEAST_DB if is_noise else LEAST_SHARE)
 
 
 def marks_of(results: Sequence[Result]) -> list[Mark]:
@@ -151,7 +164,7 @@ def columns_of(results: Sequence[Result], front: Sequence[str]) -> dict[str, lis
             axis: [value[axis] for value in values]
             for axis in ("file_bytes", "macs", "peak_activation_bytes", "latency")
         },
-        "quality": [_quality_number(each.quality) for each in results],
+        "quality": [value["quality"] for value in values],
     }
 
 
@@ -179,13 +192,6 @@ def latency_text(latency: Latency | None) -> str:
     if latency is None:
         return UNKNOWN
     return f"× {latency.ratio:.2f} ({latency.ratio_low:.2f}–{latency.ratio_high:.2f})"
-
-
-def _quality_number(quality: Quality | None) -> float | None:
-    """In percent, or in decibels."""
-    if quality is None:
-        return None
-    return quality.value if quality.metric == "snr_db" else 100 * quality.value
 
 
 def _original(parts: Parts) -> Result:
