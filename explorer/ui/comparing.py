@@ -130,18 +130,10 @@ def _faster(one: Result, other: Result) -> str:
     """The change, where the intervals lie apart."""
     if one.latency is None or other.latency is None:
         return UNKNOWN
-    (_, high), (low, _) = sorted([_interval(one), _interval(other)])
-    if low <= high:
+    low, high = sorted([one.latency, other.latency], key=lambda each: each.ratio)
+    if low.ratio_high >= high.ratio_low:
         return NOT_MEASURABLE
     return relative(one.latency.ratio, other.latency.ratio)
-
-
-def _interval(result: Result) -> tuple[float, float]:
-    """Of the time's ratio to the original's, which is 1 for the original itself."""
-    assert result.latency is not None
-    if result.is_original:
-        return 1.0, 1.0
-    return result.latency.ratio_low, result.latency.ratio_high
 
 
 def _gained(one: Result, other: Result) -> str:

@@ -188,9 +188,11 @@ def quality_text(quality: Quality) -> str:
 
 
 def latency_text(latency: Latency | None) -> str:
-    """The ratio with its interval: × 0.55 (0.50–0.60)."""
+    """The ratio with its interval: × 0.55 (0.50–0.60); of the original × 1."""
     if latency is None:
         return UNKNOWN
+    if latency.ratio_low == latency.ratio_high == 1.0:
+        return "× 1"
     return f"× {latency.ratio:.2f} ({latency.ratio_low:.2f}–{latency.ratio_high:.2f})"
 
 
@@ -205,7 +207,11 @@ def _original(parts: Parts) -> Result:
         }
         for layer in (parts.get("model") or {}).get("layers", ())
     ]
-    return _result(Recipe(), parts, layers)
+    result = _result(Recipe(), parts, layers)
+    if result.latency is None:
+        return result
+    unit = replace(result.latency, ratio=1.0, ratio_low=1.0, ratio_high=1.0)
+    return replace(result, latency=unit)  # what all ratios are to, however itself was timed
 
 
 def _tried(trial: Trial) -> Result:

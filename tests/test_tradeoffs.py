@@ -1,0 +1,305 @@
+"""The Trade-offs page: all settings in linked views, names and pins, and two side by side."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of
+
+from explorer.formats.names import LONGEST_NAME
+from explorer.recipe import LayerChoice, Recipe
+from explorer.search.sweep import Design
+from explorer.tradeoff_charts import Mark, front_of, parallel, scatter
+from explorer.ui import comparing, sweeps, tradeoffs
+from explorer.ui.picks import ORIGINAL, Picks
+from explorer.ui.tried import COSTS, SETTINGS, labels_of, marks_of, quality_axis, results_of
+from explorer.widget.trials import Trial
+
+HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
+LAYER = {"name": HOSTILE, "channels": 16, "kept": 16, "sparsity": 0.0, "weight_bits": 32,
+         "closed": False}  # fmt: skip
+ORIGINAL_PARTS = {
+    "profile": PROFILE,
+    "latency": {**LATENCY, "ratio": 1.01},
+    "quality": {**QUALITY, "value": 0.93},
+    "model": {"layers": [{**LAYER, "dtype": "float32", "closed": None}]},
+}
+
+
+def trial(ratio: float, size: int, accuracy: float, **changes: Any) -> Trial:
+    recipe = Recipe(pattern="channel", ratio=ratio, **changes)
+    parts = {
+        "profile": {**PROFILE, "file_bytes": size},
+        "latency": LATENCY,
+        "quality": {**QUALITY, "value": accuracy},
+        "plan": {"layers": [{**LAYER, "kept": 8, "weight_bits": recipe.weight_bits}]},
+    }
+    return Trial(recipe, parts, complete=True)
+
+
+GOOD, POOR, SMALL = trial(0.3, 2000, 0.91), trial(0.4, 3000, 0.90), trial(0.6, 1000, 0.80)
+KEYS = [each.recipe.to_json() for each in (GOOD, POOR, SMALL)]
+
+
+@pytest.fixture
+def picks() -> Picks:
+    return Picks()
+
+
+def results(picks: Picks, *trials: Trial) -> tuple[Any, ...]:
+    return results_of(ORIGINAL_PARTS, trials or (GOOD, POOR, SMALL), "m", picks)
+
+
+def test_pinned_settings_stand_first_and_the_others_as_they_were_tried(picks: Picks) -> None:
+    assert [each.key for each in results(picks)] == [ORIGINAL, *KEYS]
+    picks.toggle_pin("m", KEYS[2])
+    assert [each.key for each in results(picks)] == [KEYS[2], ORIGINAL, *KEYS[:2]]
+    picks.toggle_pin("m", KEYS[2])
+    assert not any(each.is_pinned for each in results(picks))
+    picks.toggle_pin("another model", KEYS[2])
+    assert not any(each.is_pinned for each in results(picks))
+
+
+def test_the_original_stands_there_once_and_is_the_unit_of_time(picks: Picks) -> None:
+    (one, *_) = found = results(picks, Trial(Recipe(), GOOD.parts, complete=True), GOOD)
+    assert [each.key for each in found] == [ORIGINAL, KEYS[0]]
+    assert (one.setting, one.values["latency"], one.quality.value) == ("original", 1.0, 0.93)
+
+
+def test_names_are_cleaned_and_can_be_taken_away(picks: Picks) -> None:
+    picks.rename("m", KEYS[0], f"  {HOSTILE}\u202e\n{'x' * 100}")
+    name = picks.name("m", KEYS[0])
+    assert name.startswith(HOSTILE)
+    assert len(name) <= LONGEST_NAME
+    assert name.isprintable()
+    picks.rename("m", KEYS[0], " \n")
+    assert picks.name("m", KEYS[0]) == ""
+
+
+def test_a_selection_is_of_two_at_most_and_of_one_model(picks: Picks) -> None:
+    picks.select("m", [KEYS[0], KEYS[0], KEYS[1], KEYS[2]])
+    assert picks.selected("m") == (KEYS[0], KEYS[1])
+    assert picks.selected("other") == ()
+    epoch = picks.epoch
+    picks.select("m", [KEYS[1]], is_shown=True)  # the table itself was clicked
+    assert (picks.selected("m"), picks.epoch) == ((KEYS[1],), epoch)
+
+
+def test_the_front_leaves_out_what_another_beats(picks: Picks) -> None:
+    found = results(picks)
+    quality = quality_axis(found)
+    assert quality is not None
+    marks = marks_of(found)
+    assert front_of(marks, COSTS["file_bytes"], quality) == [KEYS[2], KEYS[0], ORIGINAL]
+    figure = scatter(marks, COSTS["file_bytes"], quality, (KEYS[0], KEYS[1]))
+    traces = {trace.name: trace for trace in figure.data if trace.name}
+    assert list(traces["Not beaten"].x) == [1000, 2000, 4000]
+    assert list(traces["Whole channels"].customdata) == [[key] for key in KEYS]
+    rings = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
+    assert [list(ring.customdata) for ring in rings] == [[[KEYS[0]]], [[KEYS[1]]]]
+    assert rings[0].error_y.array[0] == pytest.approx(0.01)
+    assert rings[0].error_x.array is None  # a size is exact
+    timed = scatter(marks, COSTS["latency"], quality, (KEYS[0],))
+    (ring,) = [trace for trace in timed.data if trace.marker.symbol == "circle-open"]
+    assert ring.error_x.array[0] == pytest.approx(0.05)
+
+
+def test_lines_run_from_the_least_to_the_greatest_of_each_axis(picks: Picks) -> None:
+    marks = marks_of(results(picks))
+    figure = parallel(marks, (*SETTINGS, COSTS["file_bytes"]), (KEYS[2],))
+    channels, chosen = (trace for trace in figure.data if list(trace.customdata or [])[-1:] == [
+        [KEYS[2]]
+    ])  # fmt: skip
+    assert channels.y[-5:] == (1.0, 0.5, 0.5, 0.0, None)
+    assert chosen.y == channels.y[-5:]
+    assert {"60 %", "0 %", "4.00 kB", "1.00 kB"} <= set(figure.data[-1].text)
+
+
+def test_charts_hold_no_markup_of_strangers(picks: Picks) -> None:
+    odd = trial(0.2, 2500, 0.9, layers=(LayerChoice(HOSTILE, 0.5),))
+    picks.rename("m", odd.recipe.to_json(), HOSTILE)
+    found = results(picks, odd)
+    marks, quality = marks_of(found), quality_axis(found)
+    assert quality is not None
+    for figure in (scatter(marks, COSTS["macs"], quality), parallel(marks, SETTINGS)):
+        texts = [text for trace in figure.data for text in (trace.text or ())]
+        assert any("&lt;img" in text for text in texts)
+        assert not any("<img" in text or "<b>a" in text for text in texts)
+    pair = (found[0], found[1])
+    for drawn in (comparing.settings_html, comparing.numbers_html, comparing.layers_html):
+        assert "<img" not in drawn(*pair)
+        assert "&lt;img" in drawn(*pair)
+
+
+def test_what_cannot_be_drawn_is_left_out_of_the_charts_only(picks: Picks) -> None:
+    untimed = Trial(GOOD.recipe, {"profile": PROFILE, "plan": {"layers": []}}, complete=True)
+    found = results_of({"profile": PROFILE}, (untimed,), "m", picks)
+    assert len(found) == 2
+    assert quality_axis(found) is None
+    assert front_of(marks_of(found), COSTS["macs"], COSTS["latency"]) == []
+    assert "–" in comparing.numbers_html(found[0], found[1])
+
+
+def test_settings_alike_have_labels_of_their_own(picks: Picks) -> None:
+    choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
+    other = tuple(LayerChoice(name, 0.4) for name in "abcdefg")
+    found = results(picks, trial(0.3, 1, 0.9, layers=choices), trial(0.3, 1, 0.9, layers=other))
+    labels = labels_of(found)
+    assert len(set(labels.values())) == len(found) == 3
+
+
+def test_two_results_differ_where_it_says(picks: Picks) -> None:
+    small = trial(0.3, 1500, 0.91, weight_bits=8)
+    slow = {**small.parts, "latency": {**LATENCY, "ratio": 0.58, "ratio_low": 0.53}}
+    original, good, bits = results(picks, GOOD, Trial(small.recipe, slow, complete=True))
+    told = comparing.settings_html(good, bits)
+    assert "Weight bits" in told
+    assert "Ratio" not in told
+    assert "Difference" not in told
+    numbers = comparing.numbers_html(good, bits)
+    assert "−25 %" in numbers  # of the file
+    assert "not measurable" in numbers  # the intervals of the times overlap
+    assert "× 0.50 (0.45–0.55)" in numbers
+    assert "91.00 % (90.00–92.00 %)" in numbers
+    assert "8 channels, 32 bits" in comparing.layers_html(good, bits)
+    assert "−50 % channels" in comparing.layers_html(original, good)
+    assert "−50 %" in comparing.numbers_html(original, good)  # of the time
+    assert comparing.SAME_SETTINGS in comparing.settings_html(good, good)
+    assert comparing.SAME_LAYERS in comparing.layers_html(good, good)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "keys"),
+    [
+        ({"points": []}, []),
+        ({"points": [{"customdata": [KEYS[1]]}]}, [KEYS[1]]),
+        ({"points": [{"x": 1}]}, []),  # of the front
+    ],
+    ids=["nothing", "a point", "a point of no setting"],
+)
+def test_a_click_says_which_setting(chosen: Mapping[str, Any], keys: list[str]) -> None:
+    assert tradeoffs.clicked(chosen) == keys
+
+
+def test_rows_say_which_settings_even_where_there_are_fewer_now() -> None:
+    assert tradeoffs.picked({"rows": [1, 7]}, KEYS) == [KEYS[1]]
+
+
+def test_marks_of_unknown_kinds_are_drawn_too() -> None:
+    mark = Mark("k", "", "label", "Of another time", {"macs": 1.0, "latency": 0.5}, {})
+    figure = scatter([mark], COSTS["macs"], COSTS["latency"])
+    assert "Of another time" in [trace.name for trace in figure.data]
+
+
+def opened() -> AppTest:
+    """The app, settled on a small sample that it was opened with."""
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
+    page.query_params["model"] = "vowels_cnn"
+    return settled(page.run())
+
+
+def spec_of(page: AppTest, place: int) -> dict[str, Any]:
+    return json.loads(page.get("plotly_chart")[place].proto.spec)
+
+
+def run_until(page: AppTest, is_reached: Any) -> None:
+    """Run the page, as its polling fragments would."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        page.run()
+    assert not page.exception
+
+
+def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None:
+    page = opened().switch_page("pages/tradeoffs.py").run()
+    session = page.session_state["explorer"]
+    before, recipe = len(session.tried), session.recipe
+    page.multiselect(key="w_sweep_weight_bits").set_value([8]).run()
+    page.number_input(key="w_sweep_steps").set_value(3).run()
+    page.slider(key="w_sweep_ratios").set_value((20, 60)).run()
+    assert session.sweeping.design == Design(
+        lowest=0.2, highest=0.6, steps=3, weight_bits=(8,), activation_bits=(32,)
+    )
+    (button,) = [each for each in page.button if each.key == "sweep_start"]
+    assert button.label == "Try 3 settings"
+    button.click().run()
+    run_until(page, lambda: session.sweeping.progress[0] == 1)
+    page.button(key="sweep_pause").click().run()
+    run_until(page, lambda: session.sweeping.current is None)
+    assert session.sweeping.paused
+    page.button(key="sweep_go_on").click().run()
+    session.set_recipe(Recipe(weight_bits=4))  # a hand on the panel meanwhile
+    settled(page.run())
+    assert session.view.trial.recipe == Recipe(weight_bits=4)
+    run_until(page, lambda: not session.sweeping.running)
+    assert (session.sweeping.progress, session.sweeping.failures) == ((3, 3), ())
+    assert len(session.tried) == before + 4
+    page.run()
+    shown = [trace for trace in spec_of(page, 0)["data"] if trace.get("name") == "Whole channels"]
+    swept = {json.loads(key)["ratio"] for (key,) in shown[0]["customdata"]}
+    assert {0.2, 0.4, 0.6, recipe.ratio} <= swept
+    session.set_recipe(Recipe(pattern="channel", ratio=0.4, weight_bits=8))
+    assert not session.busy  # from memory
+    page.switch_page("pages/explore.py").run()
+    assert "channels −60 %, 8-bit weights" in tried_of(page)
+
+
+def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
+    page = opened()
+    session = page.session_state["explorer"]
+    session.set_recipe(Recipe(weight_bits=8))
+    settled(page.run())
+    page.switch_page("pages/tradeoffs.py").run()
+    model, first = session.source.key, Recipe(pattern="channel", ratio=0.3).to_json()
+    assert "trade_use" not in [button.key for button in page.button]
+    session.picks.select(model, [first])
+    page.run()
+    page.text_input(key="w_name").set_value(HOSTILE).run()
+    page.button(key="trade_pin").click().run()
+    assert session.picks.name(model, first) == HOSTILE
+    assert "&lt;img src=x" in html_of(page)
+    assert "<img" not in html_of(page)
+    assert "&lt;img src=x" in "".join(spec_of(page, 0)["data"][-1]["text"])
+    table = page.dataframe[0].value
+    assert (table["name"][0], table["pinned"][0]) == (HOSTILE, True)
+    page.selectbox(key="w_compared").set_value(Recipe(weight_bits=8).to_json()).run()
+    assert session.picks.selected(model) == (first, Recipe(weight_bits=8).to_json())
+    assert "Weight bits" in html_of(page)
+    assert "Difference" in html_of(page)
+    page.button(key="trade_use").click().run()
+    assert session.recipe.to_json() == first
+    assert page.button(key="trade_use").disabled
+    page.switch_page("pages/explore.py").run()
+    page.switch_page("pages/tradeoffs.py").run()
+    assert page.text_input(key="w_name").value == HOSTILE
+
+
+def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
+    page = opened().switch_page("pages/tradeoffs.py").run()
+    session = page.session_state["explorer"]
+    page.multiselect(key="w_sweep_patterns").set_value(["channel", "unstructured", "block"]).run()
+    page.number_input(key="w_sweep_steps").set_value(20).run()
+    page.multiselect(key="w_sweep_weight_bits").set_value([32, 16, 8, 4]).run()
+    assert any("240 settings, but a sweep takes at most" in text.value for text in page.caption)
+    assert page.button(key="sweep_start").disabled
+    page.button_group(key="w_sweep_way").set_value("random").run()
+    page.number_input(key="w_sweep_count").set_value(5).run()
+    page.button(key="sweep_start").click().run()
+    assert session.sweeping.running
+    page.button(key="sweep_cancel").click().run()
+    assert not session.sweeping.running
+    assert page.button(key="sweep_start").label == "Try 5 settings"
+
+
+def test_failed_settings_are_listed_as_text(picks: Picks) -> None:
+    class Failed:
+        failures = ((Recipe(layers=(LayerChoice(HOSTILE, 0.5),)), "It <b>crashed</b>."),)
+
+    told = sweeps.failures_html(Failed())  # type: ignore[arg-type]
+    assert "&lt;b&gt;crashed" in told
+    assert "<img" not in told
