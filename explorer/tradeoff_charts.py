@@ -31,7 +31,6 @@ LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {
 STILL = {"dragmode": False, "hovermode": "closest", "clickmode": "event+select"}
 FEW = 4  # ticks
 REACH, PADDING = 1.06, 0.12  # of an axis beyond the values
-ROOM = 0.13  # above and below the lines of parallel coordinates, for their numbers
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Mark:
 
 def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
     """Keys of the settings that no other beats in cost and quality, the cheapest first."""
-    known = _drawable(marks, (cost, quality))
+    known = drawable(marks, (cost, quality))
     points = [_point(mark, cost, quality) for mark in known]
     best = pareto_front(points)
     return [known[points.index(point)].key for point in best]
@@ -75,7 +74,7 @@ def scatter(
     marks: Sequence[Mark], cost: Axis, quality: Axis, selected: Sequence[str] = ()
 ) -> go.Figure:
     """Cost across, quality up, the front as steps, and the selected with their intervals."""
-    known = _drawable(marks, (cost, quality))
+    known = drawable(marks, (cost, quality))
     figure = go.Figure()
     best = pareto_front([_point(mark, cost, quality) for mark in known])
     figure.add_trace(
@@ -88,7 +87,7 @@ def scatter(
             hoverinfo="skip",
         )
     )
-    for kind, own in _by_kind(known):
+    for kind, own in by_kind(known):
         colour, symbol = LOOKS.get(kind, OTHER)
         figure.add_trace(
             go.Scatter(
@@ -98,7 +97,7 @@ def scatter(
                 name=kind,
             )
         )
-    for mark, colour in _chosen(known, selected):
+    for mark, colour in chosen(known, selected):
         figure.add_trace(_ring(mark, cost, quality, colour))
     named = [mark for mark in known if mark.name]
     figure.add_trace(
@@ -121,51 +120,8 @@ def scatter(
     return figure
 
 
-def parallel(
-    marks: Sequence[Mark], axes: Sequence[Axis], selected: Sequence[str] = ()
-) -> go.Figure:
-    """A line for each setting over all quantities, each from its least to its greatest value.
-
-    Drawn from plain lines: plotly's own kind compiles scripts in the browser, which a strict
-    policy forbids, and can't be clicked.
-    """
-    known = _drawable(marks, axes)
-    spans = [_span(known, axis) for axis in axes]
-    figure = go.Figure()
-    for kind, own in _by_kind(known):
-        colour, _ = LOOKS.get(kind, OTHER)
-        figure.add_trace(_lines(own, axes, spans, colour, width=1.2, opacity=0.55, name=kind))
-    for mark, colour in _chosen(known, selected):
-        figure.add_trace(_lines([mark], axes, spans, colour, width=3.5, opacity=1.0, name=""))
-    ends = [(place, end) for place in range(len(axes)) for end in (0, 1)]
-    figure.add_trace(
-        go.Scatter(
-            x=[place for place, _ in ends],
-            y=[end + (end - 0.5) * ROOM for _, end in ends],
-            text=[axes[place].text(spans[place][end]) for place, end in ends],
-            mode="text",
-            textfont={"size": 11},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
-    figure.update_layout(margin=MARGIN, showlegend=False, **STILL)
-    figure.update_xaxes(
-        tickvals=list(range(len(axes))),
-        ticktext=[axis.title.replace(" ", "<br>") for axis in axes],
-        tickangle=0,
-        tickfont={"size": 11},
-        range=[-0.4, len(axes) - 0.6],
-        showgrid=True,
-        zeroline=False,
-        fixedrange=True,
-        side="top",
-    )
-    figure.update_yaxes(visible=False, fixedrange=True, range=[-ROOM, 1 + ROOM])
-    return figure
-
-
-def _drawable(marks: Sequence[Mark], axes: Sequence[Axis]) -> list[Mark]:
+def drawable(marks: Sequence[Mark], axes: Sequence[Axis]) -> list[Mark]:
+    """Those with a value on every axis."""
     return [mark for mark in marks if all(mark.values.get(a.key) is not None for a in axes)]
 
 
@@ -176,13 +132,15 @@ def _point(mark: Mark, cost: Axis, quality: Axis) -> tuple[float, float]:
     return x, y
 
 
-def _by_kind(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+def by_kind(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+    """Each kind that there is with its marks, in the order of `LOOKS`."""
     kinds = dict.fromkeys([*LOOKS, *(mark.kind for mark in marks)])
     found = [(kind, [mark for mark in marks if mark.kind == kind]) for kind in kinds]
     return [(kind, own) for kind, own in found if own]
 
 
-def _chosen(marks: Sequence[Mark], selected: Sequence[str]) -> list[tuple[Mark, str]]:
+def chosen(marks: Sequence[Mark], selected: Sequence[str]) -> list[tuple[Mark, str]]:
+    """The selected ones, each with its colour."""
     by_key = {mark.key: mark for mark in marks}
     return [
         (by_key[key], colour)
@@ -223,57 +181,15 @@ def _bar(mark: Mark, axis: Axis, colour: str) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, **around, "color": colour, "thickness": 1.5}
 
 
-def _span(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:
+def span(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:
+    """The least and the greatest value."""
     values = [value for mark in marks if (value := mark.values[axis.key]) is not None]
     return (min(values), max(values)) if values else (0.0, 0.0)
 
 
-def _lines(
-    marks: Sequence[Mark],
-    axes: Sequence[Axis],
-    spans: Sequence[tuple[float, float]],
-    colour: str,
-    width: float,
-    opacity: float,
-    name: str,
-) -> go.Scatter:
-    """All of them in one trace, with a gap after each."""
-    xs: list[int | None] = []
-    ys: list[float | None] = []
-    keys: list[list[str]] = []
-    labels: list[str] = []
-    for mark in marks:
-        xs += [*range(len(axes)), None]
-        ys += [
-            *(_height(mark.values[a.key], span) for a, span in zip(axes, spans, strict=True)),
-            None,
-        ]
-        keys += [[mark.key]] * (len(axes) + 1)
-        labels += [mark.label] * (len(axes) + 1)
-    return go.Scatter(
-        x=xs,
-        y=ys,
-        customdata=keys,
-        text=labels,
-        hovertemplate="%{text}<extra></extra>",
-        mode="lines+markers",
-        line={"width": width, "color": colour},
-        marker={"size": 6, "color": colour},
-        opacity=opacity,
-        name=name,
-    )
-
-
-def _height(value: float | None, span: tuple[float, float]) -> float:
-    """Where between the ends; in the middle where they are the same."""
-    low, high = span
-    assert value is not None
-    return (value - low) / (high - low) if high > low else 0.5
-
-
 def _ends(marks: Sequence[Mark], selected: Sequence[str], axis: Axis) -> tuple[float, float]:
     """The least and the greatest value, with the intervals that are drawn."""
-    values = [*_span(marks, axis)]
+    values = [*span(marks, axis)]
     for mark in marks:
         if mark.key in selected:
             values += mark.intervals.get(axis.key, ())

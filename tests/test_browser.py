@@ -294,15 +294,49 @@ def test_sensitivity_is_drawn_while_it_is_measured(page):
     assert page.locator(".js-plotly-plot .heatmaplayer image").count() == 1
 
 
+def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
+    page.goto(f"{address}tradeoffs?model=vowels_cnn")
+    idle_elsewhere(page)
+    page.get_by_label("Steps of the ratio").fill("2")
+    page.get_by_label("Steps of the ratio").press("Enter")
+    page.get_by_role("button", name="Try 4 settings").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    points = page.locator(".st-key-trade_scatter .points path")
+    expect(points).to_have_count(6)  # with the original and the setting that was open
+    idle_elsewhere(page)
+    points.nth(2).click(force=True)
+    expect(page.get_by_label("Name", exact=True)).to_be_visible()
+    expect(page.locator(".st-key-trade_scatter .errorbar")).to_have_count(1)
+    page.get_by_label("Name", exact=True).fill("mine")
+    page.get_by_label("Name", exact=True).press("Enter")
+    expect(page.locator(".st-key-trade_scatter .textpoint")).to_have_text(re.compile("mine"))
+    assert page.locator('[role="gridcell"]', has_text="mine").count() == 1
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("innerWidth === 390")
+    page.wait_for_function(f"({OVERFLOW})().every(pixels => pixels <= 0)")
+    page.get_by_role("button", name="Use this setting").click()
+    expect(page.get_by_role("button", name="Use this setting")).to_be_disabled()
+
+
+def idle_elsewhere(page: Page) -> None:
+    """Wait on a page without the panel until nothing is to come any more."""
+    page.wait_for_selector(".ce-bar.ce-idle", state="attached")
+    expect(page.locator(".ce-work")).to_contain_text("measured on")
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_timeout(500)
+
+
+# The page scrolls in an element of its own, so both count.
+OVERFLOW = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
+    .map(element => element.scrollWidth - element.clientWidth)"""
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_nothing_is_wider_than_the_screen(page, width, height):
     page.set_viewport_size({"width": width, "height": height})
     page.wait_for_function(f"innerWidth === {width}")
     expect(page.locator(".number").first).to_be_in_viewport()
-    # The page scrolls in an element of its own, so both count.
-    overflow = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
-        .map(element => element.scrollWidth - element.clientWidth)"""
-    page.wait_for_function(f"({overflow})().every(pixels => pixels <= 0)")
+    page.wait_for_function(f"({OVERFLOW})().every(pixels => pixels <= 0)")
     for card in page.locator(".number").all():
         assert card.evaluate("card => card.scrollWidth <= card.clientWidth + 1")
     if width == 1280:

@@ -10,10 +10,11 @@ from streamlit.testing.v1 import AppTest
 from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of
 
 from explorer.formats.names import LONGEST_NAME
+from explorer.lines_chart import parallel
 from explorer.recipe import LayerChoice, Recipe
 from explorer.search.sweep import Design
-from explorer.tradeoff_charts import Mark, front_of, parallel, scatter
-from explorer.ui import comparing, sweeps, tradeoffs
+from explorer.tradeoff_charts import Mark, front_of, scatter
+from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.ui.tried import COSTS, SETTINGS, labels_of, marks_of, quality_axis, results_of
 from explorer.widget.trials import Trial
@@ -181,11 +182,11 @@ def test_two_results_differ_where_it_says(picks: Picks) -> None:
     ids=["nothing", "a point", "a point of no setting"],
 )
 def test_a_click_says_which_setting(chosen: Mapping[str, Any], keys: list[str]) -> None:
-    assert tradeoffs.clicked(chosen) == keys
+    assert selecting.clicked(chosen) == keys
 
 
 def test_rows_say_which_settings_even_where_there_are_fewer_now() -> None:
-    assert tradeoffs.picked({"rows": [1, 7]}, KEYS) == [KEYS[1]]
+    assert selecting.picked({"rows": [1, 7]}, KEYS) == [KEYS[1]]
 
 
 def test_marks_of_unknown_kinds_are_drawn_too() -> None:

@@ -16,6 +16,7 @@ import streamlit as st
 
 from explorer.ui import controls, links, state
 from explorer.ui.session import Session
+from explorer.ui.sweeps import progress_text
 from explorer.ui.turns import turn
 from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
@@ -119,6 +120,9 @@ def _status(session: Session) -> None:
 
 
 def _machine(session: Session) -> str:
+    """What goes on beside, or where the numbers come from."""
+    if session.sweeping.running:
+        return f"trying settings: {progress_text(session.sweeping)}"
     host = session.original.get("host")
     return f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
 

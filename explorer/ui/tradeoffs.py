@@ -1,6 +1,6 @@
 """The Trade-offs page: many settings tried, all of them in linked views, and two side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -8,8 +8,10 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from explorer.tradeoff_charts import Axis, Mark, front_of, parallel, scatter
+from explorer.lines_chart import parallel
+from explorer.tradeoff_charts import Axis, Mark, front_of, scatter
 from explorer.ui import comparing, sweeps
+from explorer.ui.selecting import clicked, model_key, picked, select, selected, taker
 from explorer.ui.session import Session
 from explorer.ui.tried import (
     COSTS,
@@ -100,11 +102,11 @@ def _choose_cost() -> Axis:
 
 
 def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
-    selected = _selected(session)
+    looked_at = selected(session)
     axes = (*SETTINGS, COSTS["file_bytes"], COSTS["macs"], COSTS["latency"], quality)
     figures = {
-        "scatter": (scatter(marks, cost, quality, selected), f"{cost.title} and {quality.title}"),
-        "parallel": (parallel(marks, axes, selected), "A line for each setting over all numbers"),
+        "scatter": (scatter(marks, cost, quality, looked_at), f"{cost.title} and {quality.title}"),
+        "parallel": (parallel(marks, axes, looked_at), "A line for each setting over all numbers"),
     }
     for column, (key, (figure, alt)) in zip(st.columns(2), figures.items(), strict=True):
         with column, st.container(key=f"trade_{key}"):
@@ -113,7 +115,7 @@ def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: A
                 height=HEIGHT,
                 key=f"chart_{key}",
                 config=CHART,
-                on_select=_taker(session, f"chart_{key}", clicked),
+                on_select=taker(session, f"chart_{key}", clicked),
                 selection_mode="points",
                 alt=f"{alt}; the table below has the same numbers.",
             )
@@ -121,7 +123,7 @@ def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: A
 
 def _draw_selected(session: Session, results: Sequence[Result]) -> None:
     by_key = {each.key: each for each in results}
-    chosen = [by_key[key] for key in _selected(session) if key in by_key]
+    chosen = [by_key[key] for key in selected(session) if key in by_key]
     st.session_state["w_looked_at"] = chosen[0].key if chosen else None
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
@@ -130,7 +132,7 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
             key="w_looked_at",
             format_func=labels_of(results).__getitem__,
             placeholder="None selected",
-            on_change=lambda: _select(session, [st.session_state["w_looked_at"]]),
+            on_change=lambda: select(session, [st.session_state["w_looked_at"]]),
             width=340,
         )
         if chosen:
@@ -143,7 +145,7 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
 
 
 def _draw_actions(session: Session, result: Result) -> None:
-    picks, model = session.picks, _model(session)
+    picks, model = session.picks, model_key(session)
     st.session_state["w_name"] = result.name
     st.text_input(
         "Name",
@@ -171,10 +173,10 @@ def _draw_table(
     session: Session, results: Sequence[Result], front: Sequence[str], quality: Axis | None
 ) -> None:
     keys = [each.key for each in results]
-    key = f"settings_{session.picks.epoch}_{_model(session)}"
+    key = f"settings_{session.picks.epoch}_{model_key(session)}"
     title = quality.title if quality is not None else "Quality"
     columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, width=NUMBER_PX)}
-    rows = [keys.index(each) for each in _selected(session) if each in keys]
+    rows = [keys.index(each) for each in selected(session) if each in keys]
     st.dataframe(
         _styled(pd.DataFrame(columns_of(results, front)), quality),
         key=key,
@@ -182,7 +184,7 @@ def _draw_table(
         hide_index=True,
         height="content" if len(results) <= ROWS_IN_FULL else MOST_ROWS_PX,
         placeholder="–",
-        on_select=_taker(session, key, lambda chosen: picked(chosen, keys), is_shown=True),
+        on_select=taker(session, key, lambda chosen: picked(chosen, keys), is_shown=True),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows}},
         alt="All settings tried, with what came of each.",
@@ -199,7 +201,7 @@ def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
 def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
     _heading("Side by side")
     by_key = {each.key: each for each in results}
-    known = [key for key in _selected(session) if key in by_key]
+    known = [key for key in selected(session) if key in by_key]
     if not known:
         st.caption("Select a setting, and it is compared with the original or with any other.")
         return
@@ -211,47 +213,12 @@ def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
         others,
         key="w_compared",
         format_func=labels_of(results).__getitem__,
-        on_change=lambda: _select(session, [one, st.session_state["w_compared"]]),
+        on_change=lambda: select(session, [one, st.session_state["w_compared"]]),
         width=340,
     )
     pair = (by_key[st.session_state["w_compared"]], by_key[one])
     for drawn in (comparing.settings_html, comparing.numbers_html, comparing.layers_html):
         st.html(drawn(*pair))
-
-
-def clicked(chosen: Any) -> list[str]:
-    """The setting of a clicked point, as the browser tells it."""
-    return [str(point["customdata"][0]) for point in chosen["points"] if point.get("customdata")]
-
-
-def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
-    """The settings of the rows that are ticked."""
-    return [keys[row] for row in chosen["rows"] if row < len(keys)]
-
-
-def _taker(
-    session: Session, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
-) -> Callable[[], None]:
-    """A callback that selects what was clicked; a click beside everything changes nothing."""
-
-    def take() -> None:
-        settings = read(st.session_state[key]["selection"])
-        if settings or is_shown:
-            session.picks.select(_model(session), settings, is_shown)
-
-    return take
-
-
-def _select(session: Session, settings: Sequence[str | None]) -> None:
-    session.picks.select(_model(session), [each for each in settings if each is not None])
-
-
-def _selected(session: Session) -> tuple[str, ...]:
-    return session.picks.selected(_model(session))
-
-
-def _model(session: Session) -> str:
-    return session.source.key if session.source is not None else ""
 
 
 def _heading(text: str) -> None:

@@ -1,0 +1,46 @@
+"""What was clicked in one view becomes what all views show."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from explorer.ui.session import Session
+
+
+def clicked(chosen: Any) -> list[str]:
+    """The setting of a clicked point, as the browser tells it."""
+    return [str(point["customdata"][0]) for point in chosen["points"] if point.get("customdata")]
+
+
+def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
+    """The settings of the rows that are ticked."""
+    return [keys[row] for row in chosen["rows"] if row < len(keys)]
+
+
+def taker(
+    session: Session, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
+) -> Callable[[], None]:
+    """A callback that selects what was clicked; a click beside everything changes nothing."""
+
+    def take() -> None:
+        settings = read(st.session_state[key]["selection"])
+        if settings or is_shown:
+            session.picks.select(model_key(session), settings, is_shown)
+
+    return take
+
+
+def select(session: Session, settings: Sequence[str | None]) -> None:
+    """Look at a setting, and perhaps at one to compare it with."""
+    session.picks.select(model_key(session), [each for each in settings if each is not None])
+
+
+def selected(session: Session) -> tuple[str, ...]:
+    """What is looked at of the open model."""
+    return session.picks.selected(model_key(session))
+
+
+def model_key(session: Session) -> str:
+    """By which picks know the open model."""
+    return session.source.key if session.source is not None else ""
