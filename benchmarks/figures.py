@@ -1,7 +1,7 @@
 """How the benchmarks of the app print what they found: a table of figures beside their goals."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -49,8 +49,8 @@ def print_figures(rows: Sequence[Row], run: Run) -> None:
         print(f"  {line}")
 
 
-def print_rows(rows: Sequence[Row]) -> None:
-    """A table."""
+def print_rows(rows: Iterable[Row]) -> None:
+    """A table, each row as soon as it is known."""
     print("| | measured | goal |\n|---|---:|---:|")
     for name, figure, goal in rows:
         print(f"| {name} | {figure} | {goal} |", flush=True)

@@ -42,11 +42,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     print_start()
-    rows: list[Row] = []
-    for entry in CATALOG["model"]:
-        if given.sample in (None, entry["name"]):
-            rows += errors(entry, given.recipes, given.seed)
-    print_rows(rows)
+    entries = [entry for entry in CATALOG["model"] if given.sample in (None, entry["name"])]
+    print_rows(row for entry in entries for row in errors(entry, given.recipes, given.seed))
 
 
 def errors(entry: dict[str, Any], number: int, seed: int) -> Iterator[Row]:
