@@ -1,7 +1,7 @@
 """The live panel on the page: sliders, numbers and layers in one component that counts by itself.
 
-What it counts with is large and seldom changes, so a second component, which shows nothing, brings
-that; the server sends a message that it has sent before by its name alone.
+What it counts and predicts with is large and seldom changes, so other components, which show
+nothing, bring that; the server sends a message that it has sent before by its name alone.
 """
 
 import hashlib
@@ -65,19 +65,24 @@ def draw(session: Session) -> None:
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(session.view, session.busy)),
         "tried": tried(session.original, session.tried, session.busy),
-        "surveyed": surveyed(session.surveying.parts(session.source, session.recipe)),
         "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))
+    points = surveyed(session.surveying.parts(session.source, session.recipe))
+    _keep(session, "surveyed", points)
 
 
 def draw_counts(session: Session) -> None:
     """What the panel counts with."""
-    with st.container(key="panel_counts"):
-        counts = session.counts
+    _keep(session, "counts", session.counts)
+
+
+def _keep(session: Session, name: str, part: object) -> None:
+    counts = session.counts
+    with st.container(key=f"panel_{name}"):
         if counts is not None:
-            data = {"model": name_of(counts), "counts": counts}
-            _component("keep")(key="counts", data=data)
+            data = {"model": name_of(counts), name: part}
+            _component("keep")(key=f"panel_keeps_{name}", data=data)
 
 
 @cache

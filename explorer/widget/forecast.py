@@ -9,6 +9,7 @@ from explorer.recipe import Recipe
 LATENCY = ":latency"
 NO_FORECASTS = "Latency and quality can't be predicted while the hand moves."
 PLAIN = Recipe()
+SLIDERS = ("pattern", "ratio", "scope", "weight_bits", "activation_bits", "bits_scope", "layers")
 
 
 def survey_base(recipe: Recipe) -> Recipe:
@@ -34,5 +35,7 @@ def surveyed(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, part in parts.items():
         if not name.endswith(LATENCY):
             latency = parts.get(f"{name}{LATENCY}")
-            points.append({**part, "latency": latency["ratio"] if latency else None})
+            recipe = {key: part["recipe"][key] for key in SLIDERS}
+            time = {"latency": latency["ratio"] if latency else None}
+            points.append({**part, "recipe": recipe, **time})
     return points

@@ -4,17 +4,18 @@ import styles from "./panel.css" with { type: "css" };
 import { Panel } from "./panel.js";
 
 const panels = new Map(); // by what they stand in: Streamlit calls again with new data
-const kept = new Map(); // counts by the name that the panel's data call them by
+const kept = new Map(); // counts and survey by the name that the panel's data call them by
 const MOST_KEPT = 8;
+const NOTHING = { counts: null, surveyed: [] };
 
 // Called with the component whenever its data change.
 export function mount({ parentElement, data, setStateValue }) {
   const panel = panels.get(parentElement);
-  if (panel) panel.update(withCounts(data));
+  if (panel) panel.update(withKept(data));
   else {
     style(parentElement);
     const send = (choice) => setStateValue("choice", choice);
-    panels.set(parentElement, new Panel(parentElement, withCounts(data), send));
+    panels.set(parentElement, new Panel(parentElement, withKept(data), send));
   }
   return () => {
     panels.get(parentElement)?.destroy();
@@ -22,18 +23,19 @@ export function mount({ parentElement, data, setStateValue }) {
   };
 }
 
-// The component that brings the counts, and shows nothing.
-export function keep({ data }) {
-  kept.delete(data.model);
-  kept.set(data.model, data.counts);
+// The component that brings a part of what is large and seldom changes, and shows nothing.
+export function keep({ data: { model, ...part } }) {
+  const all = { ...kept.get(model), ...part };
+  kept.delete(model);
+  kept.set(model, all);
   if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
   for (const panel of panels.values()) {
-    if (panel.data.model === data.model) panel.update({ ...panel.data, counts: data.counts });
+    if (panel.data.model === model) panel.update({ ...panel.data, ...part });
   }
 }
 
-function withCounts(data) {
-  return { ...data, counts: kept.get(data.model) ?? null };
+function withKept(data) {
+  return { ...data, ...NOTHING, ...kept.get(data.model) };
 }
 
 // Streamlit puts a component into a root of its own, so that neither styles the other.
