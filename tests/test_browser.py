@@ -310,7 +310,7 @@ def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
     page.get_by_label("Name", exact=True).fill("mine")
     page.get_by_label("Name", exact=True).press("Enter")
     expect(page.locator(".st-key-trade_scatter .textpoint")).to_have_text(re.compile("mine"))
-    assert page.locator('[role="gridcell"]', has_text="mine").count() == 1
+    expect(page.get_by_role("gridcell", name="mine", include_hidden=True)).to_have_count(1)
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("innerWidth === 390")
     page.wait_for_function(f"({OVERFLOW})().every(pixels => pixels <= 0)")
