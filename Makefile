@@ -14,7 +14,7 @@ lab: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
