@@ -22,10 +22,8 @@ from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
-PATIENCE_S, GLANCE_S = (
-    0.3,
-    0.03,
-)  # that a look at work waits for news, and how often it may be ended
+PATIENCE_S = 0.2  # that a look at work waits for news
+GLANCE_S = 0.03  # how often that may be ended
 SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 

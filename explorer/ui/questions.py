@@ -50,6 +50,11 @@ class Questions:
         return bool(self._open)
 
     @property
+    def job(self) -> Job | None:
+        """The one that goes on."""
+        return self._asked[1] if self._asked is not None else None
+
+    @property
     def known(self) -> int:
         """Changes whenever there is an answer more."""
         return len(self._answers)

@@ -298,12 +298,15 @@ class Session:
             self.advance()
 
     def await_news(self, timeout_s: float) -> bool:
-        """Wait a moment for what the page waits for; True where something has come, or nothing can.
+        """Wait a moment for what the page waits for; True where something has come.
 
         Not under the lock: what is asked for meanwhile goes first.
         """
-        job = self._awaited
-        return job is None or job.wait_for_news(timeout_s)
+        job = self._awaited or self.questions.job
+        if job is not None:
+            return job.wait_for_news(timeout_s)
+        time.sleep(timeout_s)
+        return False
 
     @one_at_a_time
     def _due_at_once(self) -> Job | None:
