@@ -29,6 +29,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.load --slider
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.panel
+	$(BIN)/python -m benchmarks.forecast
 
 # Installs the tools that the explorer is compared with; takes half an hour.
 bench-quality: $(VENV)/installed-benchmarks

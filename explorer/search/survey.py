@@ -2,7 +2,7 @@
 
 The squared errors that a network's outputs get from what is taken out, from narrow weights and from
 rounded activations nearly add up, and so do those of single layers. So each of these is measured by
-itself, at a few strengths; `widget/js/predict.js` puts them together.
+itself, at a few strengths; `widget/js/forecast.js` puts them together.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ TIMED_RATIOS = (0.3, 0.5, 0.7, 0.9)
 TIMED_WIDTHS = (16, 4)  # the runtime unpacks narrow weights before it runs, so few tell of all
 INTEGER_WIDTHS = (32, 8, 4, 2)  # with rounded activations each storage has its own kernels
 INTEGER_RATIO = 0.6
+PRUNED_WIDTHS = (32, 8, 4)  # and each saves in its own way when channels go
 SINGLE_RATIO, SINGLE_BITS = 0.5, 3
 
 
@@ -70,8 +71,9 @@ def _rounded(base: Recipe) -> Iterator[Setting]:
     for bits in INTEGER_WIDTHS:
         recipe = replace(integer, weight_bits=bits)
         yield Setting(f"integers {bits}", recipe, timed=True)
-    pruned = replace(integer, pattern="channel", ratio=INTEGER_RATIO, weight_bits=8)
-    yield Setting("integers pruned", pruned, timed=True)
+    pruned = replace(integer, pattern="channel", ratio=INTEGER_RATIO)
+    for bits in PRUNED_WIDTHS:
+        yield Setting(f"integers {bits} pruned", replace(pruned, weight_bits=bits), timed=True)
 
 
 def _single(model: Model, base: Recipe) -> Iterator[Setting]:

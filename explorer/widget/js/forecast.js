@@ -68,16 +68,16 @@ export class Forecast {
 
   // The ratio to the original's latency; null where unknown.
   latency(recipe, planned, profile) {
-    const { float, kinds, steepness } = this.times;
+    const { float, kinds } = this.times;
     if (float.length < 2) return null;
-    const { macs, layer_macs: own } = profile;
-    const slowdowns = planned.layers.map(({ bits }) => kinds[kindOf(recipe.activation_bits, bits)]);
-    if (slowdowns.some((slowdown) => slowdown === undefined)) return null;
-    const all = sum(own);
-    const kind = all ? sum(slowdowns.map((each, at) => (each * own[at]) / all)) : slowdowns[0] ?? 1;
-    const share = interpolate(float, macs / this.whole, true);
-    const power = recipe.activation_bits === 8 ? steepness : 1;
-    return Math.max(LEAST_TIME, kind * Math.max(LEAST_TIME, share) ** power);
+    const left = Math.max(LEAST_TIME, interpolate(float, profile.macs / this.whole, true));
+    const all = sum(profile.layer_macs);
+    const parts = planned.layers.map(({ bits }, at) => {
+      const kind = kinds[kindOf(recipe.activation_bits, bits)];
+      const share = all ? profile.layer_macs[at] / all : 1 / planned.layers.length;
+      return kind ? share * kind.whole * left ** kind.steepness : null;
+    });
+    return parts.includes(null) ? null : Math.max(LEAST_TIME, sum(parts));
   }
 
   #removed(recipe, macs) {
@@ -207,27 +207,38 @@ function fallingCurve(points) {
   return steps.map(({ x, y }) => [x, y]);
 }
 
-// `float`: [share of the MACs, share of the time]; `kinds`: time by kind of kernel; `steepness` of the
-// time of integer kernels against that of floats.
+// `float`: [share of the MACs, share of the time]; `kinds`, by kind of kernel: the time of the `whole`
+// network with it, and the `steepness` of that when channels go, against floats.
 function times(counts, whole, macs) {
   const float = [[1, 1]];
-  const kinds = { [kindOf(32, 32)]: 1 };
-  let integer = null; // [share of the MACs, share of the time]
+  const wholes = { [kindOf(32, 32)]: 1 };
+  const pruned = {}; // [share of the MACs, share of the time]
   for (const { recipe, latency } of whole) {
     if (latency == null) continue;
     const { pattern, weight_bits: bits, activation_bits: activations } = recipe;
-    if (pattern === "none") kinds[kindOf(activations, bits)] = latency;
-    else if (activations === 32) float.push([macsOf(counts, recipe) / macs, latency]);
-    else integer = [macsOf(counts, recipe) / macs, latency];
+    const point = [macsOf(counts, recipe) / macs, latency];
+    if (pattern === "none") wholes[kindOf(activations, bits)] = latency;
+    else if (activations === 32) float.push(point);
+    else pruned[kindOf(activations, bits)] = point;
   }
-  for (const bits of [8, 2]) kinds[kindOf(32, bits)] ??= kinds[kindOf(32, 4)]; // unpacked before
-  kinds[kindOf(8, 16)] ??= kinds[kindOf(8, 32)];
+  for (const like of [wholes, pruned]) {
+    // Floats are unpacked before the network runs, so their width tells little.
+    for (const bits of [8, 2]) like[kindOf(32, bits)] ??= like[kindOf(32, 4)];
+    like[kindOf(8, 16)] ??= like[kindOf(8, 32)];
+    like[kindOf(8, 2)] ??= like[kindOf(8, 4)];
+  }
   float.sort((a, b) => a[0] - b[0]);
-  return { float, kinds, steepness: steepnessOf(integer, kinds[kindOf(8, 8)], float) };
+  const kinds = {};
+  for (const [kind, time] of Object.entries(wholes)) {
+    if (time !== undefined) {
+      kinds[kind] = { whole: time, steepness: steepnessOf(pruned[kind], time, float) };
+    }
+  }
+  return { float, kinds };
 }
 
 function steepnessOf(pruned, whole, float) {
-  if (!pruned || !whole || float.length < 2) return 1;
+  if (!pruned || float.length < 2) return 1;
   const share = interpolate(float, pruned[0], true);
   if (!(share > 0 && share < 1)) return 1;
   return Math.min(MOST_STEEP, Math.max(0, Math.log(pruned[1] / whole) / Math.log(share)));
