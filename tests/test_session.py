@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from explorer import Recipe
+from explorer.errors import JobError
 from explorer.jobs import Domain, Job, State
 from explorer.ui import frame
 from explorer.ui import session as sessions
 from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.ui.sources import Drop, Source
 from explorer.ui.storage import Storage
 
 NEAR_S = 5.0
@@ -107,6 +108,34 @@ def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interru
         pool.jobs[-1][0].end(State.FAILED, "no")
         visit.advance()
     assert frame.poll_s(visit) is None
+
+
+def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
+    visit: Session, pool: Interrupting
+) -> None:
+    secret = visit.folder.path.parent / "secret.onnx"
+    secret.write_bytes(b"of somebody else")
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    job, arguments = pool.jobs[-1]
+    facts = {"path": str(secret), "not_compensated": None}
+    job.parts = {"estimate": {}, "plan": {}, "file": facts}
+    visit.advance()
+    trial = visit.view.trial
+    assert trial is not None
+    assert trial.file is None  # nothing was written where it was asked for
+    asked = Path(arguments["out"])
+    asked.symlink_to(secret)
+    assert trial.file is None
+    asked.unlink()
+    asked.write_bytes(b"a model")
+    assert trial.file == asked
+
+
+def test_files_of_others_are_not_imported(visit: Session) -> None:
+    drop = Drop((("m.onnx", visit.folder.path / "upload-1"),), None)
+    parts = {"model": {"path": "/etc/hostname", "notes": []}}
+    with pytest.raises(JobError):
+        drop.source(visit.folder.domain, parts)
 
 
 def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupting) -> None:

@@ -143,7 +143,10 @@ def _running(outcome: Outcome) -> str:
         "options = onnxruntime.SessionOptions()",
         *option,
         f"session = onnxruntime.InferenceSession({file!r}, options)",
-        *[f"# {name!r}: {dtype}, {one_line(shape)}" for name, dtype, shape in outcome.inputs],
+        *[
+            f"# {name!r}: {one_line(dtype)}, {one_line(shape)}"
+            for name, dtype, shape in outcome.inputs
+        ],
         f"outputs = session.run(None, {{{feed}}})",
     ]
     return "\n\n".join([*map(escaped, outcome.advice), fenced("\n".join(lines), "python")])

@@ -266,16 +266,26 @@ class Bench:
         parts = self._surveys.setdefault(base, {})
         context = self._context(round_, parts.__setitem__, is_quiet=True)
         self.progress = None
+        self._surveyed.add(base)  # what fails isn't tried again
         try:
             for part, small in steps.survey(context, self._opened, base, tuple(parts)):
                 if small is not None:
                     steps.clock(context, small, self._opened.model, part)
+        except Cancelled:
+            self._surveyed.discard(base)
+            raise
         except ExplorerError as error:
-            with self.lock:
-                context.check()
-                self.notice = f"{error} {NO_FORECASTS}"
+            self._say(round_, f"{error} {NO_FORECASTS}")
+        except BaseException:
+            self._say(round_, f"{MISTAKE} {NO_FORECASTS}")
+            self._end_thread()
+            raise
+
+    def _say(self, round_: int, notice: str) -> None:
+        with self.lock:
+            if round_ == self._round:
+                self.notice = notice
                 self._tell()
-        self._surveyed.add(base)  # what failed isn't tried again
 
     def _take(self, recipe: Recipe, name: str, value: Any) -> None:
         if name == "counts":

@@ -35,6 +35,7 @@ OPEN_MODELS = 4
 DATA_TITLE = "The data file"
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 MOST_TIMED = 3  # models of a survey that one slice hands over
+PASSING = "passing-"  # files that are there until they are timed
 
 Task = Callable[..., None]
 Source = dict[str, Any]
@@ -108,9 +109,11 @@ def latency(
 
     A file that `is_passing` is removed.
     """
-    timed = load(model["path"], model["name"])
-    if is_passing:
-        Path(model["path"]).unlink()
+    try:
+        timed = load(model["path"], model["name"])
+    finally:
+        if is_passing:
+            Path(model["path"]).unlink(missing_ok=True)
     reference = timed if against == model else load(against["path"], against["name"])
     steps.clock(context, timed, reference, part)
 
@@ -157,9 +160,12 @@ def survey(
     """
     opened, base = _open(source), Recipe.from_json(recipe)
     deadline, timed = time.monotonic() + slice_s, 0
+    for left in Path.cwd().glob(f"{PASSING}*.onnx"):  # of slices that were stopped
+        if left.stat().st_mtime < time.time() - TERMS["survey"].limit_s:
+            left.unlink(missing_ok=True)
     for part, small in steps.survey(context, opened, base, done):
         if small is not None:
-            path = Path.cwd() / f"compressed-{secrets.token_hex(8)}.onnx"
+            path = Path.cwd() / f"{PASSING}{secrets.token_hex(8)}.onnx"
             small.save(path)
             candidate = {"path": str(path), "name": small.name}
             original = {"path": source["model"], "name": opened.model.name}

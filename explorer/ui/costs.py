@@ -19,12 +19,13 @@ WAITING = "Original and compressed model are being timed node by node …"
 EXPLAINED = (
     "Seconds are from the runtime's own record of each node, one thread, batch 1, the least of "
     "several runs; recording takes a few microseconds a node, so they say how the time is shared "
-    "out. Bytes are weights, inputs and outputs, each moved once."
+    "out. Bytes are weights, inputs and outputs as the graph has them, each moved once: where the "
+    "runtime fuses rounding into a node, it moves fewer."
 )
 ROOF = (
     "A node can't do more operations a second than the machine (flat roof), nor than memory brings "
-    "numbers for (slope); both were measured here, with one thread. What lies far below the roof "
-    "spends its time otherwise: on starting up, or on kernels that don't fit its shape."
+    "numbers for (slope); both were measured here in float32, with one thread. What lies far below "
+    "the roof spends its time otherwise: on starting up, or on kernels that don't fit its shape."
 )
 
 Row = Mapping[str, Any]
@@ -73,7 +74,7 @@ def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
     lines = "".join(_line(row, now.get(row["name"]), total) for row in rows[:MOST_ROWS])
     left = len(rows) - MOST_ROWS
     more = f'<p class="ce-more">{left} quicker nodes are not shown.</p>' if left > 0 else ""
-    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of time</th>"
+    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of these</th>"
     return (
         '<div class="ce-scroll" tabindex="0" role="region" aria-label="Costs of nodes">'
         f'<table class="ce-costs"><thead><tr>{head}</tr></thead>{lines}</table></div>{more}'

@@ -125,10 +125,13 @@ def flips_html(
     if not changes["flips"]:
         return "<p class='ce-more'>No sample is in another class than before.</p>"
     if changes["labelled"]:
-        counts = f"{flipped['lost']} right before and wrong now, {flipped['won']} the other way "
-        counts += f"round, {flipped['moved']} wrong in another way."
+        lost, won, moved = (int(flipped[kind]) for kind in ("lost", "won", "moved"))
+        counts = f"{lost} right before and wrong now, {won} the other way round, {moved} wrong in "
+        counts += "another way."
     else:
-        counts = f"{flipped['lost']} samples are in another class than the original puts them in."
+        counts = (
+            f"{int(flipped['lost'])} samples are in another class than the original puts them in."
+        )
     tiles = "".join(
         _flip(flip, picture, names, characters)
         for flip, picture in zip(changes["flips"], pictures, strict=True)
@@ -207,7 +210,7 @@ def histogram_html(told: Mapping[str, Any]) -> str:
         f'<p class="ce-axis"><span>{least}</span><span>0</span><span>{most}</span></p>'
         f'<p class="ce-more"><span class="ce-key before"></span>original: {_weights_text(before)} '
         f'<span class="ce-key"></span>compressed: {_weights_text(after)} '
-        "Heights are square roots of counts.</p>"
+        "Heights are square roots of counts; the highest bar may be cut off.</p>"
     )
 
 
@@ -218,7 +221,9 @@ def _height(count: int, highest: int) -> str:
 def _weights_text(told: Mapping[str, Any]) -> str:
     count, zeros, levels = told["weights"], told["zeros"], told["levels"]
     share = f"{100 * zeros / count:.0f} % zeros" if zeros else "no zeros"
-    values = f"{levels} different values" if levels is not None else "more values than can be told"
+    values = (
+        f"{int(levels)} different values" if levels is not None else "more values than can be told"
+    )
     return f"{format_count(count) if count else UNKNOWN} weights, {share}, {values}."
 
 

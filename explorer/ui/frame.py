@@ -22,6 +22,7 @@ from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
+LONG_S = 0.5  # at work that takes minutes
 PATIENCE_S = 0.2  # that a look at work waits for news
 GLANCE_S = 0.03  # how often that may be ended
 SOON = 4  # jobs ahead, at most
@@ -59,8 +60,9 @@ def draw(body: Part, live: Part = summary) -> None:
     with turn():
         st.html(STYLE)
         top = st.container()
-        session.questions.forget()
+        session.begin_questions()
         body(session)  # first, as it asks what the live part then looks for
+        session.end_questions()
         pace_s = poll_s(session)
         with top:
             drawn = Drawn(session.stage, pace_s)
@@ -69,8 +71,10 @@ def draw(body: Part, live: Part = summary) -> None:
 
 def poll_s(session: Session) -> float | None:
     """Seconds until the next look; None while there is nothing to look for."""
-    works = (session.probing, session.spending, session.questions, session.sweeping)
-    if not (session.busy or any(work.running for work in works)):
+    if not (session.busy or session.questions.running):
+        works = (session.probing, session.spending, session.sweeping)
+        if any(work.running for work in works):
+            return LONG_S
         return NEXT_S if session.surveying.running else None
     if session.ahead <= 1:
         return POLL_S

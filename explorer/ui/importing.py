@@ -5,7 +5,7 @@ No Streamlit here. Files that were refused are removed, so that they don't count
 
 from collections.abc import Iterable
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, JobError
 from explorer.jobs import Job, Pool, State
 from explorer.ui.sources import Drop, Source
 from explorer.ui.storage import Folder
@@ -51,10 +51,14 @@ class Importing:
         if job is None or drop is None or not job.ended:
             return None, None
         self.job = self._drop = None
+        error = job.error
         if job.state is State.DONE:
-            return drop.source(self._folder.domain, job.parts), None
+            try:
+                return drop.source(self._folder.domain, job.parts), None
+            except JobError as broken:
+                error = str(broken)
         self.let_go(drop, known)
-        return None, job.error
+        return None, error
 
     def let_go(self, drop: Drop, known: Iterable[Source]) -> None:
         """Remove files that were refused, unless a known source came of them."""

@@ -89,12 +89,16 @@ class Memory:
         counts = self.counts(source, recipe)
         return None if counts is None else sorted(known(counts))
 
-    def without_counts(self, source: Source, recipe: Recipe, parts: Parts) -> Parts:
-        """The parts of `compress` but for the counts, which are kept here where they are new."""
+    def taken(self, source: Source, recipe: Recipe, parts: Parts, out: str) -> Parts:
+        """The parts of `compress` but for the counts, which are kept here where they are new.
+
+        The file is the one that was asked for, `out`, whatever the process says.
+        """
         counts = parts.get("counts")
         if counts is not None and lacks(self.counts(source, recipe), recipe):
             self.keep_counts(source, recipe, counts)
-        return {name: part for name, part in parts.items() if name != "counts"}
+        taken = {name: part for name, part in parts.items() if name != "counts"}
+        return {**taken, "file": {**taken["file"], "path": out}} if "file" in taken else taken
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
         return self._sample_counts if source in samples() else self._counts

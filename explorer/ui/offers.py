@@ -76,7 +76,7 @@ def again_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
     return (
         Offer(
             "Python script (.py)",
-            "Makes the same file, byte for byte, and prints its numbers beside those of this page.",
+            "Makes the same file again and prints its numbers beside those of this page.",
             f"{outcome.stem}_compressed.py",
             "text/x-python",
             partial(script, outcome),

@@ -42,6 +42,8 @@ class Questions:
         self._session = session
         self._answers: OrderedDict[Question, Answer] = OrderedDict()
         self._open: dict[Question, None] = {}
+        self._asking: dict[Question, None] = {}  # by the page that is being drawn
+        self._settled = 0
         self._asked: tuple[Question, Job] | None = None
 
     @property
@@ -57,7 +59,7 @@ class Questions:
     @property
     def known(self) -> int:
         """Changes whenever there is an answer more."""
-        return len(self._answers)
+        return self._settled
 
     def ask(self, source: Source, task: str, arguments: Mapping[str, Any]) -> Answer | None:
         """The answer; None while it is not known."""
@@ -65,16 +67,20 @@ class Questions:
         if question in self._answers:
             self._answers.move_to_end(question)
             return self._answers[question]
-        self._open[question] = None
+        self._asking[question] = None
         return None
 
-    def forget(self) -> None:
-        """Let go of what is no longer asked: before a page asks anew."""
-        self._open.clear()
+    def begin(self) -> None:
+        """Before a page is drawn, and asks."""
+        self._asking = {}
+
+    def end(self) -> None:
+        """Behind that: what it hasn't asked again is let go of."""
+        self._open = self._asking
 
     def stop(self) -> None:
         """End the work."""
-        self.forget()
+        self._open = {}
         self.make_way()
 
     def make_way(self) -> None:
@@ -107,6 +113,7 @@ class Questions:
 
     def _settle(self, question: Question, answer: Answer) -> None:
         self._open.pop(question, None)
+        self._settled += 1
         self._answers[question] = answer
         while len(self._answers) > MOST_KEPT:
             self._answers.popitem(last=False)

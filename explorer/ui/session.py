@@ -75,6 +75,7 @@ class Session:
         self._candidate: Source | None = None
         self._opening: Job | None = None
         self._compressing: tuple[Recipe, Job] | None = None
+        self._out = ""  # where the file of that goes
         self._running: Trial | None = None
         self._shown: Trial | None = None
         self._due = False
@@ -243,6 +244,16 @@ class Session:
         self.probing.start(self.source, self.recipe)
 
     @one_at_a_time
+    def begin_questions(self) -> None:
+        """Before a page is drawn, which then asks."""
+        self.questions.begin()
+
+    @one_at_a_time
+    def end_questions(self) -> None:
+        """Behind that: what it hasn't asked isn't found out."""
+        self.questions.end()
+
+    @one_at_a_time
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
         self._advance_settings()
@@ -325,8 +336,11 @@ class Session:
             return
         folder = self.source.domain.folder
         make_room(folder, self._shown.file if self._shown else None)
-        counted, out = self._memory.counted(self.source, self.recipe), str(TRIED.new_file(folder))
-        arguments = {"recipe": self.recipe.to_json(), "out": out, "counted": counted}
+        counted, self._out = (
+            self._memory.counted(self.source, self.recipe),
+            str(TRIED.new_file(folder)),
+        )
+        arguments = {"recipe": self.recipe.to_json(), "out": self._out, "counted": counted}
         self._opening, self._original_due = None, self._original_incomplete()
         job = self._work_on(self.source, "compress", arguments)
         if job is not None:
@@ -419,7 +433,7 @@ class Session:
             self._drop_compressing()
             return
         assert self.source is not None
-        ended, parts = job.ended, self._memory.without_counts(self.source, recipe, job.parts)
+        ended, parts = job.ended, self._memory.taken(self.source, recipe, job.parts, self._out)
         if "estimate" in parts:
             self._running = Trial(recipe, parts, complete=job.state is State.DONE)
         if ended:

@@ -4,6 +4,7 @@ No Streamlit here. A slice is a job like others, which the settings of the page 
 are kept by model and by what of the recipe they depend on.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,6 +41,7 @@ class Known:
 
     parts: dict[str, Any] = field(default_factory=dict)
     job: Job | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 
 Store = dict[tuple[str, str], Known]
@@ -131,6 +133,11 @@ class Slices:
             self.stop()
             return None
         known = self._of(*self._wanted)
+        with known.lock:
+            return self._go_on(known, free)
+
+    def _go_on(self, known: Known, free: bool) -> str | None:
+        assert self._wanted is not None
         job = known.job
         if job is not None:
             ended = job.ended  # looked at first: no part comes after the end
@@ -166,4 +173,4 @@ class Slices:
 
 
 def _take(known: Known, job: Job) -> None:
-    known.parts.update(job.parts)
+    known.parts = {**known.parts, **job.parts}  # others may be reading those of before

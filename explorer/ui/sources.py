@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from explorer.errors import JobError
 from explorer.formats.names import cleaned
 from explorer.jobs import Domain
+from explorer.jobs.processes import BROKEN
 from explorer.ui.storage import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
@@ -111,11 +113,15 @@ class Drop:
         }
 
     def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
-        """What came of it, by the parts of `import_files`."""
+        """What came of it, by the parts of `import_files`.
+
+        Raises:
+            JobError: a process names files that aren't its visitor's.
+        """
         model, data, current = parts.get("model"), parts.get("data"), self.current
         paths = {str(path): clean_title(name) for name, path in self.files}
         if model is not None:
-            path = Path(model["path"])
+            path = _own(model["path"], domain)
             title = paths[str(path.with_suffix(""))]
             known_as, notes = f"{title}.onnx", [*model["notes"]]
         else:
@@ -124,10 +130,10 @@ class Drop:
             title = current.title.removesuffix(OWN_DATA) + OWN_DATA
         test = calibration = prepared = None
         if data is not None:
-            test, notes = Path(data["test"]), [*notes, *data["notes"]]
+            test, notes = _own(data["test"], domain), [*notes, *data["notes"]]
         is_made_up = data is not None and data["calibration"] is None
         if data is not None and not is_made_up:
-            prepared, calibration = data["preprocessing"], Path(data["calibration"])
+            prepared, calibration = data["preprocessing"], _own(data["calibration"], domain)
             if model is not None:
                 title += f" with {paths[str(test).rsplit('-', 2)[0]]}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
@@ -146,6 +152,14 @@ class Drop:
             preparation=json.dumps(prepared) if prepared else None,
             classes=tuple(data.get("classes") or ()) if data is not None else (),
         )
+
+
+def _own(path: str, domain: Domain) -> Path:
+    """A file of the domain's own folder; what a confined process says may be anything."""
+    found = Path(path)
+    if found.parent != domain.folder or found.is_symlink() or not found.is_file():
+        raise JobError(BROKEN)
+    return found
 
 
 def clean_title(file_name: str) -> str:

@@ -1,6 +1,6 @@
 """Spending a budget of lost quality: what is being bought, and what has been.
 
-No Streamlit here. The search is a job of a session of its own; a changed setting or another model
+No Streamlit here. The search is a job like others; a changed setting or another model
 ends it.
 """
 

@@ -41,6 +41,7 @@ class Sweeping:
         self._count = 0
         self._is_paused = False
         self._job: Job | None = None  # of the first that is left
+        self._out = ""  # where the file of that goes
         self._began_s = 0.0
         self._taken_s: list[float] = []
         self._failures: list[Failure] = []
@@ -127,11 +128,11 @@ class Sweeping:
             return
         self._taken_s.append(self._clock() - self._began_s)
         recipe = self._left.popleft()
-        parts = self._memory.without_counts(source, recipe, job.parts)
+        parts = self._memory.taken(source, recipe, job.parts, self._out)
         if "file" in parts:
-            trial = Trial(recipe, parts, complete=True)
+            trial = Trial(recipe, parts, complete=job.state is State.DONE)
             self._memory.remember(source, trial)
-            if job.state is State.DONE:
+            if trial.complete:
                 self._memory.share(source, trial)
         if job.state is State.FAILED:
             self._failures.append((recipe, job.error or ""))
@@ -143,10 +144,11 @@ class Sweeping:
             return None
         recipe, folder = self._left[0], source.domain.folder
         make_room(folder, shown, SWEPT)
+        self._out = str(SWEPT.new_file(folder))
         arguments = {
             "source": source.arguments(),
             "recipe": recipe.to_json(),
-            "out": str(SWEPT.new_file(folder)),
+            "out": self._out,
             "counted": self._memory.counted(source, recipe),
         }
         self._began_s = self._clock()

@@ -55,7 +55,7 @@ def failures_html(sweeping: Sweeping) -> str:
         f"<li><b>{escape(describe(recipe))}:</b> {escape(sentence)}</li>"
         for recipe, sentence in sweeping.failures
     )
-    return f'<div class="ce-reasons">Nothing came of these:<ul>{items}</ul></div>'
+    return f'<div class="ce-reasons">These were not measured in full:<ul>{items}</ul></div>'
 
 
 def _duration(seconds: float) -> str:

@@ -38,7 +38,9 @@ COLUMNS = {
     "name": st.column_config.TextColumn("Name", width=115),
     "setting": st.column_config.TextColumn("Setting", width=225),
     "front": st.column_config.CheckboxColumn(
-        "Not beaten", help="No other setting has both less of the cost and more quality.", width=80
+        "Not beaten",
+        help="No other setting has at most the cost and at least the quality.",
+        width=80,
     ),
     **{
         key: st.column_config.NumberColumn(axis.title, width=NUMBER_PX)

@@ -24,7 +24,7 @@ class Trial:
     def file(self) -> Path | None:
         """The compressed model, while it is still there."""
         path = Path(self.parts["file"]["path"]) if "file" in self.parts else None
-        return path if path and path.exists() else None
+        return path if path and path.is_file() and not path.is_symlink() else None
 
 
 @dataclass(frozen=True)
