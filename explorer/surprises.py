@@ -100,7 +100,7 @@ def asked_and_reached(case: _Case) -> Iterator[str]:
     free = [layer for layer in case.layers if layer["removable"]]
     channels = sum(layer["channels"] for layer in free)
     if case.recipe.ratio and not channels:
-        yield "No layer of this network can lose channels; the table below says why."
+        yield "No layer of this network can lose channels; the page Layers says why."
         return
     if not channels or case.recipe.layers:
         return

@@ -59,14 +59,14 @@ def draw(body: Part, live: Part = summary) -> None:
     session.settle()
     with turn():
         st.html(STYLE)
-        top = st.container()
-        session.begin_questions()
-        body(session)  # first, as it asks what the live part then looks for
-        session.end_questions()
         pace_s = poll_s(session)
-        with top:
-            drawn = Drawn(session.stage, pace_s)
-            st.fragment(_draw_live, run_every=pace_s)(session, live, drawn)
+        drawn = Drawn(session.stage, pace_s)
+        st.fragment(_draw_live, run_every=pace_s)(session, live, drawn)
+        session.begin_questions()
+        body(session)
+        session.end_questions()
+        if poll_s(session) != pace_s:  # the body has asked what the live part is to look for
+            st.rerun()
 
 
 def poll_s(session: Session) -> float | None:

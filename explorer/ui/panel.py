@@ -1,7 +1,7 @@
 """The live panel on the page: sliders, numbers and layers in one component that counts by itself.
 
 What it counts and predicts with is large and seldom changes, so other components, which show
-nothing, bring that; the server sends a message that it has sent before by its name alone.
+nothing, bring that, and aren't drawn each time that a number comes.
 """
 
 import hashlib

@@ -73,7 +73,9 @@ export class Chart {
     const x = scale(0, 1.06 * Math.max(...xs), LEFT, width - RIGHT);
     const low = Math.min(...ys);
     const pad = Math.max(0.12 * (Math.max(...ys) - low), this.told.least);
-    const y = scale(low - pad, Math.max(...ys) + pad / 2, HEIGHT - BOTTOM, TOP);
+    const [floor, roof] = this.told.unit === "%" ? [0, 1] : [-Infinity, Infinity]; // of what can be
+    const top = Math.min(Math.max(...ys) + pad / 2, Math.max(roof, low + pad));
+    const y = scale(Math.max(low - pad, floor), top, HEIGHT - BOTTOM, TOP);
     const parts = [...this.#axes(x, y, width), this.#front(known, x, y, width)];
     if (here && !known.some((point) => keyOf(point.recipe) === own)) {
       const line = { x1: x(here), x2: x(here), y1: TOP, y2: HEIGHT - BOTTOM, class: "here" };

@@ -1,11 +1,18 @@
 // What was chosen before, and what was taken back.
 
+import { keyOf } from "./recipe.js";
+
 const MOST = 100;
 
 export class History {
   constructor(first) {
     this.chosen = [first];
     this.at = 0;
+  }
+
+  // Stand at a recipe, which may be where this was before.
+  begin(recipe) {
+    if (keyOf(recipe) !== keyOf(this.chosen[this.at])) this.add(recipe);
   }
 
   // What was taken back before is gone.

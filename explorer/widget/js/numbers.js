@@ -2,7 +2,7 @@
 //
 // `told` is what Python says of a number: { key, title, definition, original, original_text, value,
 // text, kind, kind_text, kind_note, difference, tone, interval, note, note_help, full } (`full` is what the bar
-// is part of, where it isn't the original). `moving` has the panel's own numbers, by key, `usual` the
+// is part of, where it isn't the original). `foreseen` has the panel's own numbers, by key, `usual` the
 // usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
 
 import { formatBytes, formatChange, formatCount } from "./format.js";
@@ -16,6 +16,7 @@ const TEXTS = {
   peak_activation_bytes: formatBytes,
   latency: formatSeconds,
 };
+const WAITING = ["previous", "coming"];
 const WITHIN = { file_bytes: "± 1 %", params: "exact", macs: "exact", peak_activation_bytes: "exact" };
 const COUNTED = "Computed from the plan, in your browser; let go to have the file written.";
 const PREDICTED =
@@ -28,14 +29,15 @@ export class Numbers {
     this.tiles = new Map();
   }
 
-  // Show what Python says, or while the hand moves what the panel counts.
-  update(told, moving, usual = {}, outcomes = {}) {
+  // Show what Python says; while the hand is `ahead`, and for what is still to come, what is foreseen.
+  update(told, foreseen, ahead, usual = {}, outcomes = {}) {
     const keys = told.map((number) => number.key).join();
     if (keys !== this.keys) this.#build(told);
     this.keys = keys;
     for (const number of told) {
-      const shown = moving ? moved(number, moving, usual) : number;
-      this.#fill(this.tiles.get(number.key), number, shown, moving ? null : outcomes[number.key]);
+      const isOpen = ahead || (WAITING.includes(number.kind) && foreseen[number.key] != null);
+      const shown = isOpen ? moved(number, foreseen, usual) : number;
+      this.#fill(this.tiles.get(number.key), number, shown, outcomes[number.key]);
     }
   }
 
@@ -89,9 +91,13 @@ export class Numbers {
     say(tile.kind, shown.kind_text);
     tile.kind.title = shown.kind_note;
     say(tile.interval, shown.interval);
-    say(tile.outcome, outcome ? came(number, outcome) : "");
-    say(tile.note, shown.note);
-    tile.note.title = shown.note_help;
+    // What is said of the setting before goes on taking its place, so that nothing moves.
+    tile.root.classList.toggle("ahead", shown !== number);
+    if (shown === number) {
+      say(tile.outcome, outcome ? came(number, outcome) : "");
+      say(tile.note, shown.note);
+      tile.note.title = shown.note_help;
+    }
     const full = number.full ?? number.original;
     const share = full && shown.value !== null ? Math.min(1, shown.value / full) : 0;
     tile.bar.style.transform = `scaleX(${share})`;
@@ -99,9 +105,9 @@ export class Numbers {
 }
 
 // A number while the hand moves: counted or predicted here, or of the setting before.
-function moved(number, moving, usual) {
+function moved(number, foreseen, usual) {
   const { key, original } = number;
-  const value = moving[key] ?? null;
+  const value = foreseen[key] ?? null;
   if (value === null) {
     if (number.value === null) return number;
     const before = { kind: "previous", kind_text: "setting before" };
@@ -118,8 +124,6 @@ function moved(number, moving, usual) {
     kind_text: key in WITHIN ? "estimated" : "predicted",
     kind_note: key in WITHIN ? COUNTED : PREDICTED,
     interval: WITHIN[key] ?? within(number, usual[key] ?? null),
-    note: "",
-    note_help: "",
   };
 }
 

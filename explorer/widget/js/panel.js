@@ -23,7 +23,8 @@ import { presets } from "./presets.js";
 const ledgers = new Map(); // by model, for as long as the page is open
 
 export class Panel {
-  constructor(parent, data, send) {
+  // A `history` goes on where another panel has left it.
+  constructor(parent, data, send, history) {
     this.send = send;
     this.number = data.seen;
     const move = (recipe) => this.#move(recipe);
@@ -49,7 +50,8 @@ export class Panel {
     );
     this.root.addEventListener("keydown", (event) => this.#shortcut(event));
     parent.append(this.root);
-    this.history = new History(data.recipe);
+    this.history = history ?? new History(data.recipe);
+    this.history.begin(data.recipe);
     this.recipe = data.recipe;
     this.update(data);
   }
@@ -152,7 +154,7 @@ export class Panel {
     this.controls.update(this.recipe);
     const ahead = keyOf(this.recipe) !== keyOf(recipe);
     if (!counts || !fits(counts, this.recipe)) {
-      this.numbers.update(numbers, ahead ? {} : null);
+      this.numbers.update(numbers, {}, ahead);
       this.chart.update(this.data.tried, this.recipe, null, this.history.can);
       this.root.classList.toggle("waiting", !counts);
       return;
@@ -160,9 +162,9 @@ export class Panel {
     this.root.classList.remove("waiting");
     const planned = plan(counts, this.recipe);
     const profile = estimate(counts, this.recipe, planned);
-    const foreseen = ahead ? { ...profile, ...this.#predicted(planned, profile) } : null;
+    const foreseen = { ...profile, ...this.#predicted(planned, profile) };
     const usual = { latency: this.ledger.usual("latency"), quality: this.ledger.usual("quality") };
-    this.numbers.update(numbers, foreseen, usual, this.ledger.of(keyOf(this.recipe)));
+    this.numbers.update(numbers, foreseen, ahead, usual, this.ledger.of(keyOf(this.recipe)));
     this.strip.update(counts, this.recipe, planned.layers, profile.layer_macs);
     this.layers.update(counts, this.recipe, planned.layers);
     this.chart.update(this.data.tried, this.recipe, profile, this.history.can);

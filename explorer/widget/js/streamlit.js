@@ -6,6 +6,7 @@ import { Panel } from "./panel.js";
 const panels = new Map(); // by what they stand in: Streamlit calls again with new data
 const kept = new Map(); // counts and survey by the name that the panel's data call them by
 const MOST_KEPT = 8;
+let history; // outlives the panel, which comes and goes with its page
 const NOTHING = { counts: null, surveyed: [] };
 
 // Called with the component whenever its data change.
@@ -15,7 +16,9 @@ export function mount({ parentElement, data, setStateValue }) {
   else {
     style(parentElement);
     const send = (choice) => setStateValue("choice", choice);
-    panels.set(parentElement, new Panel(parentElement, withKept(data), send));
+    const made = new Panel(parentElement, withKept(data), send, history);
+    history = made.history;
+    panels.set(parentElement, made);
   }
   return () => {
     panels.get(parentElement)?.destroy();

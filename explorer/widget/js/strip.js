@@ -33,8 +33,9 @@ export class Strip {
 
   // `planned` are the layers of a plan, `macs` what each costs then.
   update(counts, recipe, planned, macs) {
-    if (counts !== this.counts) this.#build(counts);
+    const isNew = counts !== this.counts;
     Object.assign(this, { counts, recipe, planned, macs });
+    if (isNew) this.#build(counts);
     this.columns.forEach((column, place) => this.#fill(column, place));
     this.#show(this.shown ?? null);
   }
@@ -72,7 +73,6 @@ export class Strip {
     this.svg.replaceChildren(draw("defs", {}, pattern), ...this.columns.map((c) => c.root));
     this.shown = null;
     this.width = 0;
-    this.counts = counts;
     this.#lay();
   }
 
@@ -144,25 +144,28 @@ export class Strip {
     root.addEventListener("pointerenter", () => this.dragging ?? this.#show(place));
     root.addEventListener("focus", () => this.#show(place));
     if (!column.canShrink) return;
+    let from = null; // where the hand began, and what was taken out then
     const ratioAt = (event) => {
-      const box = this.svg.getBoundingClientRect();
-      const height = ((box.bottom - event.clientY) / box.height) * HEIGHT - 1;
-      return Math.min(LARGEST_RATIO, Math.max(0, 1 - height / column.height));
+      const ratio = from.ratio + (event.clientY - from.y) / column.height;
+      return rounded(Math.min(LARGEST_RATIO, Math.max(0, ratio)));
     };
     root.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || this.recipe.pattern !== "channel") return;
       root.setPointerCapture(event.pointerId);
       this.dragging = place;
-      this.move(place, rounded(ratioAt(event)));
+      const { kept } = this.planned[place];
+      from = { y: event.clientY, ratio: 1 - kept / this.counts.layers[place].channels };
       event.preventDefault();
     });
     root.addEventListener("pointermove", (event) => {
-      if (this.dragging === place) this.move(place, rounded(ratioAt(event)));
+      if (this.dragging !== place || (!from.moved && event.clientY === from.y)) return;
+      from.moved = true;
+      this.move(place, ratioAt(event));
     });
     const end = (event) => {
       if (this.dragging !== place) return;
       this.dragging = undefined;
-      this.choose(place, rounded(ratioAt(event)));
+      if (from.moved) this.choose(place, ratioAt(event));
     };
     root.addEventListener("pointerup", end);
     root.addEventListener("pointercancel", end);
