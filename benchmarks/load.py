@@ -34,6 +34,7 @@ MOVE_S = 1 / 20
 LOOK_S = 0.05  # between looks at whether the server measures
 BUSY_S = 10.0  # at most, until the busy one changes the setting again
 PATIENCE_S = 120.0
+SURVEYING = 2  # processes that prepare predictions while nothing else is to be done
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Slide:
     asked: str
     shown: str  # the last setting on the screen, with all its numbers measured
     late_s: float  # from the last move until then
-    left_over: list[int]  # processes that still worked afterwards
+    left_over: list[int]  # processes that still worked afterwards; the survey takes SURVEYING
     findings: Findings
     heavy: list[str]
     trouble: list[str]
@@ -207,7 +208,7 @@ def print_slide(slid: Slide) -> None:
         ("the last one asked for", slid.asked, ""),
         ("on the screen, measured", slid.shown or "nothing", "the same"),
         ("after the last move", f"{slid.late_s:.1f} s", ""),
-        ("processes that still worked", f"{len(slid.left_over)}", "0"),
+        ("processes that still worked", f"{len(slid.left_over)}", f"{SURVEYING}"),
     ]
     print_figures(rows, slid)
 

@@ -99,7 +99,7 @@ def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
 
 
 def test_the_panel_counts_while_the_hand_still_moves(page):
-    """Nothing is sent before the hand lets go, and one choice after."""
+    """No choice is sent before the hand lets go; a look at the survey may be."""
     sent = []
 
     def note(frame):
@@ -119,10 +119,12 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
         page.mouse.move(box["x"] + (0.32 + step / 100) * box["width"], y)
         seen.add(page.locator('.number[data-key="file_bytes"] .value').inner_text())
     assert len(seen) > 10
-    expect(page.locator('.number[data-kind="estimated"]')).to_have_count(4)
-    assert sent == []
+    assert page.locator('.number[data-kind="estimated"]').count() in (4, 6)  # or predicted, too
+    other = re.compile(rb'"ratio":0\.(?!3\D)')  # than before
+    assert [frame for frame in sent if other.search(frame)] == []
     page.mouse.up()
     expect(page.locator(".ce-setting")).not_to_have_text("channels −30 %")
+    assert any(other.search(frame) for frame in sent)
     idle(page)
     shown = page.locator('.number[data-key="file_bytes"]')
     expect(shown).to_have_attribute("data-kind", "measured")
@@ -302,7 +304,8 @@ def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
     page.get_by_role("button", name="Try 4 settings").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     points = page.locator(".st-key-trade_scatter .points path")
-    expect(points).to_have_count(6)  # with the original and the setting that was open
+    # With the original and the setting that was open.
+    expect(points).to_have_count(6, timeout=PATIENCE_MS)
     idle_elsewhere(page)
     points.nth(2).click(force=True)
     expect(page.get_by_label("Name", exact=True)).to_be_visible()

@@ -33,7 +33,7 @@ def test_each_of_a_few_people_sees_their_own_answers(server: Server) -> None:
 def test_the_last_of_many_moves_is_on_the_screen(server: Server) -> None:
     slid = asyncio.run(load.slide(server, seconds=3))
     assert slid.shown == slid.asked
-    assert slid.left_over == []
+    assert len(slid.left_over) <= load.SURVEYING
     assert slid.findings.errors == []
     assert slid.findings.foreign == []
 

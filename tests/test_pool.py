@@ -101,6 +101,7 @@ def test_what_gives_way_is_stopped_by_anybody(pool: Pool, here: Domain) -> None:
     job = compress(pool, here, session="three")
     assert background.wait(LIMIT_S)
     assert background.state is State.CANCELLED
+    running(job)
     assert waiting.position == 1  # behind the one that came later
     assert job.wait(LIMIT_S)
     assert job.state is State.DONE
