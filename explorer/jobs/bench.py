@@ -46,6 +46,7 @@ class Bench:
         self._changed = changed
         self._moved = threading.Condition(self.lock)
         self._thread: threading.Thread | None = None
+        self._last_thread: threading.Thread | None = None  # which may be about to stop
         self._round = 0  # of requests; work for an older one stops
         self._due = self._original_due = True
         self._owed: ExplorerError | None = None  # to the code that asked for what failed
@@ -162,7 +163,7 @@ class Bench:
 
     def _start(self) -> None:
         if self._thread is None and (self._due or self._original_due or self._survey_due):
-            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread = self._last_thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
 
     @property
@@ -317,10 +318,9 @@ _benches: "weakref.WeakSet[Bench]" = weakref.WeakSet()
 def _close_all() -> None:
     """Threads that are inside of the runtime when Python ends would take the process down."""
     for bench in list(_benches):
-        thread = bench._thread
         bench.close()
-        if thread is not None:
-            thread.join()
+        if bench._last_thread is not None:
+            bench._last_thread.join()
 
 
 def _fresh(model: Model) -> Model:

@@ -21,11 +21,14 @@ def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
 def taker(
     session: Session, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
 ) -> Callable[[], None]:
-    """A callback that selects what was clicked; a click beside everything changes nothing."""
+    """A callback that selects what was clicked; a click beside everything changes nothing.
+
+    Nor does an empty selection, which a view also tells of when it is drawn anew.
+    """
 
     def take() -> None:
         settings = read(st.session_state[key]["selection"])
-        if settings or is_shown:
+        if settings:
             session.picks.select(model_key(session), settings, is_shown)
 
     return take

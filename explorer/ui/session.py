@@ -258,14 +258,15 @@ class Session:
         """Take in what the jobs have sent, and start what is due."""
         self._advance_settings()
         self.questions.advance(free=not (self.busy or self.spending.running))
+        survey = self._advance_survey()
         self.notice = (
             self.spending.advance(self.source, self.recipe, self.set_recipe)
             or self.probing.advance(
                 self.source, self.recipe, free=not (self.busy or self.questions.running)
             )
             or self._advance_sweep()
-            or self._advance_survey()
             or self.notice
+            or survey
         )
 
     @property
