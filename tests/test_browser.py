@@ -315,8 +315,8 @@ def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
     expect(page.locator(".st-key-trade_scatter .textpoint")).to_have_text(re.compile("mine"))
     expect(page.get_by_role("gridcell", name="mine", include_hidden=True)).to_have_count(1)
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("innerWidth === 390")
-    page.wait_for_function(f"({OVERFLOW})().every(pixels => pixels <= 0)")
+    page.wait_for_function("() => innerWidth === 390")
+    page.wait_for_function(f"() => ({OVERFLOW})().every(pixels => pixels <= 0)")
     page.get_by_role("button", name="Use this setting").click()
     expect(page.get_by_role("button", name="Use this setting")).to_be_disabled()
 
@@ -337,9 +337,9 @@ OVERFLOW = """() => [document.documentElement, document.querySelector('[data-tes
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_nothing_is_wider_than_the_screen(page, width, height):
     page.set_viewport_size({"width": width, "height": height})
-    page.wait_for_function(f"innerWidth === {width}")
+    page.wait_for_function(f"() => innerWidth === {width}")
     expect(page.locator(".number").first).to_be_in_viewport()
-    page.wait_for_function(f"({OVERFLOW})().every(pixels => pixels <= 0)")
+    page.wait_for_function(f"() => ({OVERFLOW})().every(pixels => pixels <= 0)")
     for card in page.locator(".number").all():
         assert card.evaluate("card => card.scrollWidth <= card.clientWidth + 1")
     if width == 1280:
