@@ -25,13 +25,14 @@ from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Report
+from explorer.text import machine_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
 from explorer.widget.forecast import surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
-from explorer.widget.trials import FIRST_RECIPE, Parts
+from explorer.widget.trials import FIRST_RECIPE, report_of
 from explorer.widget.words import PANEL, describe
 
 Path = str | os.PathLike[str]
@@ -111,7 +112,7 @@ class Explorer(anywidget.AnyWidget):
             ExplorerError: as for `model`.
         """
         trial, model = self._bench.made()
-        return _report(model.id, model.name, trial.parts)
+        return report_of(model.id, model.name, trial.parts)
 
     @property
     def original(self) -> Report:
@@ -121,7 +122,7 @@ class Explorer(anywidget.AnyWidget):
             ExplorerError: it can't be measured.
         """
         parts = self._bench.measured_original()
-        return _report(parts["model"]["id"], parts["model"]["name"], parts)
+        return report_of(parts["model"]["id"], parts["model"]["name"], parts)
 
     def close(self) -> None:
         """Take the panel away, and stop the work."""
@@ -177,11 +178,6 @@ def _check_recipe(recipe: object) -> None:
         raise RecipeError(f"The recipe is {recipe!r}; it must be an explorer.Recipe.")
 
 
-def _report(model_id: str, name: str, parts: Parts) -> Report:
-    measured = {part: parts.get(part) for part in ("profile", "latency", "quality")}
-    return Report.from_dict({"model_id": model_id, "name": name, **measured})
-
-
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """As the browser will have them: keys are text, and rows are lists."""
     plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
@@ -191,7 +187,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def _status(bench: Bench, name: str) -> dict[str, Any]:
     """The line above the panel."""
     host, trial = bench.original.get("host"), bench.view.trial
-    machine = f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
+    machine = f"measured on {machine_text(host)}" if host else ""
     fraction, work = bench.progress or (1.0, "" if bench.busy else machine)
     return {
         "name": name,

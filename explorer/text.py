@@ -48,6 +48,11 @@ def format_quality(quality: Quality, value: float | None = None) -> str:
     return f"{value:.1f} dB" if quality.metric == "snr_db" else f"{100 * value:.2f} %"
 
 
+def machine_text(host: Mapping[str, Any]) -> str:
+    """Where latency was measured: processor, threads and runtime, of `describe_host`."""
+    return f"{host['cpu']}, 1 thread, {host['runtime']}"
+
+
 def format_ratio(latency: Latency) -> str:
     """The ratio of two latencies with its interval, or that there is no difference."""
     interval = f"{latency.ratio_low:.2f} to {latency.ratio_high:.2f}"

@@ -1,10 +1,17 @@
-"""Which Chromium the browser tests drive; run as a script, it fetches one where there is none."""
+"""Which Chromium the browser tests drive, and when a server is there for it.
+
+Run as a script, it fetches a Chromium where there is none.
+"""
 
 import shutil
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+PATIENCE_S = 120
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -19,6 +26,19 @@ def find_chromium() -> str | None:
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if path and Path(path).exists() else None
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until a server answers; its log says why, where it doesn't."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
 
 
 def main() -> int:

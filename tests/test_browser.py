@@ -6,9 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser import wait_for
 from playwright.sync_api import Page, expect, sync_playwright
 from test_app import own_model
 
@@ -46,7 +44,7 @@ def address(tmp_path_factory):
             env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
         )
         try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", app, log)
+            wait_for(f"http://127.0.0.1:{port}/_stcore/health", app, log)
             yield f"http://127.0.0.1:{port}/"
         finally:
             app.terminate()
@@ -392,15 +390,3 @@ def card_values(page: Page) -> list[str]:
 
 def chart_points(page: Page) -> int:
     return page.locator(".point").count()
-
-
-def _wait_for(url: str, app: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while time.monotonic() < deadline:
-        assert app.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise AssertionError(re.sub(r"\s+", " ", log.read_text()))

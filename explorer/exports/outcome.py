@@ -6,6 +6,7 @@ from typing import Any
 
 from explorer.recipe import Recipe
 from explorer.report import Plan, Report
+from explorer.text import machine_text
 
 COSTS = ("file_bytes", "macs", "latency")
 
@@ -97,6 +98,4 @@ class Outcome:
     @property
     def machine(self) -> str:
         """Where it was measured: processor, threads, runtime; empty where nobody said."""
-        if not self.host:
-            return ""
-        return f"{self.host['cpu']}, 1 thread, {self.host['runtime']}"
+        return machine_text(self.host) if self.host else ""

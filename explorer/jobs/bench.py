@@ -22,9 +22,8 @@ from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
-from explorer.widget.trials import Parts, Trial, View, view_of
+from explorer.widget.trials import WENT_BACK, Parts, Trial, View, view_of
 
-WENT_BACK = "The setting went back to the one before."
 SURVEY = "survey:"
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
 

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.ui import drawings, panel, sizes
+from explorer.ui.headings import heading
 from explorer.ui.questions import Answer
 from explorer.ui.session import Session
 from explorer.widget.trials import Trial
@@ -25,7 +26,7 @@ def draw(session: Session) -> None:
         "Samples that changed": _draw_flips,
         "Weights": _draw_weights,
     }
-    st.html('<h2 class="ce-h2">What changed</h2>')
+    heading("What changed")
     tabs = st.tabs(list(parts), key="changes", on_change="rerun")
     for tab, part in zip(tabs, parts.values(), strict=True):
         if tab.open:
@@ -38,7 +39,7 @@ def _draw_classes(session: Session) -> None:
     if told is not None:
         names = _names(session)
         st.html(drawings.classes_html(told["changes"], names))
-        st.html('<h3 class="ce-h2">Confusions</h3>')
+        heading("Confusions", 3)
         st.html(drawings.confusion_html(told["changes"], names))
 
 
@@ -88,14 +89,12 @@ def _compared(session: Session) -> Mapping[str, Any] | None:
 def _finished(session: Session) -> Trial | None:
     """The setting on the screen, once its file is written."""
     trial = session.view.trial
-    return trial if trial is not None and trial.complete and trial.file is not None else None
+    return trial if trial is not None and trial.named_file is not None else None
 
 
 def _ask(session: Session, trial: Trial, task: str, more: Mapping[str, Any]) -> Answer | None:
     assert session.source is not None
-    file = trial.parts["file"]
-    small = {"path": file["path"], "name": file["name"]}
-    given = {"source": session.source.arguments(), "small": small, **more}
+    given = {"source": session.source.arguments(), "small": trial.named_file, **more}
     return session.questions.ask(session.source, task, given)
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer.charts import Spot, roofline
 from explorer.text import format_bytes, format_count, format_seconds
+from explorer.ui.headings import heading
 from explorer.ui.questions import Answer
 from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN
@@ -33,7 +34,7 @@ Row = Mapping[str, Any]
 
 def draw(session: Session) -> None:
     """The table and the roofline, once both models are timed."""
-    st.html('<h2 class="ce-h2">Where time and memory go</h2>')
+    heading("Where time and memory go")
     answers = _answers(session)
     if answers is None:
         st.caption(WAITING)
@@ -46,7 +47,7 @@ def draw(session: Session) -> None:
     st.html(table_html(original, small))
     st.caption(EXPLAINED)
     limits = answers[0].parts["limits"]
-    st.html('<h2 class="ce-h2">Roofline of this machine</h2>')
+    heading("Roofline of this machine")
     figure = roofline(limits, spots(original), spots(small))
     st.plotly_chart(figure, height=ROOFLINE_PX, config={"displayModeBar": False}, key="roofline")
     st.caption(f"{_limits_text(limits)} {ROOF}")
@@ -55,11 +56,10 @@ def draw(session: Session) -> None:
 def _answers(session: Session) -> tuple[Answer, Answer] | None:
     """Of the original and of the compressed file; None while they are not known."""
     trial, source = session.view.trial, session.source
-    if trial is None or source is None or not trial.complete or trial.file is None:
+    small = trial.named_file if trial is not None else None
+    if source is None or small is None:
         return None
-    file = trial.parts["file"]
     original = {"path": str(source.model), "name": source.title}
-    small = {"path": file["path"], "name": file["name"]}
     found = [session.questions.ask(source, "costs", {"model": each}) for each in (original, small)]
     if found[0] is None or found[1] is None:
         return None

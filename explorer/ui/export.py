@@ -10,6 +10,7 @@ from explorer.explain import file_sentences
 from explorer.recipe import Recipe
 from explorer.text import command_line
 from explorer.ui import graphs
+from explorer.ui.headings import heading
 from explorer.ui.offers import (
     Offer,
     again_offers,
@@ -43,11 +44,11 @@ def draw(session: Session) -> None:
         _draw_file(session, trial, source)
         _draw_storages(session, trial, source)
         outcome = outcome_of(session) if trial.complete else None
-        _heading("Reproduce it")
+        heading("Reproduce it")
         for offer in [recipe_offer(trial.recipe), *given_offers(source), *again_offers(outcome)]:
             _draw_offer(offer)
         _draw_command(trial.recipe, source)
-        _heading("Tell others")
+        heading("Tell others")
         if outcome is None:
             st.caption(COMING)
         for offer in telling_offers(outcome):
@@ -64,7 +65,7 @@ def variants(session: Session, recipe: Recipe) -> Iterator[tuple[Recipe, Trial |
 
 
 def _draw_file(session: Session, trial: Trial, source: Source) -> None:
-    _heading("The model")
+    heading("The model")
     file = trial.file
     if file is None:
         st.caption("The file is being written." if session.busy else graphs.GONE)
@@ -80,7 +81,7 @@ def _draw_file(session: Session, trial: Trial, source: Source) -> None:
 
 
 def _draw_storages(session: Session, trial: Trial, source: Source) -> None:
-    _heading("In other storages")
+    heading("In other storages")
     st.caption(OTHER_STORAGES)
     missing = []
     for recipe, known in variants(session, trial.recipe):
@@ -121,7 +122,3 @@ def _draw_command(recipe: Recipe, source: Source) -> None:
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
     st.caption(f"The same result from a shell{needs_recipe} where these files are:")
     st.code(line, language=None, wrap_lines=True)  # its colours for shells are too faint
-
-
-def _heading(text: str) -> None:
-    st.html(f'<h2 class="ce-h2">{text}</h2>')

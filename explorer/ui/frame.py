@@ -14,6 +14,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from explorer.text import machine_text
 from explorer.ui import controls, links, state
 from explorer.ui.session import Session
 from explorer.ui.sweeps import progress_text
@@ -126,7 +127,7 @@ def _machine(session: Session) -> str:
     if session.sweeping.running:
         return f"trying settings: {progress_text(session.sweeping)}"
     host = session.original.get("host")
-    return f"measured on {host['cpu']}, 1 thread, {host['runtime']}" if host else ""
+    return f"measured on {machine_text(host)}" if host else ""
 
 
 def _change(difference: str) -> str:

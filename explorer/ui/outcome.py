@@ -10,13 +10,13 @@ from explorer.explain import file_sentences
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
-from explorer.report import Latency, Plan, Report
+from explorer.report import Latency, Plan
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source
 from explorer.widget.cards import EXACT, UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
-from explorer.widget.trials import View
+from explorer.widget.trials import View, report_of
 from explorer.widget.words import DEFINITIONS, describe
 
 LATENCY = (  # the page's own definition points to another place of the page
@@ -42,8 +42,8 @@ def outcome_of(session: Session) -> Outcome:
         day=datetime.now(UTC).date().isoformat(),
         recipe=trial.recipe,
         files=files_of(source),
-        original=_report(described["id"], source.title, view.original),
-        compressed=_report(file["model_id"], file["name"], view.compressed),
+        original=report_of(described["id"], source.title, view.original),
+        compressed=report_of(file["model_id"], file["name"], view.compressed),
         plan=Plan.from_dict(trial.parts["plan"]),
         numbers=(*_headlines(view), *_sizes(view)),
         points=tuple(_point(point, trial.recipe) for point in chart["points"]),
@@ -73,11 +73,6 @@ def files_of(source: Source) -> Files:
 def is_own(source: Source) -> bool:
     """False for a model that comes with the explorer, whatever samples it is scored on."""
     return not source.model.is_relative_to(SAMPLES)
-
-
-def _report(model_id: str, name: str, parts: Mapping[str, Any]) -> Report:
-    known = {part: parts.get(part) for part in ("profile", "latency", "quality")}
-    return Report.from_dict({"model_id": model_id, "name": name, **known})
 
 
 def _headlines(view: View) -> Iterator[Number]:

@@ -11,6 +11,7 @@ from explorer.explain import few
 from explorer.report import Quality, points_lost
 from explorer.text import counted_samples
 from explorer.ui import budget
+from explorer.ui.headings import heading
 from explorer.ui.session import Session
 from explorer.ui.slices import Found
 from explorer.ui.turns import turn
@@ -37,7 +38,7 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
     """`drawn` says what went on when the whole page was drawn, which then polls."""
     if (session.probing.running, session.spending.running) != drawn:
         st.rerun()
-    st.html('<h2 class="ce-h2">Sensitivity</h2>')
+    heading("Sensitivity")
     _controls(session)
     found = session.probing.found(session.source, session.recipe)
     if not found:

@@ -25,10 +25,9 @@ from explorer.ui.storage import TRIED, Folder, make_room
 from explorer.ui.sweeping import Sweeping
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
-from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View, view_of
+from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
 
 SETTLE_S = 0.2
-WENT_BACK = "The setting went back to the one before."
 
 
 _surveys: Store = {}  # of samples, for all visitors

@@ -13,26 +13,15 @@ from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.sources import Source, samples
+from explorer.widget.forecast import PLAIN, survey_base
 
 Found = Mapping[str, Any]
-PLAIN = Recipe()
 COUNT = "probes"  # the part that says how many there are
 
 
 def base_of(recipe: Recipe) -> Recipe:
     """What of a recipe sensitivity depends on; all else is as in the empty recipe."""
-    return replace(
-        recipe,
-        pattern=PLAIN.pattern,
-        ratio=PLAIN.ratio,
-        scope=PLAIN.scope,
-        weight_bits=PLAIN.weight_bits,
-        bits_scope=PLAIN.bits_scope,
-        activation_bits=PLAIN.activation_bits,
-        group_size=recipe.group_size if recipe.granularity == "group" else PLAIN.group_size,
-        seed=recipe.seed if recipe.criterion == "random" else PLAIN.seed,
-        layers=(),
-    )
+    return replace(survey_base(recipe), scope=PLAIN.scope, bits_scope=PLAIN.bits_scope)
 
 
 @dataclass

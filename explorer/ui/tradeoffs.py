@@ -11,6 +11,7 @@ from pandas.io.formats.style import Styler
 from explorer.lines_chart import parallel
 from explorer.tradeoff_charts import Axis, Mark, front_of, scatter
 from explorer.ui import comparing, sweeps
+from explorer.ui.headings import heading
 from explorer.ui.selecting import clicked, model_key, picked, select, selected, taker
 from explorer.ui.session import Session
 from explorer.ui.tried import (
@@ -66,7 +67,7 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
         results_of(session.original, session.tried, source.key, session.picks) if source else ()
     )
     if len(results) <= 1:
-        _heading("Settings tried")
+        heading("Settings tried")
         st.caption(NOTHING_YET)
         return
     _draw_views(session, results)
@@ -75,9 +76,9 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
 
 def _draw_views(session: Session, results: Sequence[Result]) -> None:
     quality, marks = quality_axis(results), marks_of(results)
-    heading, choice = st.columns([1, 1], vertical_alignment="center")
-    with heading:
-        _heading("Settings tried")
+    title, choice = st.columns([1, 1], vertical_alignment="center")
+    with title:
+        heading("Settings tried")
     with choice:
         cost = _choose_cost()
     front = front_of(marks, cost, quality) if quality else []
@@ -201,7 +202,7 @@ def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
 
 
 def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
-    _heading("Side by side")
+    heading("Side by side")
     by_key = {each.key: each for each in results}
     known = [key for key in selected(session) if key in by_key]
     if not known:
@@ -221,7 +222,3 @@ def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
     pair = (by_key[st.session_state["w_compared"]], by_key[one])
     for drawn in (comparing.settings_html, comparing.numbers_html, comparing.layers_html):
         st.html(drawn(*pair))
-
-
-def _heading(text: str) -> None:
-    st.html(f'<h2 class="ce-h2">{text}</h2>')

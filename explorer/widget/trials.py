@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from explorer.recipe import Recipe
+from explorer.report import Report
 
+WENT_BACK = "The setting went back to the one before."
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")
@@ -25,6 +27,19 @@ class Trial:
         """The compressed model, while it is still there."""
         path = Path(self.parts["file"]["path"]) if "file" in self.parts else None
         return path if path and path.is_file() and not path.is_symlink() else None
+
+    @property
+    def named_file(self) -> dict[str, str] | None:
+        """The file as tasks name it, once it is complete and as long as it is there."""
+        if not self.complete or self.file is None:
+            return None
+        return {key: self.parts["file"][key] for key in ("path", "name")}
+
+
+def report_of(model_id: str, name: str, parts: Parts) -> Report:
+    """What is known of one model by its parts."""
+    known = {part: parts.get(part) for part in MEASURED}
+    return Report.from_dict({"model_id": model_id, "name": name, **known})
 
 
 @dataclass(frozen=True)
