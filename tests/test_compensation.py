@@ -115,6 +115,13 @@ def test_the_calibration_split_scores_nothing() -> None:
     assert load_data(SAMPLES / "fashion_calibration.npz", model).labels is None
 
 
+def test_it_can_be_stopped_while_one_layer_is_solved(mlp: explorer.Model) -> None:
+    calls: list[None] = []
+    plan = explorer.plan(mlp, Recipe(pattern="unstructured", ratio=0.5))
+    explorer.apply(mlp, plan, explorer.calibrate(mlp, samples()), lambda: calls.append(None))
+    assert len(calls) > 10 * len(plan.layers)
+
+
 def test_what_was_solved_before_changes_nothing() -> None:
     """A layer behind a sum is fitted to what the other branch leaves to it."""
 

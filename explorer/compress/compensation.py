@@ -72,13 +72,13 @@ def compensate(
 ) -> Compensated:
     """Refit the layers of a pruned clone, in place; its nodes are still those of the original.
 
-    `check` is called before each layer and may raise to stop the work.
+    `check` is called before each layer and while it is solved, and may raise to stop the work.
     """
     points = rounded_activations(model, plan)
     scaled = equalise(model, plan, graph_model, calibration)
     versions = find_versions(model, plan, graph_model, scaled)
     steps = list(zip(graph_model.graph, versions, strict=True))
-    refit = Refit(model, plan, graph_model, calibration, scaled)
+    refit = Refit(model, plan, graph_model, calibration, scaled, check)
     stretches = _stretches(steps, set(refit.layers), points)
     activations = _Activations(points, calibration, refit.ranges)
     memory, rounded = calibration.memory, {}

@@ -1,6 +1,6 @@
 """Solving one layer of a compressed network: fit, mask, round, and fit the bias once more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration, LayerStatistics
+from explorer.compress.cholesky import Matrix
 from explorer.compress.equalisation import Scaled
 from explorer.compress.estimate import data_of, planned_grid
 from explorer.compress.masking import Mask, chooser, find_mask, fit_under_mask
@@ -48,7 +49,8 @@ class _Problem:
 class Refit:
     """The layers of a pruned clone, where pairs may be `scaled`.
 
-    `ranges` are those of the activations rounded so far.
+    `ranges` are those of the activations rounded so far; `check` is called time and again while a
+    layer is solved, and may raise to stop the work.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Refit:
         graph_model: ir.Model,
         calibration: Calibration,
         scaled: Sequence[Scaled] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        self.check = check
         self.model, self.plan, self.graph_model = model, plan, graph_model
         self.statistics = calibration.layers
         self.layers = {layer.node: layer for layer in find_layers(model)}
@@ -107,6 +111,7 @@ class Refit:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             problem = self._problem(layer, node, walk, weight)
+            self.check()
             try:
                 solved = self._solved(problem)
             except np.linalg.LinAlgError:  # what enters the layer isn't finite
@@ -126,6 +131,7 @@ class Refit:
         matrix = form.to_matrix(weight).astype(precision(regression.rows.shape[2]))
         steps = ROUGH_STEPS if problem.choice.sparsity else STEPS
         fit = regression.solve(regression.start(matrix, start), steps)
+        self.check()
         mask = self._mask(problem, fit)
         if not mask.all():
             fit = fit_under_mask(regression, fit, mask)
@@ -182,8 +188,12 @@ class Refit:
             assert mask is not None
             return stays & form.to_matrix(mask)
         choose = chooser(layer, form, self.plan.recipe.pattern, choice.sparsity)
-        gram = problem.regression.gram
-        return find_mask(gram, fit.matrix, lambda saliency: choose(saliency * stays))
+
+        def choose_anew(saliency: Matrix) -> Mask:
+            self.check()
+            return choose(saliency * stays)
+
+        return find_mask(problem.regression.gram, fit.matrix, choose_anew)
 
     def _rounded(self, problem: _Problem, fit: Fit, mask: Mask) -> tuple[Fit, Rounded]:
         layer, choice, form = problem.layer, problem.choice, problem.form
