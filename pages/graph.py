@@ -2,4 +2,4 @@
 
 from explorer.ui import frame, graphs
 
-frame.draw(graphs.draw)
+frame.draw(graphs.draw, parts=("file",))

@@ -41,6 +41,17 @@ def here(tmp_path: Path) -> Domain:
     return Domain(str(tmp_path), tmp_path)
 
 
+def test_news_are_what_was_not_seen_before(here: Domain) -> None:
+    job = Job("one", here)
+    assert not job.wait_for_news(0, 0.01)
+    threading.Timer(0.05, job.add, ("plan", {})).start()
+    assert job.wait_for_news(0, NEAR_S)
+    assert job.wait_for_news(0, 0)  # for another who hasn't seen it
+    assert not job.wait_for_news(1, 0.01)
+    job.end(State.DONE)
+    assert job.wait_for_news(1, 0)
+
+
 def compress(pool: Pool, domain: Domain, ratio: float = 0.3, session: str = "one") -> Job:
     recipe = Recipe(pattern="channel", ratio=ratio).to_json()
     out = str(domain.folder / f"{ratio}-{session}.onnx")

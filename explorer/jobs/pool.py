@@ -31,7 +31,7 @@ class Job:
 
     `parts` holds results by name as they arrive (see `tasks`); `progress` is a fraction in [0, 1]
     and what is being done; `error` is the sentence to show where the state is FAILED. `position`
-    counts the jobs ahead of what it waits for.
+    counts the jobs ahead of what it waits for; `news` grows with each part, and at the end.
     """
 
     session: str
@@ -41,8 +41,9 @@ class Job:
     progress: tuple[float, str] = (0.0, "waiting")
     error: str | None = None
     position: int = 0
+    news: int = 0
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
-    _news: threading.Event = field(default_factory=threading.Event, repr=False)
+    _told: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -56,20 +57,24 @@ class Job:
     def add(self, name: str, value: Any) -> None:
         """Take in one part more."""
         self.parts = {**self.parts, name: value}
-        self._news.set()
+        self._tell()
 
-    def wait_for_news(self, timeout_s: float) -> bool:
-        """Wait until there is a part that came, or an end, after the last call that saw one."""
-        seen = self._news.wait(timeout_s)
-        self._news.clear()
-        return seen
+    def wait_for_news(self, seen: int, timeout_s: float) -> bool:
+        """Wait for more `news` than was `seen`; False where the time ran out first."""
+        with self._told:
+            return self._told.wait_for(lambda: self.news != seen, timeout_s)
 
     def end(self, state: State, error: str | None = None) -> None:
         """Settle the job; only the first call counts."""
         if not self.ended:
             self.state, self.error = state, error
             self._ended.set()
-            self._news.set()
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._told:
+            self.news += 1
+            self._told.notify_all()
 
 
 class Pool(Protocol):

@@ -123,8 +123,9 @@ def tell(context: Context, made: Made, **kept: str) -> None:
     """Parts `file`, with where it is `kept`, and the file's `profile`."""
     named = {**kept, "model_id": made.model.id, "name": made.model.name}
     facts = {"not_compensated": made.not_compensated, "weight_only": is_weight_only(made.model)}
-    context.part("file", {**named, **facts})
-    context.part("profile", asdict(profile(made.model)))
+    profiled = asdict(profile(made.model))
+    context.part("file", {**named, **facts})  # the two at once are drawn at once
+    context.part("profile", profiled)
 
 
 def score(context: Context, opened: Opened, model: Model) -> None:

@@ -89,10 +89,10 @@ def compress(
     opened = _open(source)
     made = steps.make(context, opened, Recipe.from_json(recipe), counted)
     made.model.save(out)
-    steps.tell(context, made, path=out)
     candidate = {"path": out, "name": made.model.name}
     original = {"path": source["model"], "name": opened.model.name}
     context.hand_over("latency", model=candidate, against=original)
+    steps.tell(context, made, path=out)
     steps.score(context, opened, made.model)
     steps.score_naive(context, opened, made)
 

@@ -7,7 +7,7 @@ whole page is drawn anew.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -24,8 +24,9 @@ from explorer.widget.words import describe
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
 LONG_S = 0.5  # at work that takes minutes
-PATIENCE_S = 0.2  # that a look at work waits for news
+PATIENCE_S = 0.5  # that a look at work waits for news
 GLANCE_S = 0.03  # how often that may be ended
+SENT_S = 0.03  # for Streamlit to send what was drawn: a next run drops what it hasn't
 SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 
@@ -34,8 +35,9 @@ Part = Callable[[Session], None]
 
 @dataclass
 class Drawn:
-    """The stage and the pace that the whole page was drawn for, and whether its live part was."""
+    """What the whole page was drawn for (see `Session.stage`), and whether its live part was."""
 
+    parts: Collection[str]
     stage: tuple[object, ...]
     pace_s: float | None
     is_drawn: bool = False
@@ -50,8 +52,11 @@ def summary(session: Session) -> None:
     st.html(f'<p class="ce-summary">{"".join(f"<span>{word}</span>" for word in words)}</p>')
 
 
-def draw(body: Part, live: Part = summary) -> None:
-    """A page: `live` is drawn again as numbers come, `body` when there is more to say."""
+def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
+    """A page: `live` is drawn again as numbers come, `body` when there is more to say.
+
+    That is where a setting is another, begins or ends, or has one of the `parts` at last.
+    """
     with turn():
         session = state.current()
         session.advance()
@@ -61,7 +66,7 @@ def draw(body: Part, live: Part = summary) -> None:
     with turn():
         st.html(STYLE)
         pace_s = poll_s(session)
-        drawn = Drawn(session.stage, pace_s)
+        drawn = Drawn(parts, session.stage(parts), pace_s)
         st.fragment(_draw_live, run_every=pace_s)(session, live, drawn)
         session.begin_questions()
         body(session)
@@ -83,14 +88,17 @@ def poll_s(session: Session) -> float | None:
 
 
 def _draw_live(session: Session, live: Part, drawn: Drawn) -> None:
-    if drawn.is_drawn and drawn.pace_s == POLL_S:
+    is_watching = drawn.is_drawn and drawn.pace_s == POLL_S
+    if is_watching:
         _await_news(session)
     drawn.is_drawn = True
     with turn():
         session.advance()
-        if (session.stage, poll_s(session)) != (drawn.stage, drawn.pace_s):
+        if (session.stage(drawn.parts), poll_s(session)) != (drawn.stage, drawn.pace_s):
             st.rerun()
         _draw_parts(session, live)
+    if is_watching:
+        time.sleep(SENT_S)
 
 
 def _await_news(session: Session) -> None:

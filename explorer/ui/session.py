@@ -6,7 +6,7 @@ page calls it on every run. Nothing that a job does wrong takes results away.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -80,6 +80,7 @@ class Session:
         self._due = False
         self._original_due = False
         self._surveyed: tuple[Source, Recipe] | None = None
+        self._looked_at: tuple[Job | None, int] = (None, 0)  # and how much of its news
 
     @property
     def selected(self) -> Source | None:
@@ -108,19 +109,22 @@ class Session:
         return job.position if job is not None and job.state is State.WAITING else 0
 
     @property
+    def _watched(self) -> Job | None:
+        return self._awaited or self.questions.job
+
+    @property
     def _awaited(self) -> Job | None:
         return self.importing.job or (self._compressing and self._compressing[1]) or self._opening
 
-    @property
-    def stage(self) -> tuple[object, ...]:
-        """Changes whenever more than numbers has to be drawn anew."""
+    def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
+        """Changes whenever more than numbers has to be drawn anew, or a trial has more `parts`."""
         trial = self.view.trial
         return (
             self.selected,
             self.source,
             self.busy,
             self.notice,
-            trial and (trial.recipe, "plan" in trial.parts, "file" in trial.parts),
+            trial and (trial.recipe, *(part in trial.parts for part in parts)),
             "model" in self.original,
             self.probing.running,
             self.spending.running,
@@ -255,6 +259,8 @@ class Session:
     @one_at_a_time
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
+        job = self._watched
+        self._looked_at = (job, job.news if job is not None else 0)  # before its parts are read
         self._advance_settings()
         self.questions.advance(free=not (self.busy or self.spending.running))
         survey = self._advance_survey()
@@ -313,11 +319,12 @@ class Session:
 
         Not under the lock: what is asked for meanwhile goes first.
         """
-        job = self._awaited or self.questions.job
-        if job is not None:
-            return job.wait_for_news(timeout_s)
-        time.sleep(timeout_s)
-        return False
+        job = self._watched
+        if job is None:
+            time.sleep(timeout_s)
+            return False
+        known, news = self._looked_at
+        return job.wait_for_news(news if job is known else 0, timeout_s)
 
     @one_at_a_time
     def _due_at_once(self) -> Job | None:

@@ -52,14 +52,14 @@ COLUMNS = {
 
 def draw(session: Session) -> None:
     """The page; it draws itself anew while a sweep goes on."""
-    drawn = session.stage
+    drawn = session.stage()
     st.fragment(_draw, run_every=POLL_S if session.sweeping.running else None)(session, drawn)
 
 
 @turn()
 def _draw(session: Session, drawn: tuple[object, ...]) -> None:
     """`drawn` is the stage that the whole page was drawn for."""
-    if session.stage != drawn:
+    if session.stage() != drawn:
         st.rerun()
     source = session.source
     sweeps.draw(session)
