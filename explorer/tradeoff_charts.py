@@ -24,7 +24,8 @@ LOOKS = {
     "Bits alone": (PALETTE[5], "cross"),
 }
 OTHER = (PALETTE[7], "x")
-FRONT, CHOSEN = PALETTE[7], (PALETTE[7], PALETTE[8])  # the one looked at, the one beside it
+FRONT = PALETTE[2]
+CHOSEN = (PALETTE[7], PALETTE[8])  # the one looked at, the one beside it
 SIZE, RING = 10, 20  # pixels
 MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {"text": ""}}
@@ -82,7 +83,7 @@ def scatter(
             x=[x for x, _ in best],
             y=[y for _, y in best],
             mode="lines",
-            line={"shape": "hv", "width": 1.5, "dash": "dot", "color": FRONT},
+            line={"shape": "hv", "width": 2, "color": FRONT},
             name="Not beaten",
             hoverinfo="skip",
         )

@@ -783,5 +783,7 @@ def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
     page.query_params["setting"] = setting
     page.run()
     assert len(page.error) == 1
-    assert page.error[0].value.startswith("The link's setting can't be used")
+    said = page.error[0].value
+    assert said.startswith("The link's model isn't among the samples here")
+    assert "The link's setting can't be used" in said
     assert page.session_state["explorer"].selected.key == samples()[0].key

@@ -202,9 +202,10 @@ def weights(context: Context, source: Source, small: dict[str, str], layer: str)
 
 
 @task
-def costs(context: Context, model: dict[str, str]) -> None:
-    """Parts `limits` of this machine, and the `nodes` of a file with their costs (`roofline`)."""
-    context.part("limits", machine_limits(context.check))
+def costs(context: Context, model: dict[str, str], limits: bool = False) -> None:
+    """Part `nodes` of a file with their costs (`roofline`), and those `limits` of this machine."""
+    if limits:
+        context.part("limits", machine_limits(context.check))
     context.part("nodes", node_rows(load(model["path"], model["name"]), context.check))
 
 

@@ -60,10 +60,9 @@ def _answers(session: Session) -> tuple[Answer, Answer] | None:
     if source is None or small is None:
         return None
     original = {"path": str(source.model), "name": source.title}
-    found = [session.questions.ask(source, "costs", {"model": each}) for each in (original, small)]
-    if found[0] is None or found[1] is None:
-        return None
-    return found[0], found[1]
+    asked = ({"model": original, "limits": True}, {"model": small})
+    before, after = (session.questions.ask(source, "costs", each) for each in asked)
+    return (before, after) if before is not None and after is not None else None
 
 
 def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
@@ -74,7 +73,7 @@ def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
     lines = "".join(_line(row, now.get(row["name"]), total) for row in rows[:MOST_ROWS])
     left = len(rows) - MOST_ROWS
     more = f'<p class="ce-more">{left} quicker nodes are not shown.</p>' if left > 0 else ""
-    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of these</th>"
+    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of time</th>"
     return (
         '<div class="ce-scroll" tabindex="0" role="region" aria-label="Costs of nodes">'
         f'<table class="ce-costs"><thead><tr>{head}</tr></thead>{lines}</table></div>{more}'

@@ -42,11 +42,15 @@ def classes_html(changes: Mapping[str, Any], names: Names) -> str:
     ]
     shown = sorted(rows)[:MOST_CLASSES]
     lines = [_class_line(names[number], *counts) for _, number, *counts in shown]
-    what = "right" if changes["labelled"] else "as the original"
-    head = f"<th>Class</th><th>Samples</th><th>Original</th><th>Compressed, {what}</th><th></th>"
+    what = "put right" if changes["labelled"] else "put where the original puts them"
+    head = "<th>Class</th><th>Samples</th><th>Original</th><th>Compressed</th><th></th>"
     left = len(rows) - len(shown)
     more = f"<p class='ce-more'>{left} more classes lost less, or won.</p>" if left else ""
-    return f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
+    return (
+        f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
+        f"<p class='ce-more'>The share of each class's samples that are {what}, and its change in "
+        "points.</p>"
+    )
 
 
 def _class_line(name: str, samples: int, before: int, after: int) -> str:

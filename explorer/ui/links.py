@@ -16,18 +16,21 @@ from explorer.ui.session import Session
 from explorer.ui.sources import samples
 
 MODEL, SETTING = "model", "setting"
+NOT_HERE = "The link's model isn't among the samples here; this is the first of them."
 
 
 def follow(session: Session) -> None:
     """Open what the address says, or else the first sample, when a visit begins."""
     keys = {source.key: source for source in samples()}
-    session.open(keys.get(st.query_params.get(MODEL, ""), samples()[0]))
-    text = st.query_params.get(SETTING)
-    if text is not None:
+    model, setting = (st.query_params.get(name) for name in (MODEL, SETTING))
+    session.open(keys.get(model or "", samples()[0]))
+    refusals = [NOT_HERE] if model is not None and model not in keys else []
+    if setting is not None:
         try:
-            session.set_recipe(Recipe.from_json(text))
+            session.set_recipe(Recipe.from_json(setting))
         except RecipeError as error:
-            session.notice = f"The link's setting can't be used: {error}"
+            refusals.append(f"The link's setting can't be used: {error}")
+    session.notice = " ".join(refusals) or session.notice
 
 
 def write(session: Session) -> None:

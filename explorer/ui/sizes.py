@@ -15,7 +15,6 @@ SIZES = (
     ("nonzero_params", "Nonzero parameters", format_count),
     ("gzip_bytes", "File with gzip", format_bytes),
     ("packed_bytes", "Weights, packed", format_bytes),
-    ("peak_activation_bytes", "Peak activations", format_bytes),
 )
 
 

@@ -134,8 +134,9 @@ class Drop:
         is_made_up = data is not None and data["calibration"] is None
         if data is not None and not is_made_up:
             prepared, calibration = data["preprocessing"], _own(data["calibration"], domain)
-            if model is not None:
-                title += f" with {paths[str(test).rsplit('-', 2)[0]]}"
+            samples_title = paths[str(test).rsplit("-", 2)[0]]
+            if model is not None and samples_title != title:
+                title += f" with {samples_title}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
         parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(

@@ -19,6 +19,7 @@ from explorer.ui.storage import SWEPT, make_room
 from explorer.widget.trials import Trial
 
 Failure = tuple[Recipe, str]
+ENDED = "Another model is open, so the sweep over the one before ended after {} of {} settings."
 
 
 class Sweeping:
@@ -108,14 +109,16 @@ class Sweeping:
         """Take in what has come, and where the visitor's work leaves it `free` start the next.
 
         Another model ends the sweep. `shown` is a file that stays where room has to be made.
-        Returns the sentence to show where no work can be started; the sweep then pauses.
+        Returns the sentence to show where that was so, or where no work can be started; the sweep
+        then pauses.
         """
         if self._source is None:
             return None
         if source != self._source:
+            ended = ENDED.format(*self.progress) if self._left else None
             self.stop()
             self._source, self._count, self._failures = None, 0, []
-            return None
+            return ended
         if self._job is not None:
             if not self._job.ended:
                 return None

@@ -115,7 +115,7 @@ def _latency_card(view: View) -> Card:
         before=after.min_s / after.ratio,
         difference=relative(1.0, after.ratio) if after.changed else NOT_MEASURABLE,
         interval=f"{after.ratio_low:.2f}–{after.ratio_high:.2f} ×",
-        tone=_tone(after.ratio - 1) if after.changed else "even",
+        tone=_tone(after.ratio - 1) if after.changed and after.reliable else "even",
         kind="noisy" if noisy else card.kind,
     )
 
