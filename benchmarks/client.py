@@ -68,7 +68,7 @@ class Visitor:
         )
         self._reader = asyncio.create_task(self._read())
         await self._send_run()
-        await self._until(lambda: self._full_runs > 0)
+        await self._until(lambda: self._full_runs > 0, "the first look")
         return time.perf_counter() - started
 
     async def close(self) -> None:
@@ -123,18 +123,20 @@ class Visitor:
         )
         before = self._full_runs
         await self.move(label, uploaded)
-        await self._until(lambda: self._full_runs > before)
+        await self._until(lambda: self._full_runs > before, "an upload")
 
-    async def wait_for(self, what: Callable[[Page], bool], timeout_s: float = PATIENCE_S) -> None:
+    async def wait_for(
+        self, is_so: Callable[[Page], bool], what: str, timeout_s: float = PATIENCE_S
+    ) -> None:
         """Wait until the page, after some run, is as wanted.
 
         Raises:
             TimeoutError: it hasn't become so in time.
         """
-        await self._until(lambda: what(self.page), timeout_s=timeout_s)
+        await self._until(lambda: is_so(self.page), what, timeout_s)
 
     async def _until(
-        self, done: Callable[[], bool], what: str = "a run", timeout_s: float = PATIENCE_S
+        self, done: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S
     ) -> None:
         async def waiting() -> None:
             async with self._ended:
@@ -143,7 +145,8 @@ class Visitor:
         try:
             await asyncio.wait_for(waiting(), timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"There was no answer to {what} in {timeout_s:.0f} s.") from None
+            asked = f"There was no answer to {what} in {timeout_s:.0f} s"
+            raise TimeoutError(f"{asked}; the page says {self.page.shown}.") from None
         if self._is_cut_off:
             raise ConnectionError("The server has closed the connection.")
 

@@ -80,7 +80,7 @@ class User:
             self.own.titles.add(self.name)
             self.own.params[self.name] = str(self._params)
             await self.visitor.drop(UPLOAD_BOX, f"{self.name}.onnx", self._content)
-            await self.visitor.wait_for(lambda page: _title(page) == self.name)
+            await self.visitor.wait_for(lambda page: _title(page) == self.name, "a model")
             self.own.titles = {self.name}
 
     async def choose(self, percent: int) -> None:
@@ -125,7 +125,7 @@ class User:
             shown = page.shown
             return shown is not None and shown.measured and shown.setting == self.asked
 
-        await self.visitor.wait_for(is_there, timeout_s)
+        await self.visitor.wait_for(is_there, self.asked, timeout_s)
 
     @property
     def asked(self) -> str:

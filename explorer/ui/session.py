@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
-from explorer.jobs import Domain, Job, Pool, State
+from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.importing import Importing
 from explorer.ui.memory import Memory
@@ -21,11 +21,12 @@ from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Drop, Source
 from explorer.ui.spending import Spending
-from explorer.ui.storage import TRIED, Folder, make_room
+from explorer.ui.storage import Folder
 from explorer.ui.sweeping import Sweeping
+from explorer.ui.trying import Trying
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
-from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
+from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View
 
 SETTLE_S = 0.2
 
@@ -68,15 +69,12 @@ class Session:
         self.questions = Questions(pool, self.id)
         self.importing = Importing(pool, folder)
         self._memory = Memory()
+        self.trying = Trying(pool, self.id, self._memory)
         self.sweeping = Sweeping(pool, self.id, self._memory)
         self.picks = Picks()
         self._pool = pool
         self._candidate: Source | None = None
         self._opening: Job | None = None
-        self._compressing: tuple[Recipe, Job] | None = None
-        self._out = ""  # where the file of that goes
-        self._running: Trial | None = None
-        self._shown: Trial | None = None
         self._due = False
         self._original_due = False
         self._surveyed: tuple[Source, Recipe] | None = None
@@ -90,7 +88,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """True while a job is waiting or running."""
-        return any((self.importing.job, self._opening, self._compressing))
+        return any((self.importing.job, self._opening, self.trying.job))
 
     @property
     def progress(self) -> tuple[float, str] | None:
@@ -114,7 +112,7 @@ class Session:
 
     @property
     def _awaited(self) -> Job | None:
-        return self.importing.job or (self._compressing and self._compressing[1]) or self._opening
+        return self.importing.job or self.trying.job or self._opening
 
     def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
         """Changes whenever more than numbers has to be drawn anew, or a trial has more `parts`."""
@@ -136,7 +134,7 @@ class Session:
     @property
     def view(self) -> View:
         """What to draw now."""
-        return view_of(self.original, self._running or self._shown, self._shown)
+        return self.trying.view(self.original)
 
     @property
     def counts(self) -> Counts | None:
@@ -146,17 +144,14 @@ class Session:
     @property
     def tried(self) -> tuple[Trial, ...]:
         """Every setting tried on this model that has numbers, oldest first."""
-        trials = self._memory.tried(self.source) if self.source else {}
-        if self._running is not None and "quality" in self._running.parts:
-            trials[self._running.recipe.to_json()] = self._running
-        return tuple(trials.values())
+        return self.trying.tried(self.source) if self.source else ()
 
     @one_at_a_time
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
-        for job in (self._compressing and self._compressing[1], self._opening):
-            if job is not None:
-                self._pool.cancel(job)
+        if self._opening is not None:
+            self._pool.cancel(self._opening)
+        self.trying.stop()
         self.importing.stop()
         self.probing.stop()
         self.surveying.stop()
@@ -173,7 +168,7 @@ class Session:
         self.sources.setdefault(source.key, source)
         if source == self.source and self._candidate is None:
             return
-        self._drop_compressing()
+        self.trying.stop()
         self.spending.stop()
         known = self._memory.original(source)
         if "model" in known:  # a sample that somebody has opened before
@@ -184,7 +179,7 @@ class Session:
             self._start()
             return
         self._candidate = source
-        self._opening = self._work_on(source, "open_model", {})
+        self._opening = self._measure_original(source)
 
     @one_at_a_time
     def receive(
@@ -208,8 +203,8 @@ class Session:
         What is being compressed waits; where nothing comes of the import, it begins again.
         """
         self.notice = None
-        self._due = self._due or self._compressing is not None
-        self._drop_compressing()
+        self._due = self._due or self.trying.job is not None
+        self.trying.stop()
         self.spending.stop()
         self._candidate = self._opening = None
         self._make_way()
@@ -281,13 +276,12 @@ class Session:
         return not (self.busy or any(work.running for work in works))
 
     def _advance_sweep(self) -> str | None:
-        shown = self._shown.file if self._shown else None
-        return self.sweeping.advance(self.source, shown, self._is_free)
+        return self.sweeping.advance(self.source, self.trying.shown_file, self._is_free)
 
     def _advance_survey(self) -> str | None:
         """Find out what predictions need, while nothing else is to be done."""
         free = self._is_free and not self.sweeping.running
-        if free and self.source is not None and self._shown is not None:
+        if free and self.source is not None and self.trying.shown is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
                 self._surveyed = wanted
@@ -298,19 +292,19 @@ class Session:
     def _advance_settings(self) -> None:
         self._follow_importing()
         self._follow_opening()
-        self._follow_compressing()
+        self.notice = self.trying.advance(self.recipe, self._go_back) or self.notice
         if self.busy or self.source is None:
             return
         if self._due:
             self._start()
         elif self._original_due:
             self._original_due = False
-            self._opening = self._work_on(self.source, "open_model", {})
+            self._opening = self._measure_original(self.source)
 
     def settle(self) -> None:
         """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
         deadline = time.monotonic() + SETTLE_S
-        while (job := self._due_at_once()) is not None and time.monotonic() < deadline:
+        while (job := self.trying.due_at_once) is not None and time.monotonic() < deadline:
             job.wait(SETTLE_S / 10)
             self.advance()
 
@@ -326,48 +320,26 @@ class Session:
         known, news = self._looked_at
         return job.wait_for_news(news if job is known else 0, timeout_s)
 
-    @one_at_a_time
-    def _due_at_once(self) -> Job | None:
-        """The job whose estimate is about to come: at most one that is being stopped is ahead."""
-        if self._compressing is None or self._running is not None:
-            return None
-        _, job = self._compressing
-        return job if job.position <= 1 else None
-
     def _start(self) -> None:
         """Show a setting from memory, or compress."""
         assert self.source is not None
-        self._drop_compressing()
+        self.trying.stop()
         self._due = False
-        if self._recall():
+        if self.trying.recall(self.source, self.recipe):
             return
-        folder = self.source.domain.folder
-        make_room(folder, self._shown.file if self._shown else None)
-        counted, self._out = (
-            self._memory.counted(self.source, self.recipe),
-            str(TRIED.new_file(folder)),
-        )
-        arguments = {"recipe": self.recipe.to_json(), "out": self._out, "counted": counted}
         self._opening, self._original_due = None, self._original_incomplete()
-        job = self._work_on(self.source, "compress", arguments)
-        if job is not None:
-            self._compressing, self._running = (self.recipe, job), None
-
-    def _recall(self) -> bool:
-        """Show the current setting as it was measured before."""
-        assert self.source is not None
-        known = self._memory.recall(self.source, self.recipe)
-        self._shown = known or self._shown
-        return known is not None
-
-    def _work_on(self, source: Source, task: str, arguments: dict[str, Any]) -> Job | None:
-        given = {"source": source.arguments(), **arguments}
-        return self._submit(source.domain, task, given)
-
-    def _submit(self, domain: Domain, task: str, arguments: dict[str, Any]) -> Job | None:
         self._make_way()
+        self.notice = self.trying.start(self.source, self.recipe) or self.notice
+
+    def _go_back(self, recipe: Recipe) -> None:
+        self.recipe = recipe  # the setting that the screen shows
+        self.overrides_epoch += 1
+
+    def _measure_original(self, source: Source) -> Job | None:
+        self._make_way()
+        given = {"source": source.arguments()}
         try:
-            return self._pool.submit(self.id, domain, task, arguments)
+            return self._pool.submit(self.id, source.domain, "open_model", given)
         except ExplorerError as error:
             self.notice = str(error)
             return None
@@ -417,7 +389,7 @@ class Session:
         self.source, self._candidate = source, None
         self._replace_readings(source)
         self.original = {**self._memory.original(source), **parts}
-        self._shown = self._running = None
+        self.trying.clear()
         self._due = True
 
     def _replace_readings(self, source: Source) -> None:
@@ -431,49 +403,6 @@ class Session:
                 for path in {older.data, older.calibration} - {source.data, source.calibration}:
                     if path is not None:
                         path.unlink(missing_ok=True)
-
-    def _follow_compressing(self) -> None:
-        if self._compressing is None:
-            return
-        recipe, job = self._compressing
-        if job.state is State.WAITING and self._recall():  # another visitor was first
-            self._drop_compressing()
-            return
-        assert self.source is not None
-        ended, parts = job.ended, self._memory.taken(self.source, recipe, job.parts, self._out)
-        if "estimate" in parts:
-            self._running = Trial(recipe, parts, complete=job.state is State.DONE)
-        if ended:
-            self._end_compressing(recipe, job)
-
-    def _end_compressing(self, recipe: Recipe, job: Job) -> None:
-        assert self.source is not None
-        trial, self._compressing, self._running = self._running, None, None
-        if job.state is State.FAILED:
-            self.notice = job.error
-        if trial is not None and "file" in trial.parts and job.state is not State.CANCELLED:
-            trial = replace(trial, complete=True)
-            self._memory.remember(self.source, trial)
-            self._shown = trial
-            if job.state is State.DONE:
-                self._memory.share(self.source, trial)
-        elif self.recipe == recipe and self._shown is not None:
-            if job.state is State.FAILED and recipe != self._shown.recipe:
-                self.notice = f"{job.error} {WENT_BACK}"
-            self.recipe = self._shown.recipe  # the setting that the screen shows
-            self.overrides_epoch += 1
-
-    def _drop_compressing(self) -> None:
-        """Forget the running job, but keep what it has measured."""
-        if self._compressing is None:
-            return
-        assert self.source is not None
-        trial, (_, job) = self._running, self._compressing
-        self._pool.cancel(job)
-        self._compressing = self._running = None
-        if trial is not None and "quality" in trial.parts:
-            self._memory.remember(self.source, trial)
-            self._shown = trial
 
     def _original_incomplete(self) -> bool:
         described = self.original.get("model", {})
