@@ -77,11 +77,15 @@ class User:
         """Open the page, and the model of theirs."""
         self._findings.opened_s.append(await self.visitor.open())
         if self._content is not None:
-            self.own.titles.add(self.name)
-            self.own.params[self.name] = str(self._params)
-            await self.visitor.drop(UPLOAD_BOX, f"{self.name}.onnx", self._content)
-            await self.visitor.wait_for(lambda page: _title(page) == self.name, "a model")
-            self.own.titles = {self.name}
+            await self.bring(self._content)
+
+    async def bring(self, model: bytes) -> None:
+        """Open a model of theirs; what is of another from then on is foreign."""
+        self.own.titles.add(self.name)
+        self.own.params[self.name] = str(self._params)
+        await self.visitor.drop(UPLOAD_BOX, f"{self.name}.onnx", model)
+        await self.visitor.wait_for(lambda page: _title(page) == self.name, "a model")
+        self.own.titles = {self.name}
 
     async def choose(self, percent: int) -> None:
         """Move the ratio, and wait for the page."""

@@ -94,6 +94,12 @@ def drop(page: AppTest, box: str, *files: tuple[str, bytes]) -> None:
     settled(page.run())
 
 
+def widget(kind: Any, name: str) -> Any:
+    """The one widget of a kind that shows what has this name."""
+    (found,) = [each for each in kind if each.key and re.fullmatch(rf"w_{name}_\d+", each.key)]
+    return found
+
+
 def choose(page: AppTest, **changes: Any) -> None:
     """Ask for a setting, as the panel does when the hand lets go."""
     session = page.session_state["explorer"]
@@ -123,7 +129,7 @@ def tried_of(page: AppTest) -> list[str]:
 
 
 def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
-    assert app.selectbox(key="w_model").value == samples()[0].key
+    assert widget(app.selectbox, "model").value == samples()[0].key
     assert [number["title"] for number in panel_of(app)["numbers"]] == [
         "File size",
         "Parameters",
@@ -139,7 +145,7 @@ def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
 @pytest.mark.parametrize("key", ["vowels_cnn", "language_transformer"])
 def test_samples_of_series_and_of_text_show_measured_numbers(key):
     page = settled(AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run())
-    page.selectbox(key="w_model").set_value(key).run()
+    widget(page.selectbox, "model").set_value(key).run()
     settled(page)
     session = page.session_state["explorer"]
     assert session.source.key == key
@@ -152,7 +158,7 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
 
 def test_a_file_is_explained_where_it_is_downloaded():
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
-    page.selectbox(key="w_model").set_value("vowels_cnn").run()
+    widget(page.selectbox, "model").set_value("vowels_cnn").run()
     settled(page)
     integer_kernels, weights_only = Recipe(weight_bits=8, activation_bits=8), Recipe(weight_bits=8)
     for recipe, told in ((integer_kernels, UNSIGNED), (weights_only, WEIGHT_ONLY), (Recipe(), "")):
@@ -188,7 +194,7 @@ def page_on(sample):
     """The page, settled on a sample."""
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     settled(page)
-    page.selectbox(key="w_model").set_value(sample).run()
+    widget(page.selectbox, "model").set_value(sample).run()
     settled(page)
     return page
 
@@ -213,10 +219,10 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     found = session.probing.found(session.source, session.recipe)
     assert len(found) >= known + 2
     assert page.button(key="sensitivity_start").label == "Go on measuring"
-    page.toggle(key="w_compensate").set_value(False).run()
+    widget(page.toggle, "compensate").set_value(False).run()
     settled(page)
     assert page.button(key="sensitivity_start").label == "Measure sensitivity"
-    page.toggle(key="w_compensate").set_value(True).run()
+    widget(page.toggle, "compensate").set_value(True).run()
     settled(page)
     assert session.probing.found(session.source, session.recipe) == found
 
@@ -304,8 +310,8 @@ def test_a_sample_that_was_opened_before_is_there_at_once(app):
     assert not session.busy
     assert set(kinds_of(page)) <= {"measured", "noisy"}
     assert session.counts is not None
-    page.selectbox(key="w_model").set_value("vowels_cnn").run()
-    page.selectbox(key="w_model").set_value(samples()[0].key).run()
+    widget(page.selectbox, "model").set_value("vowels_cnn").run()
+    widget(page.selectbox, "model").set_value(samples()[0].key).run()
     assert session.source == session.selected == samples()[0]
     settled(page)
     assert session.source == samples()[0]
@@ -335,7 +341,7 @@ def test_a_bad_upload_is_one_sentence_and_the_results_stay(app, name, content):
     assert app.error[0].value.rstrip().endswith(".")
     assert "Traceback" not in app.error[0].value
     assert session.view == shown
-    assert app.selectbox(key="w_model").value == samples()[0].key
+    assert widget(app.selectbox, "model").value == samples()[0].key
 
 
 def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app):

@@ -12,6 +12,7 @@ from benchmarks.server import Server, serving
 from benchmarks.users import Findings, Own, User, first_title, model_of, params_of, setting
 
 FORGET_S = 3
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,28 @@ def test_nothing_is_left_of_people_who_have_gone(server: Server) -> None:
     assert made.after.processes <= soak.PROCESSES
     assert made.after.threads <= made.before.threads + 5
     assert made.heavy == []
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "behind the first model"])
+def test_what_a_browser_said_before_a_change_does_not_undo_it(server: Server, waits: bool) -> None:
+    findings = Findings()
+
+    async def late() -> None:
+        user = User(0, server.address, findings)
+        await user.arrive()
+        if waits:
+            await user.choose(user.percent)
+            await user.has_answer(PATIENCE_S)
+        said = dict(user.visitor.page.states)
+        await user.bring(model_of(0))
+        user.visitor.page.states |= said
+        await user.choose(user.percent)
+        await user.choose_bits(8)
+        await user.leave()
+
+    asyncio.run(late())
+    assert findings.errors == []
+    assert findings.foreign == []
 
 
 def shown(**changes: object) -> Shown:

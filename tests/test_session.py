@@ -151,6 +151,20 @@ def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupt
     assert arguments["recipe"] == compressing["recipe"]
 
 
+def test_files_refused_before_a_model_was_open_leave_the_first_one(
+    pool: Interrupting, tmp_path: Path
+) -> None:
+    folder = Storage(tmp_path).folder()
+    visit = Session(pool, folder)
+    model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
+    visit.open(model)
+    visit.receive([("a.onnx", b"a")])
+    pool.jobs[-1][0].end(State.FAILED, "This is no model.")
+    visit.advance()
+    assert (visit.notice, visit.selected) == ("This is no model.", model)
+    assert visit.busy
+
+
 def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:
     visit.receive([("a.onnx", b"a")])
     assert visit.importing.job is not None

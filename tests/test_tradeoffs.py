@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of
+from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of, widget
 
 from explorer.formats.names import LONGEST_NAME
 from explorer.lines_chart import parallel
@@ -260,7 +260,7 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     assert "trade_use" not in [button.key for button in page.button]
     session.picks.select(model, [first])
     page.run()
-    page.text_input(key="w_name").set_value(HOSTILE).run()
+    widget(page.text_input, "name").set_value(HOSTILE).run()
     page.button(key="trade_pin").click().run()
     assert session.picks.name(model, first) == HOSTILE
     assert "&lt;img src=x" in html_of(page)
@@ -268,7 +268,7 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     assert "&lt;img src=x" in "".join(spec_of(page, 0)["data"][-1]["text"])
     table = page.dataframe[0].value
     assert (table["name"][0], table["pinned"][0]) == (HOSTILE, True)
-    page.selectbox(key="w_compared").set_value(Recipe(weight_bits=8).to_json()).run()
+    widget(page.selectbox, "compared").set_value(Recipe(weight_bits=8).to_json()).run()
     assert session.picks.selected(model) == (first, Recipe(weight_bits=8).to_json())
     assert "Weight bits" in html_of(page)
     assert "Difference" in html_of(page)
@@ -277,7 +277,7 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     assert page.button(key="trade_use").disabled
     page.switch_page("pages/explore.py").run()
     page.switch_page("pages/tradeoffs.py").run()
-    assert page.text_input(key="w_name").value == HOSTILE
+    assert widget(page.text_input, "name").value == HOSTILE
 
 
 def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:

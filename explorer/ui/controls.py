@@ -15,6 +15,7 @@ from explorer.recipe import (
     Recipe,
 )
 from explorer.ui import reading, uploads
+from explorer.ui.projected import Projected, project
 from explorer.ui.session import Session
 from explorer.widget import words
 
@@ -54,13 +55,13 @@ WORDMARK = (
 
 
 def _model(session: Session) -> None:
-    st.session_state["w_model"] = session.selected.key if session.selected else None
+    model = project("model", session.selected.key if session.selected else None)
     st.selectbox(
         "Model",
         list(session.sources),
-        key="w_model",
+        key=model.key,
         format_func=lambda key: session.sources[key].title,
-        on_change=lambda: session.open(session.sources[st.session_state["w_model"]]),
+        on_change=model.taker(lambda key: session.open(session.sources[key])),
     )
     label, icon = "Open your own model", ":material/upload_file:"
     with st.popover(label, width="stretch", icon=icon, key="own_model", on_change="rerun"):
@@ -129,30 +130,30 @@ def _more_choices(session: Session) -> None:
     if recipe.granularity == "group":
         sizes = sorted({*GROUP_SIZES, recipe.group_size})
         _select(session, "Group size", "group_size", sizes)
-    st.session_state["w_widths"] = recipe.widths
+    widths = project("widths", recipe.widths)
     st.toggle(
         "Normalised widths too",
-        key="w_widths",
+        key=widths.key,
         help=words.HELP["widths"],
         disabled=recipe.pattern != "channel",
-        on_change=_writer(session, "widths"),
+        on_change=_writer(session, widths),
     )
-    st.session_state["w_compensate"] = recipe.compensate
+    compensate = project("compensate", recipe.compensate)
     st.toggle(
         "Compensate",
-        key="w_compensate",
+        key=compensate.key,
         help=words.HELP["compensate"],
-        on_change=_writer(session, "compensate"),
+        on_change=_writer(session, compensate),
     )
     if recipe.criterion == "random":
-        st.session_state["w_seed"] = recipe.seed
+        seed = project("seed", recipe.seed)
         st.number_input(
             "Seed",
             min_value=0,
             step=1,
-            key="w_seed",
+            key=seed.key,
             help=words.HELP["seed"],
-            on_change=_writer(session, "seed"),
+            on_change=_writer(session, seed),
         )
     _drop_box(session, "Load a recipe (.json)", ["json"], _take_recipe)
 
@@ -164,24 +165,19 @@ def _select(
     options: Sequence[Any],
     names: dict[Any, str] | None = None,
 ) -> None:
-    st.session_state[f"w_{name}"] = getattr(session.recipe, name)
+    choice = project(name, getattr(session.recipe, name))
     st.selectbox(
         label,
         options,
-        key=f"w_{name}",
+        key=choice.key,
         format_func=lambda option: names.get(option, str(option)) if names else str(option),
         help=words.HELP[name],
-        on_change=_writer(session, name),
+        on_change=_writer(session, choice),
     )
 
 
-def _writer(
-    session: Session, name: str, convert: Callable[[Any], Any] = lambda value: value
-) -> Callable[[], None]:
+def _writer(session: Session, choice: Projected) -> Callable[[], None]:
     """A callback that writes a widget's value back into the recipe."""
-
-    def write() -> None:
-        value = convert(st.session_state[f"w_{name}"])
-        session.set_recipe(replace(session.recipe, **{name: value}))
-
-    return write
+    return choice.taker(
+        lambda value: session.set_recipe(replace(session.recipe, **{choice.name: value}))
+    )

@@ -351,9 +351,12 @@ class Session:
         self.sweeping.make_way()
 
     def _follow_importing(self) -> None:
+        was_importing = self.importing.job is not None
         opened, refusal = self.importing.advance(self.sources.values())
         if opened is not None:
             self.open(opened)
+        elif was_importing and not self.busy and self.source is None:
+            self.open(next(iter(self.sources.values())))  # it was dropped before any was open
         self.notice = refusal or self.notice
 
     def _follow_opening(self) -> None:

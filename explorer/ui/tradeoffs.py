@@ -12,6 +12,7 @@ from explorer.lines_chart import parallel
 from explorer.tradeoff_charts import Axis, Mark, front_of, scatter
 from explorer.ui import comparing, sweeps
 from explorer.ui.headings import heading
+from explorer.ui.projected import project
 from explorer.ui.selecting import clicked, model_key, picked, select, selected, taker
 from explorer.ui.session import Session
 from explorer.ui.tried import (
@@ -127,15 +128,15 @@ def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: A
 def _draw_selected(session: Session, results: Sequence[Result]) -> None:
     by_key = {each.key: each for each in results}
     chosen = [by_key[key] for key in selected(session) if key in by_key]
-    st.session_state["w_looked_at"] = chosen[0].key if chosen else None
+    looked_at = project("looked_at", chosen[0].key if chosen else None)
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
             "Setting",
             list(by_key),
-            key="w_looked_at",
+            key=looked_at.key,
             format_func=labels_of(results).__getitem__,
             placeholder="None selected",
-            on_change=lambda: select(session, [st.session_state["w_looked_at"]]),
+            on_change=looked_at.taker(lambda key: select(session, [key])),
             width=340,
         )
         if chosen:
@@ -149,13 +150,13 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
 
 def _draw_actions(session: Session, result: Result) -> None:
     picks, model = session.picks, model_key(session)
-    st.session_state["w_name"] = result.name
+    name = project("name", result.name)
     st.text_input(
         "Name",
-        key="w_name",
+        key=name.key,
         placeholder="No name",
         width=180,
-        on_change=lambda: picks.rename(model, result.key, st.session_state["w_name"]),
+        on_change=name.taker(lambda text: picks.rename(model, result.key, text)),
     )
     st.button(
         "Unpin" if result.is_pinned else "Pin",
@@ -210,15 +211,15 @@ def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
         return
     one = known[0]
     others = [key for key in by_key if key != one]
-    st.session_state["w_compared"] = known[1] if len(known) > 1 else others[0]
+    compared = project("compared", known[1] if len(known) > 1 else others[0])
     st.selectbox(
         "Compared with",
         others,
-        key="w_compared",
+        key=compared.key,
         format_func=labels_of(results).__getitem__,
-        on_change=lambda: select(session, [one, st.session_state["w_compared"]]),
+        on_change=compared.taker(lambda key: select(session, [one, key])),
         width=340,
     )
-    pair = (by_key[st.session_state["w_compared"]], by_key[one])
+    pair = (by_key[st.session_state[compared.key]], by_key[one])
     for drawn in (comparing.settings_html, comparing.numbers_html, comparing.layers_html):
         st.html(drawn(*pair))
