@@ -76,7 +76,7 @@ def draw(session: Session) -> None:
     names = [layer["name"] for layer in planned]
     found = session.probing.found(session.source, session.recipe)
     losses = sensitivity.table_columns(found, names)
-    key = f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
+    key = _key(session)
     st.data_editor(
         with_minus_signs(pd.DataFrame({**rows(planned, session.recipe), **losses})),
         key=key,
@@ -184,6 +184,12 @@ def _loss_text(loss: object) -> str:
     return loss_text(loss)
 
 
+def _key(session: Session) -> str:
+    return f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
+
+
 def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:
-    edits = st.session_state[key]["edited_rows"]
-    session.edit_recipe(with_edits(session.recipe, names, edits))
+    """Make the edits the layers' own choices, unless another table is there by now."""
+    if key == _key(session):
+        edits = st.session_state[key]["edited_rows"]
+        session.edit_recipe(with_edits(session.recipe, names, edits))

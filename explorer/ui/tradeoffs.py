@@ -177,7 +177,12 @@ def _draw_table(
     session: Session, results: Sequence[Result], front: Sequence[str], quality: Axis | None
 ) -> None:
     keys = [each.key for each in results]
-    key = f"settings_{session.picks.epoch}_{model_key(session)}"
+    key = _table_key(session)
+
+    def ticked(chosen: Any) -> list[str]:
+        """Nothing where another table is there by now."""
+        return picked(chosen, keys) if key == _table_key(session) else []
+
     title = quality.title if quality is not None else "Quality"
     columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, width=NUMBER_PX)}
     rows = [keys.index(each) for each in selected(session) if each in keys]
@@ -188,11 +193,15 @@ def _draw_table(
         hide_index=True,
         height="content" if len(results) <= ROWS_IN_FULL else MOST_ROWS_PX,
         placeholder="–",
-        on_select=taker(session, key, lambda chosen: picked(chosen, keys), is_shown=True),
+        on_select=taker(session, key, ticked, is_shown=True),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows}},
         alt="All settings tried, with what came of each.",
     )
+
+
+def _table_key(session: Session) -> str:
+    return f"settings_{session.picks.epoch}_{model_key(session)}"
 
 
 def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
