@@ -41,15 +41,13 @@ def here(tmp_path: Path) -> Domain:
     return Domain(str(tmp_path), tmp_path)
 
 
-def test_news_are_what_was_not_seen_before(here: Domain) -> None:
+def test_parts_and_the_end_wake_whoever_waits(here: Domain) -> None:
     job = Job("one", here)
-    assert not job.wait_for_news(0, 0.01)
+    assert not job.wait_for(lambda: "plan" in job.parts, 0.01)
     threading.Timer(0.05, job.add, ("plan", {})).start()
-    assert job.wait_for_news(0, NEAR_S)
-    assert job.wait_for_news(0, 0)  # for another who hasn't seen it
-    assert not job.wait_for_news(1, 0.01)
-    job.end(State.DONE)
-    assert job.wait_for_news(1, 0)
+    assert job.wait_for(lambda: "plan" in job.parts, NEAR_S)
+    threading.Timer(0.05, job.end, (State.DONE,)).start()
+    assert job.wait_for(lambda: job.ended, NEAR_S)
 
 
 def compress(pool: Pool, domain: Domain, ratio: float = 0.3, session: str = "one") -> Job:

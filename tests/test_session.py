@@ -174,6 +174,54 @@ def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:
     assert visit.progress == (0.2, "stopping")
 
 
+def test_the_page_looks_at_once_at_numbers_and_the_end_only(
+    visit: Session, pool: Interrupting
+) -> None:
+    def has_news() -> bool:
+        news = visit.await_news(0)
+        visit.advance()
+        return news
+
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    job, _ = pool.jobs[-1]
+    assert has_news()  # another job
+    assert not has_news()
+    for name, is_news in [
+        ("plan", False),
+        ("estimate", True),
+        ("file", False),
+        ("profile", False),
+        ("latency", True),
+        ("latency", False),  # the same, but surer
+        ("quality", True),
+    ]:
+        job.add(name, {})
+        assert has_news() is is_news
+    job.end(State.DONE)
+    assert visit.await_news(0)
+
+
+def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
+    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(sessions.time, "monotonic", lambda: now_s)
+    file = Path(pool.jobs[-1][1]["out"])
+    file.write_bytes(b"a model")
+    pool.jobs[-1][0].parts = {"plan": {}, "estimate": {}, "file": {"path": str(file)}}
+    for _ in range(2):  # the first setting, then what is missing of the original
+        pool.jobs[-1][0].end(State.DONE)
+        visit.advance()
+    assert not visit.busy
+    count = len(pool.jobs)
+    now_s += sessions.REST_S / 2
+    visit.advance()
+    assert (len(pool.jobs), visit.surveying.running) == (count, True)
+    now_s += sessions.REST_S
+    visit.advance()
+    assert len(pool.jobs) == count + 1
+
+
 @pytest.mark.parametrize(("position", "waits"), [(0, True), (1, True), (2, False)])
 def test_only_what_comes_at_once_is_waited_for(
     visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, position: int, waits: bool

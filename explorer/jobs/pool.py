@@ -1,6 +1,7 @@
 """The one interface to where work runs, whatever runs it."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -31,7 +32,7 @@ class Job:
 
     `parts` holds results by name as they arrive (see `tasks`); `progress` is a fraction in [0, 1]
     and what is being done; `error` is the sentence to show where the state is FAILED. `position`
-    counts the jobs ahead of what it waits for; `news` grows with each part, and at the end.
+    counts the jobs ahead of what it waits for.
     """
 
     session: str
@@ -41,7 +42,6 @@ class Job:
     progress: tuple[float, str] = (0.0, "waiting")
     error: str | None = None
     position: int = 0
-    news: int = 0
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
     _told: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
@@ -59,10 +59,10 @@ class Job:
         self.parts = {**self.parts, name: value}
         self._tell()
 
-    def wait_for_news(self, seen: int, timeout_s: float) -> bool:
-        """Wait for more `news` than was `seen`; False where the time ran out first."""
+    def wait_for(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something is so that a part or the end may bring; False where time ran out."""
         with self._told:
-            return self._told.wait_for(lambda: self.news != seen, timeout_s)
+            return self._told.wait_for(is_so, timeout_s)
 
     def end(self, state: State, error: str | None = None) -> None:
         """Settle the job; only the first call counts."""
@@ -73,7 +73,6 @@ class Job:
 
     def _tell(self) -> None:
         with self._told:
-            self.news += 1
             self._told.notify_all()
 
 

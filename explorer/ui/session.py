@@ -29,7 +29,9 @@ from explorer.widget.parts import Counts, known
 from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View
 
 SETTLE_S = 0.2
-
+REST_S = 1.0  # that nothing else was to be done before the survey goes on
+# Parts that wait for the next look, or for another part: each look takes a browser's time.
+CAN_WAIT = frozenset({"plan", "counts", "file", "profile", "naive_quality"})
 
 _surveys: Store = {}  # of samples, for all visitors
 
@@ -78,7 +80,8 @@ class Session:
         self._due = False
         self._original_due = False
         self._surveyed: tuple[Source, Recipe] | None = None
-        self._looked_at: tuple[Job | None, int] = (None, 0)  # and how much of its news
+        self._looked_at: tuple[Job | None, object] = (None, None)  # and at what of it
+        self._rests_from_s = 0.0
 
     @property
     def selected(self) -> Source | None:
@@ -255,7 +258,7 @@ class Session:
     def advance(self) -> None:
         """Take in what the jobs have sent, and start what is due."""
         job = self._watched
-        self._looked_at = (job, job.news if job is not None else 0)  # before its parts are read
+        self._looked_at = (job, job and _news_of(job))  # before its parts are read
         self._advance_settings()
         self.questions.advance(free=not (self.busy or self.spending.running))
         survey = self._advance_survey()
@@ -279,14 +282,17 @@ class Session:
         return self.sweeping.advance(self.source, self.trying.shown_file, self._is_free)
 
     def _advance_survey(self) -> str | None:
-        """Find out what predictions need, while nothing else is to be done."""
-        free = self._is_free and not self.sweeping.running
+        """Find out what predictions need, once nothing else was to be done for a moment."""
+        free, now_s = self._is_free and not self.sweeping.running, time.monotonic()
+        if not free:
+            self._rests_from_s = now_s + REST_S
         if free and self.source is not None and self.trying.shown is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
                 self._surveyed = wanted
                 self.surveying.start(*wanted)
-        error = self.surveying.advance(self.source, self.recipe, free)
+        rests = free and now_s >= self._rests_from_s
+        error = self.surveying.advance(self.source, self.recipe, rests)
         return error and f"{error} {NO_FORECASTS}"
 
     def _advance_settings(self) -> None:
@@ -317,8 +323,8 @@ class Session:
         if job is None:
             time.sleep(timeout_s)
             return False
-        known, news = self._looked_at
-        return job.wait_for_news(news if job is known else 0, timeout_s)
+        looked_at = self._looked_at
+        return job.wait_for(lambda: (job, _news_of(job)) != looked_at, timeout_s)
 
     def _start(self) -> None:
         """Show a setting from memory, or compress."""
@@ -411,3 +417,8 @@ class Session:
         described = self.original.get("model", {})
         wanted = ("latency", "quality") if described.get("samples") else ("latency",)
         return self.notice is None and any(name not in self.original for name in wanted)
+
+
+def _news_of(job: Job) -> object:
+    """What of a job is worth a look at once; a number that has only become surer isn't."""
+    return job.ended, job.parts.keys() - CAN_WAIT
