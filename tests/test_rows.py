@@ -88,7 +88,8 @@ def check_rows(model: explorer.Model, x: np.ndarray) -> None:
     weight = weight_array(model, layer.weight)
     matrix = form.to_matrix(weight)
     np.testing.assert_array_equal(form.to_tensor(matrix), weight)
-    rows = input_rows(node, layer, x, output.shape[2:], places)
+    chunks = [(x, places[:7]), (x, places[7:])]
+    rows = input_rows(node, layer, chunks, output.shape[2:])
     assert rows.shape[1:] == (len(places), layer.weights // layer.channels)
     np.testing.assert_allclose(
         predict(rows, matrix), output_rows(layer, output, places), rtol=1e-4, atol=1e-5

@@ -218,7 +218,7 @@ class _Gathered:
         added = [output_rows(self.layer, values[name], picked) for name in self.target.later]
         if added:
             self.others.append(np.sum(added, axis=0))
-        self.buffer.append(input_rows(self.node, self.layer, data, self.sizes, picked))
+        self.buffer.append(input_rows(self.node, self.layer, [(data, picked)], self.sizes))
         if sum(rows.shape[1] for rows in self.buffer) >= BUFFERED_ROWS:
             self._add_up()
 

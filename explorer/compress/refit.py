@@ -154,10 +154,7 @@ class Refit:
         entering = node.inputs[0]
         assert entering is not None
         pairs = list(zip(walk.values[str(entering.name)], statistics.places, strict=True))
-        sizes = statistics.sizes
-        rows = np.concatenate(
-            [input_rows(node, layer, data, sizes, places) for data, places in pairs], axis=1
-        )
+        rows = input_rows(node, layer, pairs, statistics.sizes)
         kept = self._kept_outputs(layer)
         wanted = statistics.outputs[:, kept]
         if layer.name in self._factors:

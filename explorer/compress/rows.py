@@ -7,7 +7,7 @@ as it filters. A transposed convolution is a convolution over its input with zer
 kernel turned around.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,21 +57,29 @@ def output_rows(layer: Layer, output: Array, places: Places) -> Floats:
     return rows
 
 
-def input_rows(node: ir.Node, layer: Layer, data: Array, sizes: Shape, places: Places) -> Floats:
-    """What enters a layer at some places, (groups, rows, inputs).
+def input_rows(
+    node: ir.Node, layer: Layer, chunks: Sequence[tuple[Array, Places]], sizes: Shape
+) -> Floats:
+    """What enters a layer at some places of each chunk of data, (groups, rows, inputs).
 
     `sizes` are the spatial dimensions of a convolution's output.
     """
     if layer.op not in CONVOLUTIONS:
-        flat = data.reshape(-1, data.shape[-1])[places]
-        return flat.astype(np.float32)[None]
-    framed, first, offsets = _patches(node, layer, data, sizes, places)
-    picked = np.empty((len(places), offsets.size), dtype=np.float32)
-    for start in range(0, len(places), BLOCK):
-        block = slice(start, start + BLOCK)
-        picked[block] = framed.take(first[block, None] + offsets)
-    rows = picked.reshape(len(places), int_attribute(node, "group", 1), -1)
-    return np.ascontiguousarray(rows.transpose(1, 0, 2))
+        flat = [data.reshape(-1, data.shape[-1])[places] for data, places in chunks]
+        return np.concatenate(flat).astype(np.float32)[None]
+    groups = int_attribute(node, "group", 1)
+    count = sum(len(places) for _, places in chunks)
+    rows = np.empty((groups, count, _inputs(node, layer, groups)), dtype=np.float32)
+    end = 0
+    for data, places in chunks:
+        framed, first, offsets = _patches(node, layer, data, sizes, places)
+        framed = framed.astype(np.float32, copy=False)
+        for begin in range(0, len(places), BLOCK):
+            block = first[begin : begin + BLOCK, None]
+            start, end = end, end + len(block)
+            for group, own in enumerate(offsets.reshape(groups, -1)):
+                framed.take(block + own, out=rows[group, start:end], mode="clip")
+    return rows
 
 
 def form_of(node: ir.Node, layer: Layer) -> Form:
@@ -105,6 +113,13 @@ def form_of(node: ir.Node, layer: Layer) -> Form:
 def kernel_size(layer: Layer) -> int:
     """How many rows of the regression's weights belong to one input channel."""
     return int(np.prod(layer.weight_shape[2:])) if layer.op in CONVOLUTIONS else 1
+
+
+def _inputs(node: ir.Node, layer: Layer, groups: int) -> int:
+    """How many elements of a convolution's input go into one of its outputs."""
+    shape = _weight_shape(node)
+    size = int(np.prod(shape))
+    return size // shape[0] if layer.op == "Conv" else size // shape[1] // groups
 
 
 def _weight_shape(node: ir.Node) -> Shape:
