@@ -76,6 +76,8 @@ class User:
     async def arrive(self) -> None:
         """Open the page, and the model of theirs."""
         self._findings.opened_s.append(await self.visitor.open())
+        if self.visitor.page.panel is None:
+            self._findings.errors.append("The first page was without its panel.")
         if self._content is not None:
             await self.bring(self._content)
 

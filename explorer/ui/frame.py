@@ -73,6 +73,8 @@ def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
         session.end_questions()
         if poll_s(session) != pace_s:  # the body has asked what the live part is to look for
             st.rerun()
+    if pace_s == POLL_S:
+        time.sleep(SENT_S)
 
 
 def poll_s(session: Session) -> float | None:
