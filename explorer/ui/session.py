@@ -361,7 +361,7 @@ class Session:
         opened, refusal = self.importing.advance(self.sources.values())
         if opened is not None:
             self.open(opened)
-        elif was_importing and not self.busy and self.source is None:
+        elif was_importing and not self.busy and self.source is None and self.sources:
             self.open(next(iter(self.sources.values())))  # it was dropped before any was open
         self.notice = refusal or self.notice
 
