@@ -331,17 +331,21 @@ OVERFLOW = """() => [document.documentElement, document.querySelector('[data-tes
     .map(element => element.scrollWidth - element.clientWidth)"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
-def test_nothing_is_wider_than_the_screen(page, width, height):
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080), (390, 844)])
+def test_nothing_is_wider_than_the_screen(page, address, width, height):
     page.set_viewport_size({"width": width, "height": height})
     page.wait_for_function(f"() => innerWidth === {width}")
     expect(page.locator(".number").first).to_be_in_viewport()
     page.wait_for_function(f"() => ({OVERFLOW})().every(pixels => pixels <= 0)")
     for card in page.locator(".number").all():
         assert card.evaluate("card => card.scrollWidth <= card.clientWidth + 1")
-    if width == 1280:
+    if width >= 1280:
         expect(page.locator(".number").last).to_be_in_viewport(ratio=1)
         expect(page.locator(".chart svg")).to_be_in_viewport(ratio=1)
+    for path in ("layers", "tradeoffs", "graph", "export"):
+        page.goto(f"{address}{path}")
+        page.wait_for_selector(".ce-bar.ce-idle", state="attached")
+        page.wait_for_function(f"() => ({OVERFLOW})().every(pixels => pixels <= 0)")
 
 
 MEASURED = '.number:is([data-kind="measured"], [data-kind="noisy"])'
