@@ -14,6 +14,7 @@ from explorer.ui import session as sessions
 from explorer.ui.session import Session
 from explorer.ui.sources import Drop, Source
 from explorer.ui.storage import Storage
+from explorer.ui.trying import BEGAN_ANEW
 
 NEAR_S = 5.0
 MODEL = {"model": {"samples": 0}}
@@ -233,6 +234,24 @@ def test_only_what_comes_at_once_is_waited_for(
     pool.jobs[-1][0].position = position
     visit.settle()
     assert bool(looks) is waits
+
+
+def test_a_first_setting_that_fails_makes_way_for_the_usual_one(
+    visit: Session, pool: Interrupting
+) -> None:
+    """As that of a link with a layer which the model doesn't have."""
+    usual, asked = visit.recipe, Recipe(pattern="channel", ratio=0.5)
+    visit.set_recipe(asked)
+    pool.jobs[-1][0].end(State.FAILED, "There is no layer 'zzz'.")
+    visit.advance()
+    assert visit.recipe == usual
+    assert visit.notice == f"There is no layer 'zzz'. {BEGAN_ANEW}"
+    job, arguments = pool.jobs[-1]
+    assert arguments["recipe"] == usual.to_json()
+    job.end(State.FAILED, "It was killed.")
+    visit.advance()
+    assert visit.notice == "It was killed."
+    assert not visit.busy
 
 
 def test_a_setting_that_fails_goes_back_and_that_is_said(

@@ -338,7 +338,8 @@ class Session:
         self.notice = self.trying.start(self.source, self.recipe) or self.notice
 
     def _go_back(self, recipe: Recipe) -> None:
-        self.recipe = recipe  # the setting that the screen shows
+        self.recipe = recipe  # the setting that the screen shows, if it shows any
+        self._due = self._due or self.trying.shown is None
         self.overrides_epoch += 1
 
     def _measure_original(self, source: Source) -> Job | None:

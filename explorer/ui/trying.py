@@ -13,7 +13,9 @@ from explorer.recipe import Recipe
 from explorer.ui.memory import Memory
 from explorer.ui.sources import Source
 from explorer.ui.storage import TRIED, make_room
-from explorer.widget.trials import WENT_BACK, Parts, Trial, View, view_of
+from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
+
+BEGAN_ANEW = "The setting is that of every first visit."
 
 
 class Trying:
@@ -125,6 +127,9 @@ class Trying:
             go_back(self._shown.recipe)
             if job.state is State.FAILED and recipe != self._shown.recipe:
                 return f"{job.error} {WENT_BACK}"
+        elif asked == recipe != FIRST_RECIPE and job.state is State.FAILED:  # a link's
+            go_back(FIRST_RECIPE)
+            return f"{job.error} {BEGAN_ANEW}"
         return job.error if job.state is State.FAILED else None
 
     def _keep(self, source: Source, trial: Trial, is_whole: bool) -> None:
