@@ -152,18 +152,45 @@ def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupt
     assert arguments["recipe"] == compressing["recipe"]
 
 
-def test_files_refused_before_a_model_was_open_leave_the_first_one(
-    pool: Interrupting, tmp_path: Path
-) -> None:
+@pytest.fixture
+def unopened(pool: Interrupting, tmp_path: Path) -> Session:
+    """A visit that begins with the second of two models, which is still being opened."""
     folder = Storage(tmp_path).folder()
     visit = Session(pool, folder)
-    model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
-    visit.open(model)
-    visit.receive([("a.onnx", b"a")])
+    for key in ("first", "second"):
+        file = tmp_path / f"{key}.onnx"
+        visit.open(Source(key=key, title=key, domain=folder.domain, model=file))
+    return visit
+
+
+def test_files_refused_before_a_model_was_open_leave_that_model(
+    unopened: Session, pool: Interrupting
+) -> None:
+    unopened.receive([("a.onnx", b"a")])
     pool.jobs[-1][0].end(State.FAILED, "This is no model.")
-    visit.advance()
-    assert (visit.notice, visit.selected) == ("This is no model.", model)
-    assert visit.busy
+    unopened.advance()
+    assert unopened.notice == "This is no model."
+    assert unopened.selected == unopened.sources["second"]
+    assert unopened.busy
+
+
+def test_a_dropped_model_that_fails_before_another_was_open_leaves_that_one(
+    unopened: Session, pool: Interrupting
+) -> None:
+    unopened.receive([("a.onnx", b"a")])
+    dropped = next(path for path in unopened.folder.path.iterdir() if path.is_file())
+    importing, _ = pool.jobs[-1]
+    importing.parts = {"model": {"path": str(dropped), "notes": []}}
+    importing.end(State.DONE)
+    unopened.advance()
+    assert unopened.selected not in (None, *map(unopened.sources.get, ("first", "second")))
+    pool.jobs[-1][0].end(State.FAILED, "It can't be run.")
+    unopened.advance()
+    assert unopened.notice == "It can't be run."
+    assert unopened.selected == unopened.sources["second"]
+    pool.jobs[-1][0].end(State.FAILED, "It was killed.")
+    unopened.advance()
+    assert not unopened.busy  # it isn't tried again and again
 
 
 def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:

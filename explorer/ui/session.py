@@ -76,6 +76,7 @@ class Session:
         self.picks = Picks()
         self._pool = pool
         self._candidate: Source | None = None
+        self._put_off: Source | None = None  # while files were dropped instead
         self._opening: Job | None = None
         self._due = False
         self._original_due = False
@@ -209,6 +210,8 @@ class Session:
         self._due = self._due or self.trying.job is not None
         self.trying.stop()
         self.spending.stop()
+        if self.source is None:
+            self._put_off = self._candidate or self._put_off
         self._candidate = self._opening = None
         self._make_way()
         self.notice = self.importing.start(drop)
@@ -298,6 +301,7 @@ class Session:
     def _advance_settings(self) -> None:
         self._follow_importing()
         self._follow_opening()
+        self._take_up_put_off()
         self.notice = self.trying.advance(self.recipe, self._go_back) or self.notice
         if self.busy or self.source is None:
             return
@@ -358,13 +362,19 @@ class Session:
         self.sweeping.make_way()
 
     def _follow_importing(self) -> None:
-        was_importing = self.importing.job is not None
         opened, refusal = self.importing.advance(self.sources.values())
         if opened is not None:
             self.open(opened)
-        elif was_importing and not self.busy and self.source is None and self.sources:
-            self.open(next(iter(self.sources.values())))  # it was dropped before any was open
         self.notice = refusal or self.notice
+
+    def _take_up_put_off(self) -> None:
+        """Open the first model after all, where nothing came of files that were dropped before."""
+        if self._put_off is None or self.busy or self.source is not None:
+            return
+        first, self._put_off = self._put_off, None
+        notice = self.notice
+        self.open(first)
+        self.notice = notice or self.notice
 
     def _follow_opening(self) -> None:
         job = self._opening
