@@ -39,6 +39,19 @@ def test_what_is_said_of_an_older_widget_is_no_choice(state: dict[str, Any]) -> 
     assert projected.project("model", "a").key not in (older.key, newer.key)
 
 
+def test_the_same_value_of_something_else_is_another_widget(state: dict[str, Any]) -> None:
+    taken: list[str] = []
+    older = projected.project("name", "", of="a")
+    changed = older.taker(lambda text: taken.append(f"a is {text}"))
+    state[older.key] = "mine"
+    newer = projected.project("name", "", of="b")
+    assert (newer.key != older.key, state[newer.key]) == (True, "")
+    changed()
+    newer.taker(taken.append)()
+    assert taken == []
+    assert projected.project("name", "", of="b").key == newer.key
+
+
 def test_edits_of_an_older_table_are_no_choices(state: dict[str, Any]) -> None:
     session: Any = SimpleNamespace(overrides_epoch=0, source=None, recipe=Recipe(), edited=[])
     session.edit_recipe = session.edited.append

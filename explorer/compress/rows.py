@@ -66,7 +66,7 @@ def input_rows(
     """
     if layer.op not in CONVOLUTIONS:
         flat = [data.reshape(-1, data.shape[-1])[places] for data, places in chunks]
-        return np.concatenate(flat).astype(np.float32)[None]
+        return np.concatenate(flat).astype(np.float32, copy=False)[None]
     groups = int_attribute(node, "group", 1)
     count = sum(len(places) for _, places in chunks)
     rows = np.empty((groups, count, _inputs(node, layer, groups)), dtype=np.float32)
@@ -78,6 +78,7 @@ def input_rows(
             block = first[begin : begin + BLOCK, None]
             start, end = end, end + len(block)
             for group, own in enumerate(offsets.reshape(groups, -1)):
+                # All places lie within; any other mode would fill a buffer first.
                 framed.take(block + own, out=rows[group, start:end], mode="clip")
     return rows
 

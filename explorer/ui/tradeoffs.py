@@ -150,7 +150,7 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
 
 def _draw_actions(session: Session, result: Result) -> None:
     picks, model = session.picks, model_key(session)
-    name = project("name", result.name)
+    name = project("name", result.name, of=(model, result.key))
     st.text_input(
         "Name",
         key=name.key,
