@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run lab test check bench bench-quality fuzz samples clean
+.PHONY: run lab test oracle check bench bench-quality fuzz samples clean
 
 run: $(VENV)/installed
 	$(BIN)/python -m streamlit run app.py
@@ -15,6 +15,10 @@ lab: $(VENV)/installed-dev
 test: $(VENV)/installed-dev
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# ONNX's own tests of its operators, each at every opset in which it is valid; takes some minutes.
+oracle: $(VENV)/installed-dev
+	EVERY_OPSET=1 $(BIN)/python -m pytest tests/test_node_cases.py -s
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

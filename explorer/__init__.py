@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from explorer.compress.estimate import estimate
     from explorer.compress.plan import plan
     from explorer.errors import ExplorerError
-    from explorer.formats.onnx_file import load
     from explorer.measure.latency import measure_latency
     from explorer.measure.profile import profile
     from explorer.measure.quality import evaluate
     from explorer.model import Model
+    from explorer.opening import load
     from explorer.recipe import LayerChoice, Recipe
     from explorer.report import Latency, Plan, Profile, Quality, Report
 
@@ -41,7 +41,7 @@ _HOME = {
     "estimate": "explorer.compress.estimate",
     "plan": "explorer.compress.plan",
     "ExplorerError": "explorer.errors",
-    "load": "explorer.formats.onnx_file",
+    "load": "explorer.opening",
     "measure_latency": "explorer.measure.latency",
     "profile": "explorer.measure.profile",
     "evaluate": "explorer.measure.quality",

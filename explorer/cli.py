@@ -13,12 +13,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.report import Plan, Report
 from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table, spent_table
+
+if TYPE_CHECKING:
+    from explorer.model import Model
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
@@ -127,22 +130,32 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="S", help="for whatever is random")
 
 
-def _profile(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import load, profile  # noqa: PLC0415 - loaded when needed
+def _load(path: str) -> "Model":
+    """A model, after saying what was not done with it."""
+    from explorer import load  # noqa: PLC0415 - loaded when needed
 
-    model = load(options.model)
+    model = load(path)
+    for remark in model.remarks:
+        _progress(remark)
+    return model
+
+
+def _profile(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer import profile  # noqa: PLC0415 - loaded when needed
+
+    model = _load(options.model)
     report = Report(model.id, model.name, profile(model))
     return report.to_dict() if options.json else {"table": report_table([report])}
 
 
 def _compress(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import apply, calibrate, evaluate, load, measure_latency, plan, profile  # noqa: PLC0415
+    from explorer import apply, calibrate, evaluate, measure_latency, plan, profile  # noqa: PLC0415
     from explorer.compress.compensation import why_not_compensated  # noqa: PLC0415
     from explorer.formats.data import load_data  # noqa: PLC0415
 
     _check_output(Path(options.out), options)
     recipe = _recipe(options)
-    model = load(options.model)
+    model = _load(options.model)
     data = load_data(options.data, model) if options.data else None
     calibration = None
     if options.calibration:
@@ -196,17 +209,17 @@ def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import evaluate, load, profile  # noqa: PLC0415
+    from explorer import evaluate, profile  # noqa: PLC0415
 
-    model = load(options.model)
-    reference = load(options.reference) if options.reference else None
+    model = _load(options.model)
+    reference = _load(options.reference) if options.reference else None
     quality = evaluate(model, options.data, reference)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
 
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import calibrate, evaluate, load, profile  # noqa: PLC0415
+    from explorer import calibrate, evaluate, profile  # noqa: PLC0415
     from explorer.formats.data import load_data  # noqa: PLC0415
     from explorer.model import write_atomically  # noqa: PLC0415
     from explorer.search.sensitivity import find_probes, measure_sensitivity  # noqa: PLC0415
@@ -216,7 +229,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     base = Recipe(compensate=not options.no_compensate, widths=options.widths)
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
-    model = load(options.model)
+    model = _load(options.model)
     data = load_data(options.data, model)
     calibration = None
     if base.compensate:
@@ -263,15 +276,15 @@ def _check_spending(options: argparse.Namespace) -> None:
 
 
 def _latency(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import load, measure_latency, profile  # noqa: PLC0415
+    from explorer import measure_latency, profile  # noqa: PLC0415
 
     if not 1 <= options.threads <= MOST_THREADS:
         raise RecipeError(
             f"The number of threads is {options.threads}; it must be at least 1 and at most "
             f"{MOST_THREADS}."
         )
-    model = load(options.model)
-    reference = load(options.against) if options.against else None
+    model = _load(options.model)
+    reference = _load(options.against) if options.against else None
     latency = measure_latency(model, reference, options.threads)
     report = Report(model.id, model.name, profile(model), latency=latency)
     return report.to_dict() if options.json else {"table": report_table([report])}

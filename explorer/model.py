@@ -67,10 +67,14 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network: `data` is the ONNX file, `name` what to call it."""
+    """A network: `data` is the ONNX file, `name` what to call it.
+
+    `remarks` are sentences about what was not done with it when it was opened.
+    """
 
     name: str
     data: bytes = field(repr=False)
+    remarks: tuple[str, ...] = ()
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property

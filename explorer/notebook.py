@@ -18,11 +18,11 @@ import traitlets
 from explorer.compress.calibration import Calibration, check_calibration
 from explorer.errors import RecipeError
 from explorer.formats.data import Array, Dataset, load_data
-from explorer.formats.onnx_file import load
 from explorer.jobs.bench import Bench
 from explorer.jobs.steps import Opened
 from explorer.measure.quality import check_labels
 from explorer.model import Model
+from explorer.opening import load
 from explorer.recipe import Recipe
 from explorer.report import Report
 from explorer.text import machine_text

@@ -88,6 +88,11 @@ def original_guesses(case: _Case) -> Iterator[str]:
 
 
 @rule
+def not_done_on_opening(case: _Case) -> Iterator[str]:
+    yield from (case.original.get("model") or {}).get("remarks", ())
+
+
+@rule
 def nothing_to_compress(case: _Case) -> Iterator[str]:
     if not case.layers and not case.recipe.is_identity:
         yield "This network has no layer with weights, so nothing in it can be compressed."

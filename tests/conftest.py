@@ -84,3 +84,17 @@ def run_onnx(data: bytes, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
     options.log_severity_level = 4
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     return session.run(None, feed)
+
+
+def run_plainly(data: bytes, feed: dict[str, object]) -> list[object]:
+    """As `run_onnx`, without the runtime's optimisations and on one thread."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    run_options = ort.RunOptions()
+    run_options.log_severity_level = 4
+    return session.run(None, feed, run_options)

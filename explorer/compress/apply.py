@@ -13,6 +13,8 @@ from explorer.compress.store import store
 from explorer.errors import CompressionError
 from explorer.formats.onnx_file import encode
 from explorer.graph.opset import upgrade
+from explorer.graph.shapes import infer_shapes
+from explorer.measure.fidelity import check_raised
 from explorer.model import Model
 from explorer.report import Plan
 
@@ -41,6 +43,7 @@ def apply(
         raise CompressionError(
             "8-bit activations need samples to find their ranges; give calibration data."
         )
+    check_raised(model, needed_opset(model, plan))
     graph_model = model.graph_model.clone()
     _forget_shapes(graph_model)
     cut = cut_channels(model, plan, graph_model)
@@ -49,7 +52,7 @@ def apply(
         found = compensate(model, plan, graph_model, calibration, check)
     else:
         masked = lay_masks(model, plan, graph_model)
-    graph_model = upgrade(graph_model, needed_opset(model, plan))
+    graph_model = upgrade(graph_model, needed_opset(model, plan), infer_shapes(model))
     ranges = found.ranges
     if plan.recipe.activation_bits == 8 and calibration is not None and not ranges:
         spreads = calibration.spreads

@@ -200,7 +200,7 @@ def base_bytes(model: Model, opset: int = 0) -> int:
     """
     key = ("base_bytes", opset)
     if key not in model._cache:
-        graph_model = upgrade(model.graph_model.clone(), opset)
+        graph_model = upgrade(model.graph_model.clone(), opset, infer_shapes(model))
         graph_model.metadata_props.pop(RECORD_KEY, None)
         initializers, size = graph_model.graph.initializers, 0
         for name, value in list(initializers.items()):

@@ -11,14 +11,14 @@ from explorer.compress.criteria import by_weight, unit_scores
 from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
 from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
-from explorer.compress.quantizers import storage_for
+from explorer.compress.quantizers import storage_for, wider_types
 from explorer.compress.selection import find_removal
 from explorer.errors import RecipeError
 from explorer.graph.channels import ChannelGroup, find_channels
 from explorer.graph.layers import find_layers
 from explorer.graph.memory import QUANTIZE
-from explorer.graph.opset import can_upgrade, opset_of
 from explorer.graph.weights import find_weights
+from explorer.measure.fidelity import why_not_raised
 from explorer.model import Layer, Model, per_model
 from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
@@ -247,15 +247,17 @@ def choose_storage(
         return own_bits, layer.dtype, None
     blocked = recipe.granularity == "group"
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
-    storage = storage_for(bits, layer.dtype, activation_bits, blocked)
-    opset = storage_opset(layer, storage, recipe)
-    if opset > opset_of(model.graph_model) and not can_upgrade(model, opset):
-        return (
-            own_bits,
-            layer.dtype,
-            f"{storage} needs opset {opset}, which the graph can't be raised to",
+    wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
+    refused = None
+    for storage in wider_types(wanted):
+        opset = storage_opset(layer, storage, recipe)
+        reason = why_not_raised(model, opset)
+        if reason is None:
+            return bits, storage, refused
+        refused = refused or (
+            f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
         )
-    return bits, storage, None
+    return own_bits, layer.dtype, refused
 
 
 @per_model

@@ -31,6 +31,7 @@ NUMPY_TYPES = {
     "float16": np.float16,
 }
 INTEGERS = ("int8", "int4", "int2", "uint8")
+WIDER = {"int2": ("int2", "int4", "int8"), "int4": ("int4", "int8")}
 FEW_BITS = 3
 MIDDLE = 128  # zero point of symmetric weights that are stored as uint8
 
@@ -86,6 +87,11 @@ def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: boo
     if weight_bits > 4:
         return "uint8" if integer_kernel else "int8"
     return "int4" if weight_bits > 2 or activation_bits == 8 else "int2"
+
+
+def wider_types(storage: str) -> tuple[str, ...]:
+    """A storage type, then those that hold its integers too, the smallest first."""
+    return WIDER.get(storage, (storage,))
 
 
 def is_asymmetric(bits: int) -> bool:

@@ -15,6 +15,8 @@ from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
+from explorer.graph.opset import has_spread_softmax, spread_softmaxes
+from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
 from explorer.model import Model
 
@@ -66,13 +68,13 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     return model
 
 
-def parse(data: bytes) -> ir.Model:
+def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     """The normal form of a file that `load` or `encode` has let through.
 
     Functions are inlined, constants are initialisers, initialisers aren't inputs, every node has a
-    name of its own, and detours are gone (see `graph.simplify`).
+    name of its own, and, where it is `rearranged`, detours are gone (see `graph.simplify`).
     """
-    return _normalise(onnx.load_model_from_string(data))
+    return _normalise(onnx.load_model_from_string(data), rearranged)
 
 
 def encode(graph_model: ir.Model, name: str) -> Model:
@@ -149,14 +151,14 @@ def _opsets(proto: onnx.ModelProto) -> set[int]:
     return {entry.version for each in imports for entry in each if entry.domain in STANDARD}
 
 
-def _normalise(proto: onnx.ModelProto) -> ir.Model:
+def _normalise(proto: onnx.ModelProto, rearranged: bool = True) -> ir.Model:
     try:
-        return _normalised(proto)
+        return _normalised(proto, rearranged)
     except INCONSISTENT as error:
         raise ModelError("The graph refers to tensors or types that it doesn't define.") from error
 
 
-def _normalised(proto: onnx.ModelProto) -> ir.Model:
+def _normalised(proto: onnx.ModelProto, rearranged: bool) -> ir.Model:
     model = ir.from_proto(proto)
     if model.functions:
         passes.InlinePass()(model)
@@ -174,8 +176,19 @@ def _normalised(proto: onnx.ModelProto) -> ir.Model:
         if not node.name or node.name in taken:
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
-    simplify(model)
+    if has_spread_softmax(model):
+        spread_softmaxes(model, _shapes_of(model))
+    if rearranged:
+        simplify(model)
     return model
+
+
+def _shapes_of(model: ir.Model) -> Shapes:
+    """As far as they can be found: a graph whose sizes contradict each other says so when asked."""
+    try:
+        return infer(model)
+    except ModelError:
+        return Shapes({}, {}, {})
 
 
 def _check_ends(model: ir.Model, title: str) -> None:

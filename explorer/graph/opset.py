@@ -1,14 +1,51 @@
-"""Raising a graph's opset, so that newer storage types may stand in it."""
+"""Raising a graph's opset, so that newer storage types may stand in it.
+
+A node means the same in a newer opset where its operator did not change, where the change only
+added types, optional inputs, or attributes whose default is what was before, or where a function in
+`conversions` rewrites it. Whatever else there is stays at its opset.
+"""
 
 import onnx
 import onnx_ir as ir
 
 from explorer.errors import CompressionError
-from explorer.graph.shapes import SMALL_TENSOR
-from explorer.model import Model
+from explorer.graph.conversions import (
+    CONVERSIONS,
+    SOFTMAXES,
+    NotConvertibleError,
+    Site,
+    spread_softmax,
+)
+from explorer.graph.operators import is_standard
+from explorer.graph.shapes import Shapes
 
-# Its scale and bias changed their shape in opset 21 under unchanged names.
-CHANGED_IN_MEANING = frozenset({"GroupNormalization"})
+SOFTMAX_OPSET = 13  # from here on it runs along one axis
+# Attributes that came later, and whose default is what an operator did without them.
+HARMLESS_ATTRIBUTES = frozenset(
+    tuple(entry.split("."))
+    for entry in """
+    ArgMax.select_last_index ArgMin.select_last_index Attention.left_window_size
+    Attention.right_window_size AveragePool.ceil_mode AveragePool.dilations
+    BatchNormalization.training_mode Cast.round_mode Cast.saturate CastLike.round_mode
+    CastLike.saturate Constant.sparse_value Constant.value_float Constant.value_floats
+    Constant.value_int Constant.value_ints Constant.value_string Constant.value_strings
+    DepthToSpace.mode DequantizeLinear.axis DequantizeLinear.block_size
+    DequantizeLinear.output_dtype GRU.layout GatherND.batch_dims LSTM.layout LpPool.ceil_mode
+    LpPool.dilations MaxPool.ceil_mode MaxPool.dilations MaxPool.storage_order QuantizeLinear.axis
+    QuantizeLinear.block_size QuantizeLinear.output_dtype QuantizeLinear.precision
+    QuantizeLinear.saturate RNN.layout Reshape.allowzero Resize.antialias Resize.axes
+    Resize.keep_aspect_ratio_policy ScatterElements.reduction ScatterND.reduction Shape.end
+    Shape.start TopK.largest TopK.sorted
+    """.split()
+)
+
+
+class CannotRaiseError(CompressionError):
+    """A node has no equal in a newer opset; `why` says which and why, as part of a sentence."""
+
+    def __init__(self, opset: int, why: str) -> None:
+        super().__init__(f"The graph can't be raised to opset {opset}: {why}.")
+        self.why = why
 
 
 def opset_of(graph_model: ir.Model) -> int:
@@ -17,96 +54,103 @@ def opset_of(graph_model: ir.Model) -> int:
     return int(imports.get("", imports.get("ai.onnx", 1)))
 
 
-def can_upgrade(model: Model, target: int) -> bool:
-    """True where `upgrade` will succeed; found out once per model and target."""
-    key = ("can_upgrade", target)
-    if key not in model._cache:
-        try:
-            upgrade(model.graph_model.clone(), target)
-            model._cache[key] = True
-        except CompressionError:
-            model._cache[key] = False
-    return bool(model._cache[key])
+def upgrade(graph_model: ir.Model, target: int, shapes: Shapes) -> ir.Model:
+    """The same graph, changed in place, at opset `target` or newer; names of tensors stay.
 
-
-def upgrade(graph_model: ir.Model, target: int) -> ir.Model:
-    """The same graph at opset `target` or newer; names of tensors and weights stay.
+    `shapes` are those of the graph, from before any tensor in it shrank.
 
     Raises:
-        CompressionError: ONNX's converter can't do it.
+        CannotRaiseError: a node has no equal there; the graph is of no use then.
     """
     current = opset_of(graph_model)
     if current >= target:
         return graph_model
-    if all(_means_the_same(node, current, target) for node in graph_model.graph.all_nodes()):
-        graph_model.opset_imports[""] = target
-        return _with_ir_version(graph_model, target)
-    return _convert(graph_model, target)
-
-
-def _means_the_same(node: ir.Node, current: int, target: int) -> bool:
-    """True where both versions of an op differ in nothing but the types they admit."""
-    if node.domain not in ("", "ai.onnx"):
-        return True
-    try:
-        old = onnx.defs.get_schema(node.op_type, current)
-        new = onnx.defs.get_schema(node.op_type, target)
-    except onnx.defs.SchemaError:
-        return False
-    if old.since_version == new.since_version:
-        return True
-    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
-    return (
-        node.op_type not in CHANGED_IN_MEANING
-        and not new.deprecated
-        and [x.name for x in old.inputs] == [x.name for x in new.inputs[: len(old.inputs)]]
-        and all(x.option == optional for x in new.inputs[len(old.inputs) :])
-        and [x.name for x in old.outputs] == [x.name for x in new.outputs]
-        and all(_same_attribute(name, old, new) for name in old.attributes)
-        and not any(
-            new.attributes[name].required for name in set(new.attributes) - set(old.attributes)
-        )
-    )
-
-
-def _same_attribute(name: str, old: onnx.defs.OpSchema, new: onnx.defs.OpSchema) -> bool:
-    if name not in new.attributes:
-        return False
-    before, after = old.attributes[name].default_value, new.attributes[name].default_value
-    return bool(before.SerializeToString() == after.SerializeToString())
-
-
-def _with_ir_version(graph_model: ir.Model, target: int) -> ir.Model:
+    taken = _names(graph_model)
+    for node in list(graph_model.graph.all_nodes()):
+        if is_standard(node):
+            _raise_node(Site(node, graph_model.graph, shapes, taken), current, target)
+    graph_model.opset_imports.pop("ai.onnx", None)
+    graph_model.opset_imports[""] = target
     needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", target)])
     graph_model.ir_version = max(graph_model.ir_version, needed)
     return graph_model
 
 
-def _convert(graph_model: ir.Model, target: int) -> ir.Model:
-    """By ONNX's own converter, which is shown the graph without its large weights."""
-    graph = graph_model.graph
-    weights = {}
-    for name, value in list(graph.initializers.items()):
-        tensor = value.const_value
-        if tensor is not None and tensor.size > SMALL_TENSOR:
-            weights[name] = tensor
-            value.type = ir.TensorType(tensor.dtype)
-            value.shape = ir.Shape(tensor.shape.numpy())
-            value.const_value = None
-            del graph.initializers[name]
-            graph.inputs.append(value)
+def spread_softmaxes(graph_model: ir.Model, shapes: Shapes) -> None:
+    """Write each Softmax that runs over several axes, as before opset 13, so that it says so."""
+    if opset_of(graph_model) >= SOFTMAX_OPSET:
+        return
+    taken = _names(graph_model)
+    for node in list(graph_model.graph.all_nodes()):
+        if is_standard(node) and node.op_type in SOFTMAXES:
+            spread_softmax(Site(node, graph_model.graph, shapes, taken))
+
+
+def has_spread_softmax(graph_model: ir.Model) -> bool:
+    """True where there is a Softmax that may run over several axes."""
+    if opset_of(graph_model) >= SOFTMAX_OPSET:
+        return False
+    return any(node.op_type in SOFTMAXES for node in graph_model.graph.all_nodes())
+
+
+def _names(graph_model: ir.Model) -> set[str]:
+    names = {str(node.name) for node in graph_model.graph.all_nodes()}
+    names |= {str(out.name) for node in graph_model.graph.all_nodes() for out in node.outputs}
+    graphs = [graph_model.graph, *graph_model.graph.subgraphs()]
+    for graph in graphs:
+        names |= set(graph.initializers) | {str(value.name) for value in graph.inputs}
+    return names
+
+
+def _raise_node(site: Site, current: int, target: int) -> None:
+    """Rewrite one node, change by change."""
+    node, opset = site.node, current
+    while opset < target:
+        opset += 1
+        version = _schema(node, opset).since_version
+        if version != opset:
+            continue
+        convert = CONVERSIONS.get((node.op_type, opset))
+        if convert is None and not _means_the_same(node, opset):
+            raise _refusal(node, target, f"means something else from opset {opset} on")
+        try:
+            if convert is not None:
+                convert(site)
+        except NotConvertibleError as error:
+            raise _refusal(node, target, str(error)) from error
+
+
+def _schema(node: ir.Node, opset: int) -> onnx.defs.OpSchema:
     try:
-        converted = ir.from_proto(
-            onnx.version_converter.convert_version(ir.to_proto(graph_model), target)
+        return onnx.defs.get_schema(node.op_type, opset)
+    except onnx.defs.SchemaError as error:
+        raise _refusal(node, opset, "is not known in that opset") from error
+
+
+def _refusal(node: ir.Node, target: int, why: str) -> CannotRaiseError:
+    return CannotRaiseError(target, f"{node.op_type} {node.name!r} {why}")
+
+
+def _means_the_same(node: ir.Node, opset: int) -> bool:
+    """True where an opset brought only types, optional inputs, or harmless attributes."""
+    old, new = _schema(node, opset - 1), _schema(node, opset)
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    inputs, outputs = len(old.inputs), len(old.outputs)
+    return (
+        not new.deprecated
+        and [x.name for x in old.inputs] == [x.name for x in new.inputs[:inputs]]
+        and [x.name for x in old.outputs] == [x.name for x in new.outputs[:outputs]]
+        and all(x.option == optional for x in (*new.inputs[inputs:], *new.outputs[outputs:]))
+        and all(_same_default(name, old, new) for name in old.attributes)
+        and all(
+            (node.op_type, name) in HARMLESS_ATTRIBUTES
+            for name in set(new.attributes) - set(old.attributes)
         )
-    except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as error:
-        raise CompressionError(
-            f"The graph can't be raised to opset {target}, which these storage types need; "
-            f"export it again with opset {target} or newer."
-        ) from error
-    for value in list(converted.graph.inputs):
-        if value.name in weights:
-            converted.graph.inputs.remove(value)
-            value.const_value = weights[value.name]
-            converted.graph.initializers[value.name] = value
-    return _with_ir_version(converted, target)
+    )
+
+
+def _same_default(name: str, old: onnx.defs.OpSchema, new: onnx.defs.OpSchema) -> bool:
+    if name not in new.attributes:
+        return False
+    before, after = old.attributes[name].default_value, new.attributes[name].default_value
+    return bool(before.SerializeToString() == after.SerializeToString())

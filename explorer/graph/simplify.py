@@ -81,8 +81,10 @@ def _drop_literal_zeros(graph: ir.Graph) -> None:
     for node in graph:
         if node.op_type != "Reshape" or not is_standard(node) or len(node.inputs) < 2:
             continue
-        target = node.inputs[1].const_value if node.inputs[1] is not None else None
-        if target is None or target.numpy().all():
+        shape = node.inputs[1]
+        if shape is None or shape.is_graph_input():
+            continue
+        if shape.const_value is None or shape.const_value.numpy().all():
             node.attributes.pop("allowzero", None)
 
 

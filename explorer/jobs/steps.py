@@ -57,7 +57,7 @@ class Made:
 
 
 def introduce(context: Context, opened: Opened) -> None:
-    """Parts `profile` and `model` (inputs, outputs, layers, which samples) of a model as it is."""
+    """Parts `profile` and `model` (inputs, outputs, layers, remarks, which samples) as it is."""
     context.part("profile", asdict(profile(opened.model)))
     context.part("model", _described(opened))
 
@@ -67,6 +67,7 @@ def _described(opened: Opened) -> dict[str, Any]:
     return {
         "id": model.id,
         "name": model.name,
+        "remarks": list(model.remarks),
         "inputs": [asdict(spec) for spec in model.inputs],
         "outputs": [asdict(spec) for spec in model.outputs],
         "layers": [asdict(layer) for layer in find_all_layers(model)],

@@ -27,6 +27,7 @@ from explorer.measure.host import describe_host
 from explorer.measure.pictures import picture_of
 from explorer.measure.quality import check_labels
 from explorer.measure.roofline import machine_limits, node_rows
+from explorer.opening import load as open_checked
 from explorer.recipe import Recipe
 from explorer.search import spending
 from explorer.search.sensitivity import Probe, Sensitivity, find_probes, measure_sensitivity
@@ -254,7 +255,7 @@ def _open(source: Source) -> Opened:
     if key in _opened:
         _opened.move_to_end(key)
         return _opened[key]
-    model = load(path, source.get("name"))
+    model = open_checked(path, source.get("name"))
     data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
     if data is not None:
         check_labels(model, data)

@@ -100,6 +100,66 @@ def run(model: Model, session: ort.InferenceSession, feed: dict[str, Array]) -> 
     return outputs
 
 
+def run_plainly(
+    data: bytes, name: str, feed: dict[str, Array], limit_s: float = RUN_LIMIT_S
+) -> list[Array]:
+    """Outputs of a file without the runtime's optimisations: each node by its own kernel.
+
+    Raises:
+        MeasurementError: the runtime can't run it, or takes longer than `limit_s`.
+    """
+    try:
+        return run_limited(_plain_session(data), feed, limit_s)
+    except FAILURES as error:
+        raise MeasurementError(explain(error, name)) from error
+
+
+def check_opens(data: bytes, name: str) -> None:
+    """Refuse a file with which the runtime makes no session.
+
+    Raises:
+        MeasurementError: it doesn't know an operator, or rejects the graph.
+    """
+    try:
+        _plain_session(data)
+    except FAILURES as error:
+        raise MeasurementError(explain(error, name)) from error
+
+
+def _plain_session(data: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads, options.log_severity_level = 1, QUIET
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def run_limited(
+    session: ort.InferenceSession, feed: dict[str, Array], limit_s: float
+) -> list[Array]:
+    """One call that is stopped after a while; the runtime looks for that between two nodes.
+
+    Raises:
+        MeasurementError: the call takes longer than `limit_s`.
+    """
+    options = ort.RunOptions()
+    options.log_severity_level = QUIET
+    alarm = threading.Timer(limit_s, setattr, (options, "terminate", True))
+    alarm.start()
+    try:
+        outputs: list[Array] = session.run(None, feed, options)
+    except FAILURES as error:
+        if options.terminate:
+            raise TooSlowError(f"One sample takes longer than {limit_s:.0f} seconds.") from error
+        raise
+    finally:
+        alarm.cancel()
+    return outputs
+
+
+class TooSlowError(MeasurementError):
+    """A run takes longer than it may."""
+
+
 def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
     """Outputs of all samples, batch by batch, without the padding of fixed batches."""
     session, left = open_session(model, SCORING_THREADS), len(data)
@@ -155,20 +215,16 @@ def check_ends(model: Model, limit_s: float = RUN_LIMIT_S) -> None:
     Raises:
         MeasurementError: one run takes longer than `limit_s`.
     """
-    options = ort.RunOptions()
-    options.log_severity_level = QUIET
-    alarm = threading.Timer(limit_s, setattr, (options, "terminate", True))
-    with suppress(MeasurementError):
-        session, feed = open_session(model), example_inputs(model)
-        alarm.start()
+    try:
         with suppress(*FAILURES):
-            session.run(None, feed, options)
-    alarm.cancel()
-    if options.terminate:
+            run_limited(open_session(model), example_inputs(model), limit_s)
+    except TooSlowError as error:
         raise MeasurementError(
             f"{model.name} takes longer than {limit_s:.0f} seconds for one sample, or never ends; "
             "it is too slow to be explored here."
-        )
+        ) from error
+    except MeasurementError:
+        return  # whoever measures the model will say so
 
 
 def explain(error: Exception, name: str) -> str:
