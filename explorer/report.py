@@ -11,6 +11,7 @@ from typing import Any
 
 from explorer.recipe import Recipe
 
+UNKNOWN_SHAPE = " (unknown shape)"  # behind an operator that could not be counted for that reason
 DIGITS = 9  # of a difference of shares, below which there is only the arithmetic's own error
 
 
@@ -22,7 +23,8 @@ class Profile:
     accumulates of one inference; `file_bytes`: the ONNX file as written; `gzip_bytes`: the same
     compressed with gzip; `packed_bytes`: weights at their bit width with their scales, sparse ones
     as the cheaper of bitmask and index list; `peak_activation_bytes`: largest set of activations
-    alive at once; `uncounted_ops`: operators without a formula, never counted as zero.
+    alive at once; `uncounted_ops`: operators without a formula, never counted as zero, and, marked
+    with `UNKNOWN_SHAPE`, those whose formula needs a shape that is only known when the graph runs.
 
     `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
     """

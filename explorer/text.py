@@ -6,7 +6,7 @@ from typing import Any
 
 from explorer.explain import few, group_sentences
 from explorer.recipe import Recipe
-from explorer.report import Latency, Plan, Profile, Quality, Report
+from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
@@ -75,6 +75,18 @@ def _digits(value: float) -> str:
     )
 
 
+def uncounted_sentence(operators: Sequence[str]) -> str:
+    """Which operators the MACs leave out, and why; empty where there are none."""
+    unknown = [name.removesuffix(UNKNOWN_SHAPE) for name in operators if UNKNOWN_SHAPE in name]
+    others = [name for name in operators if UNKNOWN_SHAPE not in name]
+    parts = []
+    if others:
+        parts.append(f"{', '.join(others)} (no formula is known)")
+    if unknown:
+        parts.append(f"{', '.join(unknown)} (a shape is only known when the graph runs)")
+    return f"Not in the MACs: {'; '.join(parts)}." if parts else ""
+
+
 def report_table(reports: Sequence[Report]) -> str:
     """Reports side by side, one quantity a line."""
     return _aligned(report_rows(reports))
@@ -88,7 +100,7 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
     ]
     if any(report.profile.uncounted_ops for report in reports):
         texts = [", ".join(report.profile.uncounted_ops) or "none" for report in reports]
-        rows.append(["operators without a formula", *texts])
+        rows.append(["operators not in the MACs", *texts])
     if any(report.latency for report in reports):
         rows.append(
             ["latency, measured median", *[_latency_cell(report.latency) for report in reports]]

@@ -1,7 +1,10 @@
 """Counts against counters that no one here wrote, and against sums done by hand."""
 
+import math
 from collections.abc import Callable
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import ROOT, onnx_bytes, with_weights
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 import explorer
 from explorer.graph.costs import FORMULAS, ZERO_MAC_OPS, formula
+from explorer.text import uncounted_sentence
 
 
 def exported(module: nn.Module, *inputs: torch.Tensor) -> explorer.Profile:
@@ -42,6 +46,107 @@ def test_equal_to_torch_on_every_family(name: str, exporter: str) -> None:
     profile = explorer.profile(explorer.load(data), gzipped=False)
     assert profile.macs == torch_macs_unfused(network.module, *inputs)
     assert profile.uncounted_ops == ()
+
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
+# What a file holds beyond torch's parameters, or lacks of them.
+HELD = {
+    "yolo_v5": 6,  # anchors, a buffer, which a file doesn't tell from weights
+    "swin": 2 * 4 * (16 * 16 - 49),  # biases of positions, spread out by the exporter
+    "bert-new": 12 * 24 - 16 * 24,  # the positions that are read
+    "encoder_layer-new": -2 * 24,  # zeros that are added
+    "multihead-new": -24,
+}
+
+
+@pytest.mark.parametrize("exporter", ["new", "old"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_are_those_that_torch_would_train(name: str, exporter: str) -> None:
+    """Both exporters fold a batch norm into the convolution before it, which then has a bias."""
+    module = NETWORKS[name].module
+    data = export_file(name, exporter, {"new": 18, "old": 17}[exporter])
+    model = explorer.load(data)
+    graph = onnx.load_model_from_string(data).graph
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    unfolded = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    affine = {name for node in unfolded for name in node.input[1:3]}  # shared ones once
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    same = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    convolutions = [node for node in graph.node if "Conv" in node.op_type and len(node.input) > 2]
+    biases = {same.get(node.input[2], node.input[2]) for node in convolutions}
+    trained = sum(weight.numel() for weight in module.parameters())
+    trained -= sum(norm.weight.numel() + norm.bias.numel() for norm in norms)
+    trained += sum(sizes[name] for name in affine)
+    trained -= sum(
+        m.bias.numel()
+        for m in module.modules()
+        if isinstance(m, CONVOLUTIONS) and m.bias is not None
+    )
+    trained += sum(sizes[bias] for bias in biases)
+    trained += HELD.get(name, HELD.get(f"{name}-{exporter}", 0))
+    assert explorer.profile(model, gzipped=False).params == trained
+
+
+SETTINGS_ONLY = {
+    "resize": "(float[1,2,4,4] x) => (float[1,2,8,8] y) <float[4] s = {1, 1, 2, 2}> "
+    "{ y = Resize (x, , s) }",
+    "one hot": "(int64[3] x) => (float[3,5] y) <int64 d = {5}, float[2] v = {0, 1}> "
+    "{ y = OneHot (x, d, v) }",
+    "boxes": "(float[1,9,4] x, float[1,2,9] s) => (int64[n,3] y) "
+    "<int64[1] k = {5}, float[1] i = {0.5}, float[1] t = {0.1}> "
+    "{ y = NonMaxSuppression (x, s, k, i, t) }",
+    "power": "(float[3] x) => (float[3] y) <float[1] p = {2}> { y = Pow (x, p) }",
+    "mask": "(float[1,2,2] x) => (float[1,2,2] y) <float[2,2] m = {0, -65504, 0, 0}> "
+    "{ y = Add (x, m) }",
+    "positions": "(float[1,4] x) => (float[1,4] y) <float[4] m = {0, 1, 2, 3}> { y = Mul (x, m) }",
+    "normalises only": "(float[1,2,4] x) => (float[1,2,4] y) "
+    "<float[2] s = {1, 1}, float[2] b = {0, 0}> { y = InstanceNormalization (x, s, b) }",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_ONLY)
+def test_what_tells_an_operator_what_to_do_is_no_parameter(name: str) -> None:
+    text = f'<ir_version: 8, opset_import: ["" : 17]> g {SETTINGS_ONLY[name]}'
+    assert explorer.profile(explorer.load(onnx_bytes(text))).params == 0
+
+
+def test_an_operator_behind_a_loop_says_that_its_shape_is_not_known() -> None:
+    body = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Relu", ["s"], ["t"]),
+            onnx.helper.make_node("Identity", ["c"], ["d"]),
+        ],
+        "body",
+        [
+            onnx.helper.make_tensor_value_info("i", 7, ()),
+            onnx.helper.make_tensor_value_info("c", 9, ()),
+            onnx.helper.make_tensor_value_info("s", 1, None),
+        ],
+        [
+            onnx.helper.make_tensor_value_info("d", 9, ()),
+            onnx.helper.make_tensor_value_info("t", 1, None),
+        ],
+    )
+    nodes = [
+        onnx.helper.make_node("Loop", ["n", "", "x"], ["l"], body=body),
+        onnx.helper.make_node("Conv", ["l", "w"], ["y"]),
+    ]
+    weights = [
+        onnx.numpy_helper.from_array(np.array(3), "n"),
+        onnx.numpy_helper.from_array(np.ones((5, 3, 1, 1), np.float32), "w"),
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, 1, (1, c, 8, 8))
+        for name, c in (("x", 3), ("y", 5))
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    imports = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
+    profile = explorer.profile(explorer.load(model.SerializeToString()))
+    assert profile.uncounted_ops == ("Conv (unknown shape)",)
+    assert "only known when the graph runs" in uncounted_sentence(profile.uncounted_ops)
 
 
 class Apply(nn.Module):

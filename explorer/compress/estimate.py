@@ -40,6 +40,7 @@ from explorer.graph.weights import (
 )
 from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
+from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
 
 
@@ -96,8 +97,8 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
     for layer in find_layers(model):
         if layer.weight not in forms:
             shape = dims[layer.weight]
-            grid = planned_grid(model, layer, shape, plan)
             choice, dtype = planned[layer.name], _dtype(model, layer.weight)
+            grid = planned_grid(model, layer, shape, plan.recipe, choice.storage)
             forms[layer.weight] = stored_form(
                 layer.weight,
                 shape,
@@ -110,14 +111,14 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
     return forms
 
 
-def planned_grid(model: Model, layer: Layer, shape: Shape, plan: Plan) -> Grid:
+def planned_grid(model: Model, layer: Layer, shape: Shape, recipe: Recipe, storage: str) -> Grid:
     """Where the scales of a layer lie; `shape` is the weight's after pruning.
 
     A weight that two layers read along different axes has one scale for all.
     """
     if layer.weight in read_both_ways(model):
         return Grid(None)
-    return grid_for(layer, shape, plan.recipe.granularity, plan.recipe.group_size)
+    return grid_for(layer, shape, recipe.granularity, recipe.group_size, storage)
 
 
 @per_model

@@ -13,6 +13,7 @@ from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
 from explorer.compress.quantizers import storage_for, wider_types
 from explorer.compress.selection import find_removal
+from explorer.compress.storage import INTEGER_PRODUCTS
 from explorer.errors import RecipeError
 from explorer.graph.channels import ChannelGroup, find_channels
 from explorer.graph.layers import find_layers
@@ -24,6 +25,7 @@ from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
 
 NAMES_SHOWN = 8  # layer names listed in a message
+NO_GROUPS = "has one scale for each output channel, as integer kernels know no groups"
 
 
 def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -> Plan:
@@ -245,19 +247,21 @@ def choose_storage(
     own_bits = 16 if layer.dtype == "float16" else 32
     if bits >= own_bits:
         return own_bits, layer.dtype, None
-    blocked = recipe.granularity == "group"
+    is_grouped = recipe.granularity == "group"
+    blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
     wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
-    refused = None
+    notes = [NO_GROUPS] if is_grouped and wanted == "uint8" else []
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
         reason = why_not_raised(model, opset)
         if reason is None:
-            return bits, storage, refused
-        refused = refused or (
-            f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
-        )
-    return own_bits, layer.dtype, refused
+            return bits, storage, "; ".join(notes) or None
+        if storage == wanted:
+            notes.append(
+                f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
+            )
+    return own_bits, layer.dtype, notes[-1]
 
 
 @per_model

@@ -66,7 +66,7 @@ def storage_opset(layer: Layer, storage: str, recipe: Recipe) -> int:
     opset = STORAGE_OPSETS[storage]
     if layer.dtype == "float16":
         opset = max(opset, FLOAT16_SCALE_OPSET)
-    grid = grid_for(layer, layer.weight_shape, recipe.granularity, recipe.group_size)
+    grid = grid_for(layer, layer.weight_shape, recipe.granularity, recipe.group_size, storage)
     return max(opset, BLOCKED_OPSET) if grid.block is not None else opset
 
 

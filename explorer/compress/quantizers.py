@@ -57,17 +57,20 @@ class Grid:
         return (*shape[: self.axis], blocks, *shape[self.axis + 1 :])
 
 
-def grid_for(layer: Layer, shape: Shape, granularity: str, group_size: int) -> Grid:
+def grid_for(
+    layer: Layer, shape: Shape, granularity: str, group_size: int, storage: str = "int8"
+) -> Grid:
     """The grid of a layer; a group as long as the whole input is one scale per channel.
 
-    In an embedding table each row, a word's, has a scale of its own.
+    So it is for weights stored as uint8, as integer kernels know no groups. In an embedding table
+    each row, a word's, has a scale of its own.
     """
     scaled, summed = layer.out_axis, layer.in_axis
     if layer.op == EMBEDDING:
         scaled, summed = summed, scaled
     if granularity == "tensor":
         return Grid(None)
-    if granularity == "channel" or shape[summed] <= group_size:
+    if granularity == "channel" or storage == "uint8" or shape[summed] <= group_size:
         return Grid(scaled)
     return Grid(summed, group_size)
 

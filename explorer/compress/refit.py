@@ -10,7 +10,13 @@ import onnx_ir as ir
 from explorer.compress.calibration import Calibration, LayerStatistics
 from explorer.compress.cholesky import Matrix
 from explorer.compress.equalisation import Scaled
-from explorer.compress.estimate import data_of, planned_grid
+from explorer.compress.estimate import (
+    data_of,
+    integer_biases,
+    planned_dims,
+    planned_grid,
+    stored_forms,
+)
 from explorer.compress.masking import Mask, chooser, find_mask, fit_under_mask
 from explorer.compress.memory import Solved
 from explorer.compress.planned import units_alive
@@ -70,6 +76,8 @@ class Refit:
         self._choices = {layer.name: layer for layer in plan.layers}
         self._targets = find_targets(model)
         self._alive = units_alive(model, plan.groups)
+        dims = planned_dims(model, plan)
+        self._integer_biases = integer_biases(model, plan, dims, stored_forms(model, plan, dims))
         self._factors = {each.layer: each.factors.astype(np.float32) for each in scaled}
 
     def solve(self, node: ir.Node, walk: Walk) -> Solved:
@@ -101,7 +109,7 @@ class Refit:
         weight = weight if mask is None else weight * mask
         if choice.storage not in INTEGERS:
             return Solved(weight, None, None)
-        grid = planned_grid(self.model, layer, weight.shape, self.plan)
+        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage)
         rounded = round_weights(weight, choice.weight_bits, choice.storage, grid)
         return Solved(rounded.dequantize(grid).astype(weight.dtype), None, rounded)
 
@@ -195,10 +203,10 @@ class Refit:
     def _rounded(self, problem: _Problem, fit: Fit, mask: Mask) -> tuple[Fit, Rounded]:
         layer, choice, form = problem.layer, problem.choice, problem.form
         regression, weight = problem.regression, problem.weight
-        grid = planned_grid(self.model, layer, weight.shape, self.plan)
+        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage)
         least: Array | float = 0.0
         entering = data_of(self.model)[layer.name]
-        if choice.storage == "uint8" and layer.bias is not None and entering in self.ranges:
+        if layer.bias in self._integer_biases and entering in self.ranges:
             scale, _ = step_of(*self.ranges[entering])
             least = least_scale(regression.bias(fit), scale, grid)
         if choice.weight_bits >= PLAIN_BITS:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from explorer.compress.quantizers import STORAGE, Grid, has_zero_point
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
-from explorer.graph.operators import weights_of
+from explorer.graph.operators import is_standard, weights_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Model, Shape, per_model
 
@@ -20,6 +20,7 @@ from explorer.model import Model, Shape, per_model
 INTEGER_OPS = frozenset(
     ("Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool")
 )
+INTEGER_PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
 FUSED_ACTIVATIONS = frozenset({"Clip", "Relu"})  # the runtime folds these into the rounding
 # What is added to names of tensors and nodes (`resize` adds the last six).
 SUFFIXES = (
@@ -200,7 +201,7 @@ def _is_point(value: ir.Value, constant: set[ir.Value]) -> bool:
     producer = value.producer()
     if value.is_graph_output() or not readers:
         return False
-    if any(node.op_type == QUANTIZE for node in readers):
+    if any(node.op_type == QUANTIZE or _breaks_fused(node) for node in readers):
         return False
     if producer is not None and producer.op_type == DEQUANTIZE:
         return False
@@ -214,10 +215,19 @@ def _is_point(value: ir.Value, constant: set[ir.Value]) -> bool:
     return producer is not None and _is_integer_kernel(producer, constant)
 
 
+def _breaks_fused(node: ir.Node) -> bool:
+    """True where the runtime's integer operator doesn't take what this one says.
+
+    ONNX Runtime 1.32 makes QLinearAveragePool of an AveragePool between rounded activations, which
+    has no `dilations`, and then refuses the graph.
+    """
+    return node.op_type == "AveragePool" and "dilations" in node.attributes
+
+
 def _is_integer_kernel(node: ir.Node, constant: set[ir.Value]) -> bool:
-    if node.op_type not in INTEGER_OPS or node.domain not in ("", "ai.onnx"):
+    if node.op_type not in INTEGER_OPS or not is_standard(node) or _breaks_fused(node):
         return False
-    if node.op_type in ("Conv", "Gemm", "MatMul"):
+    if node.op_type in INTEGER_PRODUCTS:
         return bool(weights_of(node))
     return not any(value in constant for value in node.inputs)
 

@@ -103,7 +103,7 @@ def _store_weights(
             scales[layer.weight] = np.ones((), dtype=np.float32)
             _write(graph, form, _to_float16(weight))
             continue
-        grid = planned_grid(model, layer, form.weight.dims, plan)
+        grid = planned_grid(model, layer, form.weight.dims, plan.recipe, choice.storage)
         rounded = solved.get(layer.weight)
         if rounded is None:
             least: Array | float = 0.0

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from explorer.exports.markdown import escaped, fenced, one_line, table
 from explorer.exports.outcome import Number, Outcome
 from explorer.report import LayerPlan, Quality
-from explorer.text import METRIC_NAMES, command_line, counted_samples, format_quality
+from explorer.text import (
+    METRIC_NAMES,
+    command_line,
+    counted_samples,
+    format_quality,
+    uncounted_sentence,
+)
 
 LABELLED = (
     "These are the numbers of one data set on one machine. A small loss on average can hide a "
@@ -114,7 +120,7 @@ def _measured(outcome: Outcome) -> Iterator[str]:
         yield escaped(quality_sentence(outcome.compressed.quality))
     uncounted = outcome.compressed.profile.uncounted_ops
     if uncounted:
-        yield f"Operators without a formula, not in the MACs: {escaped(', '.join(uncounted))}."
+        yield escaped(uncounted_sentence(uncounted))
 
 
 def quality_sentence(quality: Quality) -> str:

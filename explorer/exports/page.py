@@ -9,7 +9,7 @@ from explorer.exports.card import KINDS, MADE_UP, quality_sentence
 from explorer.exports.markup import Markup, block, joined, tag
 from explorer.exports.outcome import COSTS, Number, Outcome, Point
 from explorer.report import LayerPlan
-from explorer.text import command_line
+from explorer.text import command_line, uncounted_sentence
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -181,8 +181,7 @@ def _measured(outcome: Outcome) -> Iterator[Markup]:
     told.append(("Score", quality_sentence(quality) if quality else ""))
     reason = outcome.not_compensated
     told.append(("Refitting", f"Weights were not refitted: {reason}." if reason else ""))
-    uncounted = ", ".join(outcome.compressed.profile.uncounted_ops)
-    told.append(("Not in the MACs", f"{uncounted}: no formula is known." if uncounted else ""))
+    told.append(("MACs", uncounted_sentence(outcome.compressed.profile.uncounted_ops)))
     for name, text in told:
         if text:
             yield joined(tag("dt", name), tag("dd", text))

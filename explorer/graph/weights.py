@@ -9,13 +9,39 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
-from explorer.graph.operators import WEIGHT_DTYPES, int_attribute
+from explorer.graph.operators import WEIGHT_DTYPES, int_attribute, is_standard
 from explorer.graph.quantized import packed_shape, quantized_op
 from explorer.model import Model, per_model
 
 RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that says what was done
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
 BYTE_BITS = 8
+# Inputs of operators that say what to do, and that no framework would train; None stands for all.
+SETTINGS: dict[str, tuple[int, ...] | None] = {
+    "Clip": (1, 2),
+    "Dropout": (1,),
+    "Equal": None,
+    "Greater": None,
+    "GreaterOrEqual": None,
+    "Less": None,
+    "LessOrEqual": None,
+    "Max": None,
+    "MaxRoiPool": (1,),
+    "Min": None,
+    "Mod": None,
+    "NonMaxSuppression": None,
+    "OneHot": None,
+    "Pad": (2,),
+    "Pow": (1,),
+    "Range": None,
+    "Resize": (1, 2, 3),
+    "RoiAlign": (1, 2),
+    "Upsample": (1,),
+}
+MASKING = frozenset({"Add", "Sub", "Where"})  # what reads a mask of attention
+ARITHMETIC = MASKING | {"Div", "Mul"}
+FEWEST_COUNTED = 3  # numbers that make a row of positions
+MASKED = -1e4  # at most this stands for minus infinity
 WIDE_DTYPES = (ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 INDEX_BITS = 16  # a sparse entry's distance to the one before, stored in 16 bits
 
@@ -75,9 +101,11 @@ def packed_bits(size: int, bits: int, zeros: int) -> int:
 
 @per_model
 def find_weights(model: Model) -> tuple[StoredWeight, ...]:
-    """All parameters: float tensors with a dimension, and the integers that stand for them.
+    """All parameters: what a framework would train, as far as a file can tell.
 
-    Batch-norm's running statistics are no parameters; nor are scales and zero points.
+    These are float tensors with a dimension, and the integers that stand for them. Batch-norm's
+    running statistics are none, nor are scales and zero points, what tells an operator what to do
+    (`SETTINGS`), and constants of which nobody would train the numbers (`_is_constant`).
     """
     record = read_record(model.graph_model)
     main = model.graph_model.graph
@@ -86,10 +114,56 @@ def find_weights(model: Model) -> tuple[StoredWeight, ...]:
         scales = {id(value) for value in scale_values(graph)}
         statistics = _running_statistics(graph)
         for value in graph.initializers.values():
-            if id(value) not in scales and id(value) not in statistics:
+            if id(value) in scales or id(value) in statistics or _is_setting(value):
+                continue
+            if not _is_constant(value):
                 found = _stored(value, record.get(str(value.name), {}), graph is not main)
                 weights += [found] if found is not None else []
     return tuple(weights)
+
+
+def _is_setting(value: ir.Value) -> bool:
+    """True where each reader takes the value as a setting."""
+    uses = list(value.uses())
+    return bool(uses) and all(_takes_setting(use.node, use.idx) for use in uses)
+
+
+def _takes_setting(node: ir.Node, position: int) -> bool:
+    if not is_standard(node) or node.op_type not in SETTINGS:
+        return False
+    positions = SETTINGS[node.op_type]
+    return positions is None or position in positions
+
+
+def _is_constant(value: ir.Value) -> bool:
+    """True for a table of floats whose numbers say that nobody has trained them.
+
+    A single factor or addend; a mask, which keeps attention from some places; positions or bins
+    (0, 1, 2, ...); and the ones or zeros with which an InstanceNormalization only normalises, as
+    torch's exporters write a group norm.
+    """
+    tensor, uses = value.const_value, list(value.uses())
+    if tensor is None or not uses or not tensor.dtype.is_floating_point() or not tensor.size:
+        return False
+    operators = {use.node.op_type for use in uses}
+    if operators <= {"InstanceNormalization"} and all(use.idx for use in uses):
+        return bool((tensor.numpy() == (1 if uses[0].idx == 1 else 0)).all())
+    if not operators <= ARITHMETIC:
+        return False
+    return tensor.size == 1 or _counts_up(tensor) or (operators <= MASKING and _is_mask(tensor))
+
+
+def _counts_up(tensor: ir.TensorProtocol) -> bool:
+    if tensor.size < FEWEST_COUNTED or max(tensor.shape.numpy()) != tensor.size:
+        return False
+    return bool((tensor.numpy().reshape(-1) == np.arange(tensor.size)).all())
+
+
+def _is_mask(tensor: ir.TensorProtocol) -> bool:
+    """True where something stands for minus infinity, or all is zero or one number below."""
+    numbers = tensor.numpy()
+    least = numbers.min()
+    return bool(least <= MASKED or (least < 0 and np.isin(numbers, (0, least)).all()))
 
 
 def all_graphs(graph_model: ir.Model) -> list[ir.Graph]:

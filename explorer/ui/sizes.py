@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from explorer.report import Latency
-from explorer.text import format_bytes, format_count, format_seconds
+from explorer.text import format_bytes, format_count, format_seconds, uncounted_sentence
 from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN, relative
 from explorer.widget.trials import View
@@ -55,4 +55,4 @@ def draw(session: Session) -> None:
         st.caption(latency_sentence(Latency(**view.compressed["latency"])))
     uncounted = (view.original.get("profile") or {}).get("uncounted_ops")
     if uncounted:
-        st.text(f"Operators without a formula, not in the MACs: {', '.join(uncounted)}")
+        st.text(uncounted_sentence(uncounted))

@@ -2,7 +2,8 @@
 
 An If counts as its dearer branch. A Scan runs its body once for each element of its scanned axes.
 A Loop counts only where its number of trips is a constant and nothing in its body can end it
-earlier; any other is reported. So is whatever in a body has no formula, by its own name.
+earlier; any other is reported. So is whatever in a body has no formula, by its own name, and what
+has one that needs a shape which nobody knows, with a word on that.
 """
 
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 import onnx
 import onnx_ir as ir
 
-from explorer.graph.costs.registry import node_macs
+from explorer.graph.costs.registry import UnknownShapeError, node_macs
 from explorer.graph.operators import STANDARD_DOMAINS
 from explorer.graph.shapes import SMALL_TENSOR, infer, infer_shapes
 from explorer.model import Model, Shape
+from explorer.report import UNKNOWN_SHAPE
 
 Known = Mapping[str, Shape]
 Count = tuple[int, tuple[str, ...]]  # multiply-accumulates, and what couldn't be counted
@@ -44,8 +46,11 @@ def count_node(node: ir.Node, dims: Known) -> Count:
     if standard and node.op_type in BODIES:
         return _count_bodies(node, dims)
     inputs = [_dims(value, dims) for value in node.inputs]
-    macs = node_macs(node, inputs, [_dims(value, dims) for value in node.outputs])
     name = node.op_type if standard else f"{node.domain}.{node.op_type}"
+    try:
+        macs = node_macs(node, inputs, [_dims(value, dims) for value in node.outputs])
+    except UnknownShapeError:
+        return 0, (f"{name}{UNKNOWN_SHAPE}",)
     return (0, (name,)) if macs is None else (macs, ())
 
 

@@ -68,17 +68,16 @@ def formula(ops: str, domain: str = "") -> Callable[[Formula], Formula]:
 
 
 def node_macs(node: ir.Node, inputs: Dims, outputs: Dims) -> int | None:
-    """Multiply-accumulates of one node, or None where there is no formula or no shape for it."""
+    """Multiply-accumulates of one node, or None where there is no formula for it.
+
+    Raises:
+        UnknownShapeError: the formula needs a shape that nobody knows.
+    """
     key = ("" if node.domain in STANDARD_DOMAINS else node.domain, node.op_type)
     if key in ZERO_MAC_OPS:
         return 0
     function = FORMULAS.get(key)
-    if function is None:
-        return None
-    try:
-        return function(Call(node, inputs, outputs))
-    except UnknownShapeError:
-        return None
+    return function(Call(node, inputs, outputs)) if function is not None else None
 
 
 def _at(shapes: Dims, position: int) -> Shape:

@@ -63,7 +63,7 @@ function formOf(counts, tensor, layer) {
     const beside = tensor.cast + tensor.renaming;
     return { type, width, beside, scaleBytes: 0, scale: null };
   }
-  const [kind, scale] = scaleOf(counts, tensor);
+  const [kind, scale] = scaleOf(counts, tensor, layer.storage);
   const pointed = layer.storage === "uint8" || layer.bits <= FEW_BITS;
   const name = tensor.name + counts.mark;
   let beside = tensor.dequantize[pointed ? 1 : 0][kind] + tensor.renaming;
@@ -77,11 +77,12 @@ function formOf(counts, tensor, layer) {
 }
 
 // Kind of a weight's grid (one scale, one a slice, one a block), and the scales' dimensions.
-function scaleOf(counts, tensor) {
+function scaleOf(counts, tensor, storage) {
   const { granularity, group_size: group } = counts.fixed;
   if (tensor.one_scale || granularity === "tensor") return [0, []];
   const dims = tensor.now;
-  if (granularity === "channel" || dims[tensor.summed] <= group) return [1, [dims[tensor.scaled]]];
+  const whole = granularity === "channel" || storage === "uint8" || dims[tensor.summed] <= group;
+  if (whole) return [1, [dims[tensor.scaled]]];
   return [2, dims.map((dim, axis) => (axis === tensor.summed ? Math.ceil(dim / group) : dim))];
 }
 
