@@ -31,6 +31,7 @@ from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
 from explorer.graph.weights import (
+    HALF_BITS,
     RECORD_KEY,
     StoredWeight,
     find_weights,
@@ -42,6 +43,8 @@ from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
 from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
+
+LOST_IN_HALF = 2.0**-25  # half of float16's smallest number: at most this rounds to zero
 
 
 def estimate(model: Model, plan: Plan) -> Profile:
@@ -296,10 +299,10 @@ def _packed_bytes(
         width = choice.weight_bits if choice is not None else weight.bits
         if choice is not None and choice.sparsity:
             zeros = round(choice.sparsity * size)
-        elif width < 16 or weight.name in biases:
+        elif width < HALF_BITS or not weight.may_be_sparse or weight.name in biases:
             zeros = 0
         else:
-            zeros = size - _count_kept_nonzero(model, plan, weight, size)
+            zeros = size - _count_kept_nonzero(model, plan, weight, size, width)
         bits += packed_bits(size, width, zeros)
     scales = [
         part
@@ -316,19 +319,33 @@ def _size(weight: StoredWeight, dims: dict[str, Shape]) -> int:
     return weight.size if weight.fixed else element_count(dims[weight.name])
 
 
-def _count_kept_nonzero(model: Model, plan: Plan, weight: StoredWeight, size: int) -> int:
-    """How many of the `size` weights that stay aren't zero; looked for only if there are zeros."""
+def loses_small(weight: StoredWeight) -> bool:
+    """True for floats of which some are so small that they become zero in float16."""
+    if weight.tensor.dtype != ir.DataType.FLOAT:
+        return False
+    array = weight.tensor.numpy()
+    return bool(((array != 0) & (np.abs(array) <= LOST_IN_HALF)).any())
+
+
+def _count_kept_nonzero(
+    model: Model, plan: Plan, weight: StoredWeight, size: int, width: int
+) -> int:
+    """How many of the `size` weights that stay aren't zero at a width, looked for where some are.
+
+    In float16 the smallest become zero.
+    """
     key = ("nonzero", weight.name)
     if key not in model._cache:
         model._cache[key] = weight.count_nonzero()
-    if model._cache[key] == weight.size or weight.fixed:
+    rounds = width == HALF_BITS and loses_small(weight)
+    if (model._cache[key] == weight.size or weight.fixed) and not rounds:
         return size - (weight.size - int(model._cache[key]))
     alive = units_alive(model, plan.groups)
     cuts = {axis: u for (name, axis), u in find_channels(model).cuts.items() if name == weight.name}
     array = weight.tensor.numpy()
     for axis, units in cuts.items():
         array = np.compress(alive[units], array, axis=axis)
-    return int(np.count_nonzero(array))
+    return int(np.count_nonzero(np.abs(array) > LOST_IN_HALF if rounds else array))
 
 
 def _peak_bytes(model: Model, plan: Plan, dims: dict[str, Shape]) -> int:

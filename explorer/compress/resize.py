@@ -13,14 +13,17 @@ import onnx_ir as ir
 from explorer.compress.planned import units_alive
 from explorer.compress.storage import name_mark
 from explorer.graph.channels import Shrinking, find_channels
-from explorer.graph.operators import constant_slice, int_attribute
-from explorer.graph.opset import opset_of
+from explorer.graph.operators import (
+    SPLIT_INPUT_OPSET,
+    constant_slice,
+    int_attribute,
+    opset_of,
+)
 from explorer.graph.shapes import infer_shapes
 from explorer.graph.targets import reshape_target
 from explorer.model import Model, Shape
 from explorer.report import Plan
 
-SPLIT_INPUT_OPSET = 13  # from here on the sizes of Split are an input
 POSITIONS = {"shape": 1, "split": 1, "starts": 1, "ends": 2, "indices": 1, "sizes": 3}
 
 FAR = 2**62  # a backward slice ends before the first index

@@ -5,12 +5,19 @@ import onnx_ir as ir
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}  # blocks of rows in the weights of a recurrent cell
 EMBEDDING = "Gather"
+SPLIT_INPUT_OPSET = 13  # from here on the sizes of Split are an input
 RECURRENT_SUFFIX = ".recurrent"
 WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
 WEIGHT_DTYPES = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16"}
 STANDARD_DOMAINS = ("", "ai.onnx")
 FUSED = frozenset({"FusedConv", "FusedGemm"})  # a product and its activation function in one
 CONTRIB = "com.microsoft"  # operators of ONNX Runtime's own
+
+
+def opset_of(graph_model: ir.Model) -> int:
+    """Version of the standard operator set that a graph uses."""
+    imports = graph_model.opset_imports
+    return int(imports.get("", imports.get("ai.onnx", 1)))
 
 
 def is_standard(node: ir.Node) -> bool:

@@ -16,7 +16,7 @@ from explorer.graph.conversions import (
     Site,
     spread_softmax,
 )
-from explorer.graph.operators import is_standard
+from explorer.graph.operators import is_standard, opset_of
 from explorer.graph.shapes import Shapes
 
 SOFTMAX_OPSET = 13  # from here on it runs along one axis
@@ -46,12 +46,6 @@ class CannotRaiseError(CompressionError):
     def __init__(self, opset: int, why: str) -> None:
         super().__init__(f"The graph can't be raised to opset {opset}: {why}.")
         self.why = why
-
-
-def opset_of(graph_model: ir.Model) -> int:
-    """Version of the standard operator set that a graph uses."""
-    imports = graph_model.opset_imports
-    return int(imports.get("", imports.get("ai.onnx", 1)))
 
 
 def upgrade(graph_model: ir.Model, target: int, shapes: Shapes) -> ir.Model:

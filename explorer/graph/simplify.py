@@ -13,11 +13,13 @@ import onnx_ir as ir
 
 from explorer.graph.operators import (
     GATES,
+    SPLIT_INPUT_OPSET,
     WEIGHT_DTYPES,
     constant_ints,
     constant_slice,
     int_attribute,
     is_standard,
+    opset_of,
     permutation,
 )
 from explorer.graph.shapes import Probes, probe
@@ -39,6 +41,7 @@ def simplify(graph_model: ir.Model) -> None:
     _drop_literal_zeros(graph)
     if any(node.op_type in SHAPE_SOURCES for node in graph):
         _freeze_integers(graph_model)
+    _write_out_splits(graph_model)
     _fold_slices(graph)
     _fold_moved_weights(graph)
     _unshare_constants(graph)
@@ -107,6 +110,40 @@ def _freeze_integers(graph_model: ir.Model) -> None:
             _unflatten(graph, node, probes)
         elif node.op_type == "Transpose" and is_standard(node):
             _turn_directly(graph, node, probes)
+
+
+def _write_out_splits(graph_model: ir.Model) -> None:
+    """A Split into equal parts says how long they are, so that they may shrink one by one."""
+    graph = graph_model.graph
+    unsized = [node for node in graph if _splits_equally(node)]
+    if not unsized:
+        return
+    probes, has_input = probe(graph_model), opset_of(graph_model) >= SPLIT_INPUT_OPSET
+    for node in unsized:
+        source, axis = node.inputs[0], int_attribute(node, "axis", 0)
+        assert source is not None
+        lengths = {shape[axis] for shape in probes.dims(str(source.name))}
+        if len(lengths) != 1 or not probes.settles(len(probes.dims(str(source.name)))):
+            continue
+        sizes = _equal_sizes(lengths.pop(), len(node.outputs))
+        node.attributes.pop("num_outputs", None)
+        if has_input:
+            value = _constant(graph, f"{node.name}/split", np.array(sizes, dtype=np.int64))
+            node.resize_inputs(2)
+            node.replace_input_with(1, value)
+        else:
+            node.attributes["split"] = ir.AttrInt64s("split", sizes)
+
+
+def _splits_equally(node: ir.Node) -> bool:
+    is_split = node.op_type == "Split" and is_standard(node)
+    return is_split and constant_ints(node, 1, "split") == []
+
+
+def _equal_sizes(length: int, parts: int) -> list[int]:
+    """All alike, but the last one, which has what is left."""
+    size = -(-length // parts)
+    return [*[size] * (parts - 1), length - size * (parts - 1)]
 
 
 def _relax_expand(graph: ir.Graph, node: ir.Node, probes: Probes) -> None:

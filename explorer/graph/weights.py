@@ -16,6 +16,7 @@ from explorer.model import Model, per_model
 RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that says what was done
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
 BYTE_BITS = 8
+HALF_BITS = 16  # of the narrowest floats
 # Inputs of operators that say what to do, and that no framework would train; None stands for all.
 SETTINGS: dict[str, tuple[int, ...] | None] = {
     "Clip": (1, 2),
@@ -62,6 +63,11 @@ class StoredWeight:
     zero_point: ir.TensorProtocol | None = None
     shape: tuple[int, int] | None = None
     fixed: bool = False
+
+    @property
+    def may_be_sparse(self) -> bool:
+        """True where zeros of the file itself save space: in floats, not in integers."""
+        return self.bits >= HALF_BITS and self.tensor.dtype.is_floating_point()
 
     def count_nonzero(self) -> int:
         """Parameters that aren't zero, found by looking at each."""

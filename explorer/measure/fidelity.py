@@ -13,7 +13,8 @@ import onnx_ir as ir
 from explorer.errors import CompressionError, MeasurementError, ModelError
 from explorer.formats.data import Array
 from explorer.formats.onnx_file import bare_proto, parse
-from explorer.graph.opset import CannotRaiseError, opset_of, upgrade
+from explorer.graph.operators import opset_of
+from explorer.graph.opset import CannotRaiseError, upgrade
 from explorer.graph.shapes import infer_shapes
 from explorer.measure.runtime import RUNTIME, check_opens, example_inputs, run_plainly
 from explorer.model import Model, per_model

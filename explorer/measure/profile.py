@@ -29,7 +29,7 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
     for weight in weights:
         zeros = weight.masked
         if zeros is None:
-            zeros = weight.size - nonzero[weight.name] if weight.bits >= 16 else 0
+            zeros = weight.size - nonzero[weight.name] if weight.may_be_sparse else 0
         bits += packed_bits(weight.size, weight.bits, zeros)
     return Profile(
         params=sum(weight.size for weight in weights),

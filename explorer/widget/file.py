@@ -18,6 +18,7 @@ from explorer.compress.estimate import (
     constant_bytes,
     data_of,
     kept_record,
+    loses_small,
     planned_dims,
     read_both_ways,
     renaming_bytes,
@@ -39,7 +40,7 @@ from explorer.graph.channels import find_channels
 from explorer.graph.costs import count_node
 from explorer.graph.layers import find_all_layers, find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes
-from explorer.graph.opset import opset_of
+from explorer.graph.operators import opset_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.graph.weights import (
     RECORD_KEY,
@@ -169,7 +170,9 @@ class File:
 
     def _nonzero(self, weight: StoredWeight) -> int | None:
         """How many of those that stay aren't zero, as a size; None where all are."""
-        count = weight.count_nonzero() if weight.bits >= 16 else weight.size
+        count = weight.count_nonzero() if weight.may_be_sparse else weight.size
+        if loses_small(weight):
+            self.inexact.append("packed_bytes")  # it has more zeros in float16
         if count == weight.size:
             return None
         cuts = find_channels(self._model).cuts
@@ -328,6 +331,5 @@ class File:
 
 def _packed_bits(weight: StoredWeight) -> int:
     """Of a weight that no recipe changes."""
-    wide = weight.bits >= 16 and not weight.fixed
-    zeros = weight.size - weight.count_nonzero() if wide else 0
+    zeros = weight.size - weight.count_nonzero() if weight.may_be_sparse else 0
     return packed_bits(weight.size, weight.bits, zeros)
