@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,15 +22,26 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
+class ValueRange:
+    """The whole numbers `low` to `high` that an input may hold: they are indices into `table`."""
+
+    low: int
+    high: int
+    table: str
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """An input or output: its name, element type (`float32`, `int64`...) and dimensions.
 
-    A dimension that the file leaves open is its symbol, or `?` where it has none.
+    A dimension that the file leaves open is its symbol, or `?` where it has none. `values` limits
+    those of an input that the graph uses as indices; None where it is not known to do so.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    values: ValueRange | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,11 @@ class Model:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that an inference needs."""
-        return tuple(_spec(value) for value in self.graph_model.graph.inputs)
+        from explorer.graph.lookups import value_ranges  # noqa: PLC0415 - the model's own view
+
+        ranges = value_ranges(self)
+        specs = (_spec(value) for value in self.graph_model.graph.inputs)
+        return tuple(replace(spec, values=ranges.get(spec.name)) for spec in specs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

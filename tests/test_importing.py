@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SAMPLES
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from explorer import Recipe
@@ -21,7 +22,7 @@ from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
-from explorer.ui import reading
+from explorer.ui import reading, results
 from explorer.ui.controls import shape_in
 from explorer.ui.session import Session
 from explorer.ui.storage import Storage
@@ -72,6 +73,12 @@ def pictures(count: int = 60) -> bytes:
             image = io.BytesIO()
             Image.fromarray(data["x"][index, 0].astype(np.uint8)).save(image, "PNG")
             archive.writestr(f"{data['y'][index]}/{index}.png", image.getvalue())
+    return packed.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
     return packed.getvalue()
 
 
@@ -147,6 +154,43 @@ def test_samples_alone_are_for_the_open_model(session: Session) -> None:
     assert session.source.title == "net (own data)"
     assert not session.source.made_up
     assert session.original["quality"]["metric"] == "accuracy"
+
+
+def lookup(*, shift: int = 0) -> bytes:
+    """Ids and perhaps a shift for each place, looked up in a table of 20 rows."""
+    table, matrix = (np.ones(shape, np.float32) for shape in ((20, 8), (8, 5)))
+    tensors = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(matrix, "w")]
+    nodes = [helper.make_node("Gather", ["table", "places"], ["rows"])]
+    if shift:
+        tensors.append(numpy_helper.from_array(np.full(6, shift, np.int64), "shift"))
+        nodes.insert(0, helper.make_node("Add", ["ids", "shift"], ["places"]))
+    else:
+        nodes.insert(0, helper.make_node("Identity", ["ids"], ["places"]))
+    nodes.append(helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1], keepdims=0))
+    nodes.append(helper.make_node("MatMul", ["mean", "w"], ["y"]))
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", 6])
+    scores = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])
+    graph = helper.make_graph(nodes, "g", [ids], [scores], tensors)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def test_ids_beyond_the_table_are_refused_by_their_value(session: Session) -> None:
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=np.full((30, 6), 25))))
+    assert session.source is None
+    assert session.notice is not None
+    assert session.notice.startswith("Input 'ids' holds 25, ")
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=np.full((30, 6), 19))))
+    assert session.notice is None
+
+
+def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) -> None:
+    drop(session, ("words.onnx", lookup(shift=40)))
+    assert session.source is not None
+    assert "'ids' leads to index 4" in session.source.notes[-1]
+    assert session.notice is not None
+    assert "'ids' leads to index 4" in session.notice
+    assert results.is_incomplete(session.view)
 
 
 @pytest.mark.parametrize(

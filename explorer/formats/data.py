@@ -12,7 +12,7 @@ import numpy.typing as npt
 from explorer.errors import DataError, reason_of
 from explorer.formats import npz
 from explorer.formats.names import cleaned, listed
-from explorer.model import Model, TensorSpec
+from explorer.model import Model, TensorSpec, ValueRange
 
 Array = npz.Array
 LABELS, SINGLE_INPUT = "y", "x"
@@ -167,7 +167,21 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
         raise DataError(f"Input {name!r} holds {shown} values; it must hold numbers.")
     if array.size and array.dtype.kind != "b":
         _check_values(array, name, spec.dtype)
+    if array.size and spec.values is not None:
+        _check_indices(array, name, spec.values)
     return array
+
+
+def _check_indices(array: Array, name: str, allowed: ValueRange) -> None:
+    """Refuse indices that a table doesn't have; fractions are cut off, as the graph does."""
+    least, most = int(array.min()), int(array.max())
+    if least < allowed.low or most > allowed.high:
+        value = most if most > allowed.high else least
+        raise DataError(
+            f"Input {name!r} holds {value}, but its values are indices into "
+            f"{cleaned(allowed.table)!r}, which has {allowed.low} to {allowed.high}; give values "
+            "in this range."
+        )
 
 
 def _check_values(array: Array, name: str, dtype: str) -> None:

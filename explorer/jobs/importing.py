@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import FILES_GONE, DataError, JobError, ModelError
+from explorer.errors import FILES_GONE, DataError, JobError, MeasurementError, ModelError
 from explorer.formats import data_kinds
 from explorer.formats.data import Dataset
 from explorer.formats.importing import Imported, Shapes, import_model
@@ -29,6 +29,7 @@ MADE_UP = (
     "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
     "with the original is measured on them, not accuracy, and no weights are refitted to them."
 )
+NONE_MADE_UP = "No samples were given, and no random inputs can take their place. {reason}"
 File = dict[str, str]  # "path", and "name" as the person knows it
 
 LEAKY = (
@@ -46,7 +47,8 @@ def import_files(
 ) -> None:
     """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
 
-    Where there are no samples, inputs are made up; such `data` has no `calibration`.
+    Where there are no samples, inputs are made up; such `data` has no `calibration`. Where none can
+    be made up, there are `notes` on why.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
     are prepared, a `Preprocessing`.
@@ -162,10 +164,15 @@ def _keep_model(context: Context, imported: Imported, file: File) -> File:
 
 
 def _make_examples(context: Context, model: File) -> None:
-    """Part `data`, made up: enough to see how far a compressed model agrees with the original."""
+    """Part `data`, made up: enough to see how far a compressed model agrees with the original.
+
+    Where that fails, part `notes` says why instead.
+    """
     context.progress(0.8, "making up inputs")
-    examples = make_examples(load(model["path"], model["name"]))
-    if examples is None:
+    try:
+        examples = make_examples(load(model["path"], model["name"]))
+    except (DataError, MeasurementError) as error:
+        context.part("notes", [NONE_MADE_UP.format(reason=error)])
         return
     path = Path(f"{model['path']}-made-up.npz")
     save_npz(examples, path)

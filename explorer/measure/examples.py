@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import Dataset, load_data
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.measure.quality import evaluate
@@ -13,14 +12,16 @@ FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 256
 MOST_VALUES = 2**24
 
 
-def make_examples(model: Model) -> Dataset | None:
-    """Random inputs without labels; None where the model takes none, or doesn't run on them."""
+def make_examples(model: Model) -> Dataset:
+    """Random inputs without labels.
+
+    Raises:
+        DataError: the model takes none.
+        MeasurementError: the runtime can't run it on them.
+    """
     dims = infer_shapes(model).dims
     values = sum(element_count(dims.get(spec.name, ())) for spec in model.inputs)
     count = max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, MOST_VALUES // max(values, 1)))
-    try:
-        examples = load_data(example_inputs(model, count=count), model)
-        evaluate(model, examples.head(1), model)
-    except (DataError, MeasurementError):
-        return None
+    examples = load_data(example_inputs(model, count=count), model)
+    evaluate(model, examples.head(1), model)
     return replace(examples, labels=None)

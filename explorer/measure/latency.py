@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from explorer.formats.data import Array
-from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run
+from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run_example
 from explorer.model import Model
 from explorer.report import Latency
 
@@ -114,7 +114,7 @@ class _Timed:
         self.feed: dict[str, Array] = example_inputs(model)
         self.clock = clock
         self.calls = 1
-        run(model, self.session, self.feed)  # fails in words if it fails
+        run_example(model, self.session, self.feed)  # fails in words if it fails
         fastest = min(self.sample() for _ in range(WARM_UPS))
         self.calls = max(1, math.ceil(MIN_SAMPLE_S / max(fastest, 1e-9)))
 

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from explorer.formats.onnx_file import encode
 from explorer.graph.costs import macs_by_node
 from explorer.graph.layers import find_nodes
-from explorer.measure.runtime import example_inputs, new_session, run
+from explorer.measure.runtime import example_inputs, new_session, run_example
 from explorer.model import Model
 
 FEWEST_RUNS, MOST_RUNS = 5, 100
@@ -77,7 +77,7 @@ def _record(model: Model, check: Callable[[], None]) -> dict[tuple[str, str], fl
         started = time.perf_counter()
         for number in range(MOST_RUNS):
             check()
-            run(model, session, feed)
+            run_example(model, session, feed)
             if number >= FEWEST_RUNS and time.perf_counter() - started >= ENOUGH_S:
                 break
         return _least(json.loads(Path(session.end_profiling()).read_bytes()))

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from explorer.errors import MeasurementError
+from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import NUMBERS, Array, Dataset
 from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.shapes import infer_shapes
-from explorer.model import Model
+from explorer.measure.out_of_range import check_indices, is_out_of_range
+from explorer.model import Model, ValueRange
 
 # What the runtime raises; its exceptions have no common root of their own.
 FAILURES = (
@@ -36,6 +37,7 @@ RUNTIME = f"onnxruntime {ort.__version__}"
 BATCH = 64  # samples per call where the model takes any number: more don't stay in the cache
 SCORING_THREADS = 2
 MOST_EXAMPLE = 2**28  # numbers in an input that is made up
+ONE_BIT = ValueRange(0, 1, "")  # whole numbers that are made up where nothing limits them
 RUN_LIMIT_S = 10.0  # for one run on one sample, which takes the largest networks a second or two
 QUIET = 4  # log only what is fatal; everything else arrives as an exception
 UNKNOWN_OP = re.compile(r"(\S+?)\(?-?\d*\)? is not a registered function/op")
@@ -91,11 +93,14 @@ def run(model: Model, session: ort.InferenceSession, feed: dict[str, Array]) -> 
     """One call.
 
     Raises:
+        DataError: the inputs lead to an index that a table doesn't have.
         MeasurementError: the runtime fails on these inputs.
     """
     try:
         outputs: list[Array] = session.run(None, feed)
     except FAILURES as error:
+        if is_out_of_range(error):
+            check_indices(model, feed, _outputs_if_any)
         raise MeasurementError(explain(error, model.name)) from error
     return outputs
 
@@ -160,6 +165,29 @@ class TooSlowError(MeasurementError):
     """A run takes longer than it may."""
 
 
+def run_example(model: Model, session: ort.InferenceSession, feed: dict[str, Array]) -> None:
+    """One call on inputs that were made up.
+
+    Raises:
+        MeasurementError: the runtime fails on them.
+    """
+    try:
+        run(model, session, feed)
+    except DataError as error:
+        raise MeasurementError(
+            f"{model.name} can't be timed: no inputs could be made up for it ({error})"
+        ) from error
+
+
+def _outputs_if_any(model: Model, feed: dict[str, Array]) -> list[Array] | None:
+    """Outputs of a part of a graph that may fail as the whole has."""
+    try:
+        outputs: list[Array] = new_session(model).run(None, feed)
+    except (MeasurementError, *FAILURES):
+        return None
+    return outputs
+
+
 def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
     """Outputs of all samples, batch by batch, without the padding of fixed batches."""
     session, left = open_session(model, SCORING_THREADS), len(data)
@@ -175,7 +203,7 @@ def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
 
 
 def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Array]:
-    """Random inputs of the model's own shapes; integers are 0 and 1.
+    """Random inputs of the model's own shapes; integers are 0 and 1, or indices into their table.
 
     With a `count`, a batch that the model leaves open holds as many samples.
 
@@ -199,10 +227,11 @@ def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Arr
                 f"{model.name} takes more numbers at once than fit into memory; it can't be timed."
             )
         values: npt.NDArray[np.generic]
-        if spec.dtype.startswith("float"):
+        if spec.dtype.startswith("float") and spec.values is None:
             values = rng.standard_normal(shape, dtype=np.float32)
         else:
-            values = rng.integers(0, 2, shape)
+            limits = spec.values or ONE_BIT
+            values = rng.integers(min(max(0, limits.low), limits.high), limits.high + 1, shape)
         feed[spec.name] = values.astype(spec.dtype)
     return feed
 
@@ -234,6 +263,11 @@ def explain(error: Exception, name: str) -> str:
         match = pattern.search(text)
         if match:
             return f"{RUNTIME} can't run {name}: it has no operator {match.group(1).lstrip(':')}."
+    if is_out_of_range(error):
+        return (
+            f"{RUNTIME} can't run {name} on these inputs: they lead to an index that a table in it "
+            "doesn't have."
+        )
     if "INVALID_ARGUMENT" in text or "Got invalid dimensions" in text:
         return f"{RUNTIME} can't run {name} on inputs of this shape."
     if "bad_alloc" in text or "Failed to allocate" in text:

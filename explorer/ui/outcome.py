@@ -48,7 +48,7 @@ def outcome_of(session: Session) -> Outcome:
         numbers=(*_headlines(view), *_sizes(view)),
         points=tuple(_point(point, trial.recipe) for point in chart["points"]),
         unit=chart["unit"],
-        remarks=tuple(results.surprises_of(view)),
+        remarks=_remarks(view),
         advice=tuple(file_sentences(trial.parts["plan"]["layers"], file["weight_only"])),
         clock=sizes.latency_sentence(Latency(**measured)) if measured else "",
         host=view.original.get("host", {}),
@@ -57,6 +57,11 @@ def outcome_of(session: Session) -> Outcome:
         is_made_up=source.made_up,
         not_compensated=file["not_compensated"],
     )
+
+
+def _remarks(view: View) -> tuple[str, ...]:
+    remarks = results.surprises_of(view)
+    return tuple(remarks or [results.INCOMPLETE] * results.is_incomplete(view))
 
 
 def files_of(source: Source) -> Files:

@@ -9,6 +9,8 @@ from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.widget.trials import View
 
+INCOMPLETE = "Not everything could be measured, so there may be more to know about this setting."
+
 
 def draw(session: Session) -> None:
     """The panel with the notes below."""
@@ -19,9 +21,21 @@ def draw(session: Session) -> None:
 def _notes_html(session: Session) -> str:
     sentences = _surprises(session)
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    quiet = "The numbers are on their way." if session.busy else "No surprises with this setting."
-    body = f"<ul>{items}</ul>" if items else f"<p>{quiet}</p>"
+    body = f"<ul>{items}</ul>" if items else f"<p>{_quiet(session)}</p>"
     return f'<aside class="ce-notes"><h2 class="ce-h2">What to know</h2>{body}</aside>'
+
+
+def _quiet(session: Session) -> str:
+    if session.busy:
+        return "The numbers are on their way."
+    return INCOMPLETE if is_incomplete(session.view) else "No surprises with this setting."
+
+
+def is_incomplete(view: View) -> bool:
+    """True where a number of this setting is missing that should have been measured."""
+    scored = ("quality",) if view.original.get("model", {}).get("samples") else ()
+    wanted = ("profile", "latency", *scored)
+    return any(name in view.stale or not view.compressed.get(name) for name in wanted)
 
 
 def _surprises(session: Session) -> list[str]:

@@ -147,7 +147,7 @@ class Drop:
             data=test,
             calibration=calibration,
             files=(known_as, *parted),
-            notes=tuple(notes),
+            notes=(*notes, *parts.get("notes", ())),
             made_up=is_made_up,
             drop=self,
             preparation=json.dumps(prepared) if prepared else None,
