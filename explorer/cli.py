@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
+from explorer.metrics import CHOICES, METRICS
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.report import Plan, Report
 from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table, spent_table
 
 if TYPE_CHECKING:
+    from explorer.formats.data import Dataset
     from explorer.model import Model
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
 MOST_POINTS = 100
+METRIC_HELP = f"how to measure quality: {', '.join(CHOICES)}; by default what fits"
 INPUTS = ("model", "data", "calibration", "recipe")  # options that name a file to read
 
 
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add = sensitivity.add_argument
     add("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
     add("--calibration", metavar="C.npz", help="unlabelled samples; by default those of --data")
+    add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
@@ -94,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = _add(commands, "evaluate", _evaluate, "score a model on data")
     evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
     evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
+    evaluate.add_argument("--metric", metavar="NAME", help=METRIC_HELP)
     latency = _add(commands, "latency", _latency, "time one inference")
     latency.add_argument("--against", metavar="ORIGINAL", help="model to compare with")
     latency.add_argument("--threads", type=int, default=1, metavar="N", help="default 1")
@@ -125,6 +130,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--calibration", metavar="C.npz", help="unlabelled samples")
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
+    add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--latency", action="store_true", help="time original and result")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
@@ -157,6 +163,8 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     recipe = _recipe(options)
     model = _load(options.model)
     data = load_data(options.data, model) if options.data else None
+    if data is None and options.metric is not None:
+        raise RecipeError("--metric is for a model that is scored; add --data.")
     calibration = None
     if options.calibration:
         _progress("calibrating")
@@ -172,7 +180,8 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     reports = [Report(m.id, m.name, profile(m)) for m in (model, small)]
     if data is not None:
         _progress("evaluating")
-        qualities = [evaluate(model, data, model), evaluate(small, data, model)]
+        metric = _metric(model, data, options)
+        qualities = [evaluate(each, data, model, metric=metric) for each in (model, small)]
         reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
     if options.latency:
         _progress("measuring latency")
@@ -210,12 +219,25 @@ def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import evaluate, profile  # noqa: PLC0415
+    from explorer.formats.data import load_data  # noqa: PLC0415
 
     model = _load(options.model)
     reference = _load(options.reference) if options.reference else None
-    quality = evaluate(model, options.data, reference)
+    data = load_data(options.data, model)
+    metric = _metric(reference or model, data, options)
+    quality = evaluate(model, data, reference, metric=metric)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _metric(original: "Model", data: "Dataset", options: argparse.Namespace) -> str:
+    """What quality is measured by; which one was chosen, and why, goes to standard error."""
+    from explorer.measure.quality import check_labels  # noqa: PLC0415
+
+    scoring = check_labels(original, data, options.metric)
+    if data.labels is not None:
+        print(f"metric: {METRICS[scoring.metric].noun}, {scoring.reason}", file=sys.stderr)
+    return scoring.metric
 
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
@@ -235,16 +257,21 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     if base.compensate:
         _progress("calibrating")
         calibration = calibrate(model, options.calibration or data)
-    report = Report(model.id, model.name, profile(model), quality=evaluate(model, data, model))
+    metric = _metric(model, data, options)
+    quality = evaluate(model, data, model, metric=metric)
+    report = Report(model.id, model.name, profile(model), quality=quality)
     count, found = len(find_probes(model, base.widths)), []
-    for number, each in enumerate(measure_sensitivity(model, data, calibration, base), 1):
+    measured = measure_sensitivity(model, data, calibration, base, metric=metric)
+    for number, each in enumerate(measured, 1):
         _progress(f"{number} of {count}")
         found.append(each)
     rows = [each.to_dict() for each in found]
     answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
     if options.spend is not None:
         _progress("making a recipe")
-        spent = spend(model, found, options.spend, _aim(options), data, calibration, base)
+        spent = spend(
+            model, found, options.spend, _aim(options), data, calibration, base, metric=metric
+        )
         if options.save_recipe:
             _progress(f"writing {options.save_recipe}")
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())

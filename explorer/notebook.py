@@ -60,19 +60,20 @@ class Explorer(anywidget.AnyWidget):
         data: Samples | None = None,
         calibration: Calibration | Samples | None = None,
         recipe: Recipe = FIRST_RECIPE,
+        metric: str | None = None,
     ) -> None:
         """Open a model (see `load`) with samples to score it on, and begin with a setting.
 
         Samples for `calibration` need no labels; without any, the inputs of `data` serve. Without
-        `data` no quality is measured.
+        `data` no quality is measured; `metric` is as for `explorer.evaluate`.
 
         Raises:
             ModelError: the model can't be opened.
-            DataError: the samples don't fit it.
+            DataError: the samples or the metric don't fit it.
             CompressionError: the calibration was made for another model.
         """
         _check_recipe(recipe)
-        opened = _opened(model, data, calibration)
+        opened = _opened(model, data, calibration, metric)
         super().__init__()
         self._seen = 0
         self._name = opened.model.name
@@ -161,16 +162,23 @@ class Explorer(anywidget.AnyWidget):
         self._status = _status(bench, self._name)
 
 
-def _opened(model: Any, data: Any, calibration: Any) -> Opened:
+def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Opened:
     opened = model if isinstance(model, Model) else load(model)
     samples = None if data is None else load_data(data, opened)
-    if samples is not None:
-        check_labels(opened, samples)
+    scoring = None
+    if samples is not None and (samples.labels is not None or metric is not None):
+        scoring = check_labels(opened, samples, metric)
     if isinstance(calibration, Calibration):
         check_calibration(opened, calibration)
     elif calibration is not None:
         calibration = load_data(calibration, opened)
-    return Opened(opened, samples, calibration)
+    return Opened(
+        opened,
+        samples,
+        calibration,
+        metric=scoring.metric if scoring is not None else None,
+        scoring=scoring,
+    )
 
 
 def _check_recipe(recipe: object) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 
 UNKNOWN_SHAPE = " (unknown shape)"  # behind an operator that could not be counted for that reason
@@ -71,10 +72,12 @@ class Latency:
 class Quality:
     """Measured quality on real samples.
 
-    `metric` is `accuracy` (labels given, Wilson 95 % interval), `agreement` (share of samples with
-    the reference's top class) or `snr_db` (signal-to-noise ratio of the outputs against the
-    reference's, in dB). `reference_value` is the same metric of the reference model;
-    `p_value` is McNemar's exact test of the two accuracies, where both are known.
+    `metric` is one of `metrics.METRICS`: `accuracy`, `top5` or `binary` (shares of right answers
+    with Wilson's 95 % interval), `r2` or `mae` (of real-valued labels, with a bootstrap's),
+    `agreement` (share of samples with the reference's top class) or `snr_db` (signal-to-noise ratio
+    of the outputs against the reference's, in dB). Of `mae` less is better, of all others more.
+    `reference_value` is the same metric of the reference model; `p_value` is McNemar's exact test
+    of the two accuracies, where both are known.
     """
 
     metric: str
@@ -87,14 +90,16 @@ class Quality:
 
 
 def points_lost(quality: Quality, output_error: float) -> float:
-    """Points of accuracy or agreement below the reference; without classes the error in percent.
+    """How much worse than the reference, as the metric's `loss` counts it: points of a share or R².
 
+    Of a mean absolute error, percent of the reference's; of noise, the output error in percent.
     `output_error` is the squared error of the outputs relative to the variance of the reference's.
     """
     if quality.metric == "snr_db":
         return 100 * output_error
     assert quality.reference_value is not None  # whoever asks has scored both
-    return round(100 * (quality.reference_value - quality.value), DIGITS)
+    lost = METRICS[quality.metric].loss(quality.value, quality.reference_value)
+    return round(lost, DIGITS)
 
 
 @dataclass(frozen=True)

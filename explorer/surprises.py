@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.explain import ON_REQUEST
+from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.text import counted_samples, format_bytes
 
@@ -18,6 +19,7 @@ NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sen
 FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
+RIGHT_ANSWERS = ("accuracy", "top5", "binary")  # metrics that count them
 STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
 
@@ -75,16 +77,27 @@ def surprises(
 @rule
 def original_guesses(case: _Case) -> Iterator[str]:
     quality, classes = case.original.get("quality"), _classes(case.original.get("model") or {})
-    if not quality or quality["metric"] != "accuracy" or classes is None:
+    if quality and quality["metric"] == "r2" and quality["high"] <= 0:
+        yield (
+            f"The original itself has an R² of {METRICS['r2'].text(quality['value'])}, no better "
+            "than the mean of the labels: probably the samples, the way they are prepared, or the "
+            f"labels' unit don't fit this model{_see(case)}."
+        )
+    if quality and quality["metric"] == "binary":
+        classes = 2
+    if not quality or quality["metric"] not in ("accuracy", "binary") or classes is None:
         return
     if quality["samples"] >= FEWEST_TO_TELL and quality["low"] <= 1 / classes:
-        where = f"; see {case.reading!r}" if case.reading else ""
         yield (
             f"The original itself is right on {_percent(quality['value'])} of "
             f"{counted_samples(quality['samples'])}, which can't be told from guessing among "
             f"{classes} classes: probably the samples, the way they are prepared, or the order of "
-            f"the labels don't fit this model{where}."
+            f"the labels don't fit this model{_see(case)}."
         )
+
+
+def _see(case: _Case) -> str:
+    return f"; see {case.reading!r}" if case.reading else ""
 
 
 @rule
@@ -284,14 +297,15 @@ def noisy_machine(case: _Case) -> Iterator[str]:
 @rule
 def accuracy_collapsed(case: _Case) -> Iterator[str]:
     qualities = case.both("quality")
-    if qualities is None or qualities[1]["metric"] != "accuracy":
+    if qualities is None or qualities[1]["metric"] not in RIGHT_ANSWERS:
         return
     before, after = qualities[0]["value"], qualities[1]["value"]
     if after < before / 2:
         pruned = any(x["kept"] < x["channels"] or x["sparsity"] for x in case.layers)
         why = "what was taken out is" if pruned else "the levels that were rounded away are"
+        title = METRICS[qualities[1]["metric"]].title
         yield (
-            f"Accuracy fell from {_percent(before)} to {_percent(after)}: {why} what the next "
+            f"{title} fell from {_percent(before)} to {_percent(after)}: {why} what the next "
             "layers rely on."
         )
 
@@ -299,7 +313,9 @@ def accuracy_collapsed(case: _Case) -> Iterator[str]:
 @rule
 def one_scale_for_all(case: _Case) -> Iterator[str]:
     naive = case.naive
-    if case.recipe.granularity != "tensor" or naive is None or naive["metric"] == "snr_db":
+    if case.recipe.granularity != "tensor" or naive is None:
+        return
+    if not METRICS[naive["metric"]].is_share:
         return
     rounded = [layer for layer in case.layers if layer["storage"] in STORED_BITS]
     pruned = any(layer["kept"] < layer["channels"] or layer["sparsity"] for layer in case.layers)
@@ -316,12 +332,12 @@ def one_scale_for_all(case: _Case) -> Iterator[str]:
 @rule
 def no_quality_difference(case: _Case) -> Iterator[str]:
     quality = case.compressed.get("quality")
-    if not quality or quality["metric"] != "accuracy" or quality.get("p_value") is None:
+    if not quality or quality.get("p_value") is None:
         return
     if quality["value"] != quality["reference_value"] and quality["p_value"] > 0.05:
         scored = counted_samples(quality["samples"])
         yield (
-            f"The difference in accuracy is within what {scored} can tell "
+            f"The difference in {METRICS[quality['metric']].noun} is within what {scored} can tell "
             f"(McNemar p = {quality['p_value']:.2f})."
         )
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.explain import few, group_sentences
+from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
-METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
+METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
 FLAG_NAMES = (
@@ -43,9 +44,8 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_quality(quality: Quality, value: float | None = None) -> str:
-    """A percentage, or decibels; of the measured value, or of another in its unit."""
-    value = quality.value if value is None else value
-    return f"{value:.1f} dB" if quality.metric == "snr_db" else f"{100 * value:.2f} %"
+    """A percentage, decibels, or a bare number; of the measured value, or of another like it."""
+    return METRICS[quality.metric].text(quality.value if value is None else value)
 
 
 def machine_text(host: Mapping[str, Any]) -> str:
@@ -192,6 +192,8 @@ def _buying(points: float, metric: str) -> str:
     verb, noun = ("buys", "point") if number == "1" else ("buy", "points")
     if metric == "snr_db":
         return f"{number} percent of output error {verb}"
+    if METRICS[metric].falls:
+        return f"{number} {METRICS[metric].loss_noun} {verb}"
     return f"{number} {noun} of {METRIC_NAMES[metric]} {verb}"
 
 
@@ -208,10 +210,10 @@ def _change(each: Mapping[str, Any] | None) -> str:
     if each is None:
         return ""
     quality = each["quality"]
-    change = quality["value"] - (quality["reference_value"] or 0.0)
-    if quality["metric"] == "snr_db":
+    change, metric = quality["value"] - (quality["reference_value"] or 0.0), quality["metric"]
+    if metric == "snr_db":
         return f"{change:.1f} dB"
-    return f"{100 * change:+.2f}"
+    return f"{100 * change:+.2f}" if METRICS[metric].is_share else f"{change:+.3g}"
 
 
 def _optional(value: int | None, text: str) -> str:
@@ -266,7 +268,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def command_line(
-    recipe: Recipe, model: str, data: str | None = None, calibration: str | None = None
+    recipe: Recipe,
+    model: str,
+    data: str | None = None,
+    calibration: str | None = None,
+    metric: str | None = None,
 ) -> str:
     """The shell command that gives the same result as a recipe on a page, from the named files.
 
@@ -291,5 +297,5 @@ def command_line(
     if calibration:
         words += ["--calibration", calibration]
     if data:
-        words += ["--data", data]
+        words += ["--data", data, *(["--metric", metric] if metric else [])]
     return shlex.join([*words, "--latency"])

@@ -38,7 +38,7 @@ REACH, PADDING = 1.06, 0.12  # of an axis beyond the values
 class Axis:
     """A quantity: its `title` in plotly's markup, and how values and round ticks are written.
 
-    At least as much as `least` is shown around the values.
+    At least as much as `least` is shown around the values; of one that `falls`, less is better.
     """
 
     key: str
@@ -46,6 +46,7 @@ class Axis:
     text: Callable[[float], str]
     tick: Callable[[float], str]
     least: float = 0.0
+    falls: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
     """Keys of the settings that no other beats in cost and quality, the cheapest first."""
     known = drawable(marks, (cost, quality))
     points = [_point(mark, cost, quality) for mark in known]
-    best = pareto_front(points)
+    best = pareto_front(points, quality.falls)
     return [known[points.index(point)].key for point in best]
 
 
@@ -77,7 +78,7 @@ def scatter(
     """Cost across, quality up, the front as steps, and the selected with their intervals."""
     known = drawable(marks, (cost, quality))
     figure = go.Figure()
-    best = pareto_front([_point(mark, cost, quality) for mark in known])
+    best = pareto_front([_point(mark, cost, quality) for mark in known], quality.falls)
     figure.add_trace(
         go.Scatter(
             x=[x for x, _ in best],
@@ -118,6 +119,8 @@ def scatter(
     across, up = (0.0, REACH * ends[0][1]), _padded(*ends[1], quality.least)
     figure.update_xaxes(title=cost.title, fixedrange=True, **_scale(cost, *across))
     figure.update_yaxes(title=quality.title, fixedrange=True, **_scale(quality, *up))
+    if quality.falls:
+        figure.update_yaxes(range=up[::-1])  # better is up
     return figure
 
 

@@ -22,7 +22,7 @@ from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
-from explorer.ui import reading, results
+from explorer.ui import metric, reading, results
 from explorer.ui.controls import shape_in
 from explorer.ui.session import Session
 from explorer.ui.storage import Storage
@@ -182,6 +182,34 @@ def test_ids_beyond_the_table_are_refused_by_their_value(session: Session) -> No
     assert session.notice.startswith("Input 'ids' holds 25, ")
     drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=np.full((30, 6), 19))))
     assert session.notice is None
+
+
+def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
+    ids = np.arange(240).reshape(40, 6) % 20
+    labels = np.random.default_rng(0).standard_normal((40, 5))
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=ids, y=labels)))
+    assert session.original["quality"]["metric"] == "r2"
+    assert "real numbers" in session.original["model"]["scoring"]["reason"]
+    assert session.source is not None
+    titles = [
+        metric.title_of(name, session.original["model"]["scoring"]) for name in ("automatic", "mae")
+    ]
+    assert titles == ["Automatic (R²)", "Mean absolute error"]
+    before = session.tried
+    session.set_metric("mae")
+    settled(session)
+    assert session.notice is None
+    assert session.original["quality"]["metric"] == "mae"
+    assert {trial.parts["quality"]["metric"] for trial in session.tried} == {"mae"}
+    session.set_metric("accuracy")
+    settled(session)
+    assert session.notice is not None
+    assert "'accuracy' doesn't fit" in session.notice
+    assert session.source.metric == "mae"
+    assert session.sources[session.source.key] == session.source
+    session.set_metric(None)
+    settled(session)
+    assert session.tried[: len(before)] == before
 
 
 def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) -> None:

@@ -171,7 +171,8 @@ BAD_DATA = {
     "not finite": (npz(x=np.full((2, 3), np.nan)), "NaN"),
     "text": (npz(x=np.array([["a", "b", "c"]])), "must hold numbers"),
     "labels too many": (npz(x=X, y=np.zeros(4, int)), "3 samples"),
-    "labels of floats": (npz(x=X, y=np.zeros(3)), "whole numbers"),
+    "labels of floats": (npz(x=X, y=np.array([0, 1, 0.5])), "real numbers such as 0.5"),
+    "labels in several numbers": (npz(x=X, y=np.ones((3, 2))), "2 numbers for each sample"),
     "labels negative": (npz(x=X, y=np.array([0, -1, 1])), "start at 0"),
     "labels out of range": (npz(x=X, y=np.array([0, 3, 1])), "0 to 2"),
 }

@@ -244,7 +244,8 @@ def test_values_at_the_border_are_taken(dtype: str) -> None:
     ("labels", "expected"),
     [
         (np.zeros(2, [("a\n" + "w" * 99, int)]), "The labels are of type [('a"),
-        (np.array([0, 2**40]), "The labels reach 1099511627776, which is no class number"),
+        (np.array([0, np.nan]), "The labels hold values that are not finite numbers"),
+        (np.zeros((2, 2, 2)), "The labels are 2 x 2 x 2, but there are 2 samples"),
     ],
 )
 def test_labels_that_are_none(labels: np.ndarray, expected: str) -> None:

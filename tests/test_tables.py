@@ -128,7 +128,7 @@ CLASSES = [0, 1, 2, 0, 1, 2, 0, 1]
 def test_labels_without_a_name(tmp_path: Path, first, last, expected: str) -> None:
     found = table(tmp_path, rows(first, MEASURED, MEASURED, last))
     assert found.label_column == expected
-    assert f"column {expected} holds whole numbers from 0" in found.notes[0]
+    assert f"column {expected} holds whole numbers" in found.notes[0]
 
 
 def test_numbers_of_rows_are_no_labels(tmp_path: Path) -> None:
@@ -144,14 +144,12 @@ def test_names_that_pandas_counts(tmp_path: Path) -> None:
     assert "first line counts the columns" in found.notes[0]
 
 
-def test_targets_that_are_measured_are_left_out(tmp_path: Path) -> None:
-    content = "a,b,c,target\n1,2,3,0.5\n4,5,6,1.5\n"
-    found = table(tmp_path, content)
-    assert found.labels is None
-    assert found.label_column is None
-    np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5, 6]])
-    assert "no class numbers" in found.notes[0]
-    assert "are no labels" in refusal(tmp_path, content, label="target")
+@pytest.mark.parametrize("header", ["a,b,c,target\n", ""])
+def test_targets_may_be_real_numbers(tmp_path: Path, header: str) -> None:
+    found = table(tmp_path, f"{header}1,2,3,0.5\n4,5.5,6,-1.5\n7.5,8,9,2\n")
+    assert found.labels.tolist() == [0.5, -1.5, 2.0]
+    assert found.label_column == ("target" if header else "4")
+    np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5.5, 6], [7.5, 8, 9]])
 
 
 def test_whole_numbers_that_float32_has_not(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from explorer.metrics import DECIBELS, PERCENT
 from explorer.text import format_bytes, format_count
 
 STEPS = (1, 2, 2.5, 5, 10)
@@ -28,11 +29,16 @@ def ticks(low: float, high: float, few: int) -> list[float]:
     return [at * step for at in range(first, last + 1)]
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """(cost, quality) that no other beats in both, the cheapest first."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda each: (each[0], -each[1])):
-        if not front or point[1] > front[-1][1]:
+def pareto_front(
+    points: Sequence[tuple[float, float]], falls: bool = False
+) -> list[tuple[float, float]]:
+    """(cost, quality) that no other beats in both, the cheapest first.
+
+    More quality is better, or less where it `falls`.
+    """
+    sign, front = -1 if falls else 1, list[tuple[float, float]]()
+    for point in sorted(points, key=lambda each: (each[0], -sign * each[1])):
+        if not front or sign * point[1] > sign * front[-1][1]:
             front.append(point)
     return front
 
@@ -46,5 +52,7 @@ def cost_text(cost: str, value: float) -> str:
 
 
 def quality_text(unit: str, value: float) -> str:
-    """A quality as a tick says it: 92.5 %, 30 dB."""
-    return f"{value:g} dB" if unit == "dB" else f"{round(100 * value, 2):g} %"
+    """A quality as a tick says it: 92.5 %, 30 dB, 0.95."""
+    if unit == PERCENT:
+        return f"{round(100 * value, 2):g} %"
+    return f"{value:g} dB" if unit == DECIBELS else f"{value:.6g}"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from explorer.exports.markdown import escaped, fenced, one_line, table
 from explorer.exports.outcome import Number, Outcome
+from explorer.metrics import METRICS
 from explorer.report import LayerPlan, Quality
 from explorer.text import (
-    METRIC_NAMES,
     command_line,
     counted_samples,
     format_quality,
@@ -19,8 +19,8 @@ LABELLED = (
     "on it."
 )
 UNLABELLED = (
-    "There were no labels, so agreement with the original says how alike the two models are, and "
-    "not how often either is right."
+    "Without labels, agreement with the original says how alike the two models are, and not how "
+    "often either is right."
 )
 MADE_UP = (
     "There were no samples: agreement was measured on random inputs, which look like no real ones, "
@@ -66,7 +66,7 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield "## What was done to each layer"
     yield _layers(outcome)
     yield "## How to make it again"
-    line = command_line(outcome.recipe, *_names(outcome))
+    line = command_line(outcome.recipe, *_names(outcome), outcome.metric)
     if "--recipe" in line:
         yield "With this recipe as `recipe.json`:"
         yield fenced(outcome.recipe.to_json(), "json")
@@ -127,7 +127,7 @@ def quality_sentence(quality: Quality) -> str:
     """The quality with its interval, its samples and the test against the original."""
     low, high = format_quality(quality, quality.low), format_quality(quality, quality.high)
     told = (
-        f"{METRIC_NAMES[quality.metric].capitalize()} {format_quality(quality)} on "
+        f"{METRICS[quality.metric].title} {format_quality(quality)} on "
         f"{counted_samples(quality.samples)} (95 % interval {low} to {high})"
     )
     if quality.reference_value is not None:
@@ -192,7 +192,7 @@ def _limits(outcome: Outcome) -> Iterator[str]:
     elif quality is None:
         yield UNSCORED
     else:
-        yield LABELLED if quality.metric == "accuracy" else UNLABELLED
+        yield LABELLED if METRICS[quality.metric].is_labelled else UNLABELLED
     if outcome.not_compensated and not outcome.is_made_up:
         yield f"Weights were not refitted: {outcome.not_compensated}."
     yield from outcome.remarks

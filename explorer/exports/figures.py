@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from explorer.exports.axes import Scale, cost_text, pareto_front, quality_text, scale, ticks
 from explorer.exports.markup import Markup, joined, tag
 from explorer.exports.outcome import Outcome, Point
+from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.report import LayerPlan
 from explorer.text import format_bytes, format_count
 
@@ -13,7 +14,7 @@ COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, b
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 26
 FEW_X, FEW_Y = 4, 5  # ticks
-LEAST_SPAN = {"%": 0.01, "dB": 2.0}  # of quality, that a chart shows
+LEAST_SPAN = {PERCENT: 0.01, DECIBELS: 2.0, PLAIN: 0.0}  # of quality, that a chart shows
 STRIP_HEIGHT, PITCH, BODY, LEAST = 150, 100, 82, 0.14  # of the chart of layers
 LEVELS = (2, 4, 8, 16, 32)  # bits with a shade of their own
 
@@ -25,8 +26,9 @@ def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
     ]
     if not known:
         return None
-    x, y, axes = _axes(cost, outcome.unit, known)
-    parts = [*axes, _front([(value, point.quality) for value, point in known], x, y)]
+    x, y, axes = _axes(cost, outcome, known)
+    places = [(value, point.quality) for value, point in known]
+    parts = [*axes, _front(pareto_front(places, outcome.falls), x, y)]
     for value, point in sorted(known, key=lambda each: each[1].is_current):
         parts.append(_point(point, cost, value, x, y))
     label = f"{COST_TITLES[cost]} and quality of {len(known)} settings; the table below lists them."
@@ -41,14 +43,15 @@ def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
 
 
 def _axes(
-    cost: str, unit: str, known: Sequence[tuple[float, Point]]
+    cost: str, outcome: Outcome, known: Sequence[tuple[float, Point]]
 ) -> tuple[Scale, Scale, list[Markup]]:
     low = min(p.quality if p.low is None else p.low for _, p in known)
     high = max(p.quality if p.high is None else p.high for _, p in known)
-    pad = max(0.04 * (high - low), (LEAST_SPAN[unit] - (high - low)) / 2)
+    pad = max(0.04 * (high - low), (LEAST_SPAN[outcome.unit] - (high - low)) / 2)
     low, high, most = low - pad, high + pad, 1.06 * max(value for value, _ in known) or 1.0
     x = scale(0, most, LEFT, WIDTH - RIGHT)
-    y = scale(low, high, HEIGHT - BOTTOM, TOP)
+    ends = (TOP, HEIGHT - BOTTOM) if outcome.falls else (HEIGHT - BOTTOM, TOP)
+    y = scale(low, high, *ends)  # better is up
     parts = []
     for value in ticks(0, most, FEW_X):
         at = {"x": _n(x(value)), "y": HEIGHT - 8, "class_": "tick middle"}
@@ -58,14 +61,13 @@ def _axes(
         at = {"x": LEFT - 6, "y": _n(y(value) + 4), "class_": "tick end"}
         parts += [
             tag("line", **line, class_="grid"),
-            tag("text", quality_text(unit, value), **at),
+            tag("text", quality_text(outcome.unit, value), **at),
         ]
     return x, y, parts
 
 
-def _front(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
+def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
     """As steps: each setting of the front holds until a better one can be had."""
-    front = pareto_front(points)
     path = [f"M{_n(x(front[0][0]))},{_n(y(front[0][1]))}"]
     path += [f"H{_n(x(cost))}V{_n(y(quality))}" for cost, quality in front[1:]]
     return tag("path", d=f"{''.join(path)}H{WIDTH - RIGHT}", class_="front")

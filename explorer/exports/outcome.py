@@ -66,7 +66,8 @@ class Outcome:
     `setting` is the recipe in words, `day` when this was written (2026-11-23). `remarks` are
     sentences about surprises, `advice` about how the file is meant to be run, and `clock` on how
     the latency was measured. `inputs` are name, element type and shape of each input. `unit` is
-    that of the points' quality: % or dB.
+    that of the points' quality, of which less is better where it `falls`; `metric` is the one that
+    was asked for, if any was.
     """
 
     title: str
@@ -81,6 +82,8 @@ class Outcome:
     numbers: tuple[Number, ...]
     points: tuple[Point, ...] = ()
     unit: str = "%"
+    falls: bool = False
+    metric: str | None = None
     remarks: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     clock: str = ""

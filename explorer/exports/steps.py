@@ -49,7 +49,8 @@ def _steps(outcome: Outcome) -> Iterator[Step]:
     yield Step("Decide, carry it out, and write the file.", _COMPRESS)
     yield Step("Count: here and on the page.", _COUNT)
     if files.data:
-        yield Step("Score it, on the same samples.", _SCORE)
+        metric = f", metric={outcome.metric!r}" if outcome.metric else ""
+        yield Step("Score it, on the same samples.", _SCORE.replace("METRIC", metric))
     yield Step("Time one inference beside the original; another machine, another time.", _TIME)
 
 
@@ -74,7 +75,7 @@ show("", "here", "on the page")
 for what, page in PAGE["profile"].items():
     show(what, getattr(profile, what), page)"""
 _SCORE = """\
-quality = explorer.evaluate(small, DATA, model)
+quality = explorer.evaluate(small, DATA, modelMETRIC)
 for what, page in PAGE["quality"].items():
     show(what, getattr(quality, what), page)"""
 _TIME = """\

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +20,22 @@ LABELS, SINGLE_INPUT = "y", "x"
 NUMBERS = frozenset(  # element types of inputs that samples can have
     "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
 )
-LARGEST_LABEL = 2**31
+LARGEST_WHOLE = 2**53  # beyond which floats have gaps
+
+Labels = npt.NDArray[Any]  # int64 or float64
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples by input name, each (samples, ...), and integer labels (samples,) or None.
+    """Samples by input name, each (samples, ...), and their labels or None.
 
-    `id` is the SHA-256 of the file they came from, or of the arrays.
+    Labels are integers (class numbers, or whole values) or floats: (samples,), or (samples,
+    targets) where there are several values for each sample. `id` is the SHA-256 of the file they
+    came from, or of the arrays.
     """
 
     inputs: dict[str, Array] = field(repr=False)
-    labels: npt.NDArray[np.int64] | None = field(repr=False)
+    labels: Labels | None = field(repr=False)
     id: str
 
     def __len__(self) -> int:
@@ -78,8 +83,9 @@ def load_data(
     """Read samples and check that they fit a model.
 
     Arrays are named after the model's inputs (or `x` where there is just one) and hold values as
-    the model expects them; integers are cast. `y` holds integer class labels. `title` is what to
-    call the archive in a message, by default its path.
+    the model expects them; integers are cast. `y` holds labels: class numbers, real values, or rows
+    with a 1 at the place of the class. `title` is what to call the archive in a message, by default
+    its path.
 
     Raises:
         DataError: the archive can't be read, or names, shapes, types or values don't fit.
@@ -205,18 +211,31 @@ def _check_values(array: Array, name: str, dtype: str) -> None:
             )
 
 
-def _checked_labels(labels: Array | None, samples: int) -> npt.NDArray[np.int64] | None:
+def _checked_labels(labels: Array | None, samples: int) -> Labels | None:
+    """Whole numbers as integers, others as floats: (samples,), or (samples, targets)."""
     if labels is None:
         return None
-    if labels.dtype.kind not in "iu":
+    if labels.dtype.kind not in "iufb":
         shown = cleaned(str(labels.dtype))
-        raise DataError(f"The labels are of type {shown}; they must be whole numbers.")
-    labels = labels.reshape(-1) if labels.shape == (samples, 1) else labels
-    if labels.shape != (samples,):
+        raise DataError(f"The labels are of type {shown}; they must be numbers.")
+    if labels.ndim not in (1, 2) or len(labels) != samples or not labels.size:
         found = " x ".join(str(size) for size in labels.shape) or "a single number"
         raise DataError(f"The labels are {found}, but there are {samples} samples; give one each.")
-    if labels.min() < 0:
-        raise DataError(f"The labels reach from {labels.min()}; they must start at 0.")
-    if labels.max() > LARGEST_LABEL:
-        raise DataError(f"The labels reach {labels.max()}, which is no class number.")
-    return labels.astype(np.int64)
+    labels = labels.reshape(-1) if labels.shape[1:] == (1,) else labels
+    wide = labels.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise DataError(
+            "The labels hold values that are not finite numbers (NaN or infinity); remove these "
+            "samples."
+        )
+    if _is_one_hot(wide):
+        return np.asarray(wide.argmax(axis=1), np.int64)
+    is_whole = (wide % 1 == 0).all() and np.abs(wide).max() <= LARGEST_WHOLE
+    return wide.astype(np.int64) if is_whole else wide
+
+
+def _is_one_hot(labels: npt.NDArray[np.float64]) -> bool:
+    """True for rows of zeros with a single 1, which says the class by its place."""
+    if labels.ndim != 2 or not ((labels == 0) | (labels == 1)).all():
+        return False
+    return bool((labels.sum(axis=1) == 1).all())

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from explorer.errors import DataError
 from explorer.formats import data_kinds
 from explorer.formats.archive import Archive
-from explorer.formats.data import LABELS, SINGLE_INPUT, Dataset, file_digest, fitted
+from explorer.formats.data import LABELS, SINGLE_INPUT, Dataset, Labels, file_digest, fitted
 from explorer.formats.images import read_images
 from explorer.formats.names import cleaned
 from explorer.formats.npz import Array, arrays_in, write_arrays
@@ -68,7 +68,7 @@ class _Found:
     """
 
     count: int
-    labels: npt.NDArray[np.int64] | None
+    labels: Labels | None
     classes: tuple[str, ...] | None
     prepare: Callable[[Preprocessing, Indices], dict[str, Array]]
     ways: tuple[Preprocessing, ...]
@@ -103,7 +103,7 @@ def import_samples(
         raise DataError(f"{title} needs more memory than there is; take fewer samples.") from error
 
 
-def split(labels: npt.NDArray[np.int64] | None, count: int) -> tuple[Indices, Indices]:
+def split(labels: Labels | None, count: int) -> tuple[Indices, Indices]:
     """Places of the samples for test and for calibration, shuffled, the same at every call.
 
     Calibration gets one in five, at most 512, of each label its share. Fewer than 20 samples are
@@ -112,7 +112,9 @@ def split(labels: npt.NDArray[np.int64] | None, count: int) -> tuple[Indices, In
     if count < FEWEST_TO_SPLIT:
         return np.arange(count), np.arange(count)
     order = np.random.default_rng(SEED).permutation(count)
-    by_label = order if labels is None else order[np.argsort(labels[order], kind="stable")]
+    by_label = order
+    if labels is not None and labels.ndim == 1:
+        by_label = order[np.argsort(labels[order], kind="stable")]
     chosen = min(MOST_CALIBRATION, count // CALIBRATION_SHARE)
     evenly = (2 * np.arange(chosen) + 1) * count // (2 * chosen)
     is_chosen = np.zeros(count, bool)

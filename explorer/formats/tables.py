@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from explorer.errors import DataError
 from explorer.formats.cells import LABEL_NAMES, Form, form_of, lines_of, not_utf8, refusal_of
+from explorer.formats.data import Labels
 from explorer.formats.names import class_note, cleaned, listed
 from explorer.model import TensorSpec
 
@@ -24,7 +25,6 @@ ROW_NAMES = ("", "unnamed: 0", "index", "id", "row")
 WIDE = ("float64", "int32", "int64", "uint32", "uint64")  # what float32 can't tell apart
 
 Numbers = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +63,8 @@ def read_table(path: Path, title: str, spec: TensorSpec, label_column: str | Non
         return Table(values, None, None, None, (*left_out, "No column holds labels."))
     shown = form.shown(label)
     labels, classes = _labels(numbers[:, label], texts, form)
-    if labels is None and label_column is not None:
-        raise DataError(
-            f"{title} has numbers in {shown} that are no labels; labels are whole numbers from 0, "
-            "or text."
-        )
     notes = (*left_out, *_label_notes(shown, labels, classes, texts is None))
-    return Table(values, labels, classes, None if labels is None else form.name(label), notes)
+    return Table(values, labels, classes, form.name(label), notes)
 
 
 def _parts(
@@ -175,14 +170,14 @@ def _counts_rows(column: Numbers, names: Sequence[str] | None) -> bool:
     return len(column) > 1 and any(np.array_equal(column, counted + start) for start in (0, 1))
 
 
-def _unnamed_label(numbers: Numbers, columns: Sequence[int]) -> int | None:
-    """The last or the first column, whichever can be class numbers; of two, the last.
+def _unnamed_label(numbers: Numbers, columns: Sequence[int]) -> int:
+    """The last or the first column, whichever can be class numbers; of two or none, the last.
 
     The first is taken of two where only that looks like a few classes: label first, pixels after.
     """
     last, first = columns[-1], columns[0]
-    if not _is_whole(numbers[:, last]):
-        return first if _is_whole(numbers[:, first]) else None
+    if not _is_whole(numbers[:, last]) and _is_whole(numbers[:, first]):
+        return first
     by_far = _looks_like_classes(numbers[:, first]) and not _looks_like_classes(numbers[:, last])
     return first if by_far else last
 
@@ -219,12 +214,12 @@ def _shaped(
 
 def _labels(
     column: Numbers, texts: Sequence[str] | None, form: Form
-) -> tuple[Labels | None, tuple[str, ...] | None]:
-    """Labels, and their classes where those are text; None where numbers are no class numbers."""
+) -> tuple[Labels, tuple[str, ...] | None]:
+    """Labels, and their classes where those are text; numbers that aren't whole stay floats."""
     distinct = set(texts or ())
     if texts is None or all(map(form.is_number, distinct)):
         numbers = column if texts is None else np.array(texts, np.float64)
-        return (numbers.astype(np.int64), None) if _is_whole(numbers) else (None, None)
+        return (numbers.astype(np.int64 if (numbers % 1 == 0).all() else np.float64), None)
     if len(distinct) > MOST_CLASSES:
         raise DataError(
             f"The labels are {len(distinct):,} different texts; the most is {MOST_CLASSES:,} "
@@ -236,12 +231,11 @@ def _labels(
 
 
 def _label_notes(
-    shown: str, labels: Labels | None, classes: tuple[str, ...] | None, is_unnamed: bool
+    shown: str, labels: Labels, classes: tuple[str, ...] | None, is_unnamed: bool
 ) -> list[str]:
-    if labels is None:
-        return [f"{_start(shown)} holds no class numbers, so it was left out: no labels."]
     if is_unnamed:
-        guessed = "holds whole numbers from 0 and was taken for the labels"
+        kind = "real numbers" if labels.dtype.kind == "f" else "whole numbers"
+        guessed = f"holds {kind} and was taken for the labels"
         return [f"No column is named like labels; {shown} {guessed}."]
     note = f"{_start(shown)} holds the labels."
     return [note] if classes is None else [note, class_note(classes, "their names")]

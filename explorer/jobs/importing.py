@@ -188,7 +188,8 @@ def import_data(context: Context, file: File, model: File, asked: dict[str, Any]
     def share_right(tried: Dataset) -> float:
         context.progress(0.7, "trying ways to prepare the samples")
         check_labels(network, tried)
-        return evaluate(network, tried, check=context.check).value
+        score = evaluate(network, tried, check=context.check).value
+        return min(max(score, 0.0), 1.0)  # an R² may be below
 
     samples = import_samples(
         Path(file["path"]),

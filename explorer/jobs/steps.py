@@ -22,6 +22,8 @@ from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
 from explorer.measure.quality import evaluate, output_error
 from explorer.measure.runtime import is_weight_only
+from explorer.measure.scoring import Scoring
+from explorer.metrics import METRICS
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Latency
@@ -37,13 +39,16 @@ CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the ne
 class Opened:
     """A model with its samples; `calibration` is anything that `calibrate` reads, or its result.
 
-    `made_up` says that the samples are random inputs.
+    `made_up` says that the samples are random inputs. `metric` is what quality is measured by;
+    `scoring` says which that is, why, and what else fits.
     """
 
     model: Model
     data: Dataset | None = None
     calibration: object = None
     made_up: bool = False
+    metric: str | None = None
+    scoring: Scoring | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +79,7 @@ def _described(opened: Opened) -> dict[str, Any]:
         "samples": len(data) if data is not None else 0,
         "labelled": data is not None and data.labels is not None,
         "made_up": opened.made_up,
+        "scoring": asdict(opened.scoring) if opened.scoring is not None else None,
         "calibrated": opened.calibration is not None or (data is not None and not opened.made_up),
     }
 
@@ -136,10 +142,11 @@ def score(context: Context, opened: Opened, model: Model) -> None:
         return
     if len(data) > FIRST_SAMPLES:
         context.progress(0.7, f"scoring the first {FIRST_SAMPLES} samples")
-        first = evaluate(model, data.head(FIRST_SAMPLES), original, context.check)
+        head = data.head(FIRST_SAMPLES)
+        first = evaluate(model, head, original, context.check, opened.metric)
         context.part("first_quality", asdict(first))
     context.progress(0.75, f"scoring all {len(data)} samples")
-    quality = evaluate(model, data, original, context.check)
+    quality = evaluate(model, data, original, context.check, opened.metric)
     if model is not original or quality.metric != "snr_db":  # there is no noise against itself
         context.part("quality", asdict(quality))
 
@@ -165,7 +172,8 @@ def score_naive(context: Context, opened: Opened, made: Made) -> None:
     model = opened.model
     naive = plan(model, replace(made.recipe, compensate=False), made.calibration)
     small = apply(model, naive, made.calibration, context.check)
-    context.part("naive_quality", asdict(evaluate(small, opened.data, model, context.check)))
+    quality = evaluate(small, opened.data, model, context.check, opened.metric)
+    context.part("naive_quality", asdict(quality))
 
 
 def survey(
@@ -189,16 +197,17 @@ def survey(
             if part.endswith(":latency"):
                 yield part, small
             else:
-                scores = _scores(context, small, model, data) if data is not None else {}
+                scores = _scores(context, small, opened, data) if data is not None else {}
                 context.part(part, {"recipe": asdict(setting.recipe), **scores})
                 yield part, None
 
 
-def _scores(context: Context, small: Model, original: Model, data: Dataset) -> dict[str, Any]:
-    error = output_error(small, data, original, context.check)
-    quality = evaluate(small, data, original, context.check)
+def _scores(context: Context, small: Model, opened: Opened, data: Dataset) -> dict[str, Any]:
+    error = output_error(small, data, opened.model, context.check)
+    quality = evaluate(small, data, opened.model, context.check, opened.metric)
     return {
         "output_error": error if math.isfinite(error) else None,
         "quality": quality.value,
         "reference": quality.reference_value,
+        "falls": METRICS[quality.metric].falls,
     }

@@ -1,8 +1,8 @@
 """What the child process can do. Every task takes plain values and answers in parts.
 
 A model is named by a *source*: {"model": path, "name": title, "data": path or null,
-"calibration": path or null, "made_up": whether the data are random inputs}. The few models used
-last stay open.
+"calibration": path or null, "made_up": whether the data are random inputs, "metric": what quality
+is measured by, or null for what fits}. The few models used last stay open.
 """
 
 import secrets
@@ -137,7 +137,9 @@ def sensitivity(
     context.part("probes", len(probes))
     known = [probe for probe in probes if _part_of(probe) in done]
     deadline = time.monotonic() + slice_s
-    found = measure_sensitivity(opened.model, data, calibration, base, known, context.check)
+    found = measure_sensitivity(
+        opened.model, data, calibration, base, known, context.check, opened.metric
+    )
     for count, each in enumerate(found, len(known) + 1):
         context.part(_part_of(each.probe), each.to_dict())
         context.progress(count / len(probes), "measuring sensitivity")
@@ -189,7 +191,7 @@ def compare(context: Context, source: Source, small: dict[str, str]) -> None:
         raise DataError("There are no samples to compare the two models on.")
     context.progress(0.1, "comparing on all samples")
     model = load(small["path"], small["name"])
-    changes = find_changes(model, opened.data, opened.model, context.check)
+    changes = find_changes(model, opened.data, opened.model, context.check, opened.metric)
     context.part("changes", asdict(changes) if changes is not None else None)
     flips = changes.flips if changes is not None else ()
     context.part("pictures", [picture_of(opened.data, flip.index) for flip in flips])
@@ -238,6 +240,7 @@ def spend(
         base,
         context.check,
         lambda fraction: context.progress(fraction, "making a recipe"),
+        opened.metric,
     )
     context.part("spent", spent.to_dict())
 
@@ -251,16 +254,19 @@ def _open(source: Source) -> Opened:
     path = Path(source["model"])
     if not path.exists():
         raise JobError(FILES_GONE)
-    key = (str(path), path.stat().st_mtime_ns, source.get("data"), source.get("calibration"))
+    more = (source.get(name) for name in ("data", "calibration", "metric"))
+    key = (str(path), path.stat().st_mtime_ns, *more)
     if key in _opened:
         _opened.move_to_end(key)
         return _opened[key]
     model = open_checked(path, source.get("name"))
     data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
-    if data is not None:
-        check_labels(model, data)
-    made_up = bool(source.get("made_up"))
-    _opened[key] = Opened(model, data, source.get("calibration"), made_up)
+    metric, scoring, made_up = source.get("metric"), None, bool(source.get("made_up"))
+    if data is not None and (data.labels is not None or metric is not None):
+        scoring = check_labels(model, data, metric)
+        metric = scoring.metric
+    calibration = source.get("calibration")
+    _opened[key] = Opened(model, data, calibration, made_up, metric, scoring)
     while len(_opened) > OPEN_MODELS:
         _opened.popitem(last=False)
     return _opened[key]

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.formats.data import Array, Dataset
-from explorer.measure.quality import class_scores, model_outputs
+from explorer.measure.quality import model_outputs
+from explorer.measure.scoring import class_scores, scoring_of
 from explorer.model import Model
 
 MOST_CLASSES = 64  # of a confusion matrix that is told in full
@@ -54,23 +55,31 @@ class Changes:
 
 
 def find_changes(
-    model: Model, data: Dataset, original: Model, check: Callable[[], None] = lambda: None
+    model: Model,
+    data: Dataset,
+    original: Model,
+    check: Callable[[], None] = lambda: None,
+    metric: str | None = None,
 ) -> Changes | None:
     """Compare a model with the original on all samples; None where they give no class scores.
+
+    `metric` is the one that quality is measured by, if one was chosen.
 
     Raises:
         MeasurementError: the runtime can't run a model.
     """
-    scores = class_scores(model_outputs(model, data, check))
-    others = class_scores(model_outputs(original, data, check))
+    outputs, references = (model_outputs(each, data, check) for each in (model, original))
+    scoring = scoring_of(original, references, data.labels, metric)
+    scores, others = (class_scores(each, scoring) for each in (outputs, references))
     if scores is None or others is None or scores.shape != others.shape:
         return None
     before, after = others.argmax(axis=1), scores.argmax(axis=1)
-    labels = before if data.labels is None else data.labels
+    known = data.labels if scoring.possible[0] in ("accuracy", "binary") else None
+    labels = before if known is None else known
     classes = scores.shape[1]
-    flips = _flips(scores, before, after, data.labels)
+    flips = _flips(scores, before, after, known)
     return Changes(
-        labelled=data.labels is not None,
+        labelled=known is not None,
         samples=_counts(labels, classes),
         before=_counts(labels[before == labels], classes),
         after=_counts(labels[after == labels], classes),

@@ -6,8 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import DataError
-from explorer.formats.data import Array, Dataset, load_data
+from explorer.formats.data import Array, Dataset, Labels, load_data
+from explorer.measure.real_values import score_values
 from explorer.measure.runtime import run_all
+from explorer.measure.scoring import TOP, Scoring, class_scores, scoring_of, values_of
+from explorer.metrics import METRICS
 from explorer.model import Model
 from explorer.report import Quality
 
@@ -15,7 +18,9 @@ Z_95 = 1.959964  # the normal distribution's two-sided 95 % point
 CACHED_BYTES = 64 * 2**20  # outputs of a reference are kept up to this size
 DIFFERENT_SHAPES = "The outputs of the two models have different shapes; they can't be compared."
 
-Classes = npt.NDArray[np.int64]
+FEW = 8  # samples that tell what outputs look like
+
+Hits = npt.NDArray[np.bool_]
 
 
 def evaluate(
@@ -23,32 +28,37 @@ def evaluate(
     data: object,
     reference: Model | None = None,
     check: Callable[[], None] = lambda: None,
+    metric: str | None = None,
 ) -> Quality:
-    """Accuracy where there are labels, else agreement with `reference`, else signal-to-noise.
+    """How well a model does, by the `metric` that is asked for or by the one that fits.
 
-    `data` is a path, the bytes of an `.npz`, a mapping of arrays, or a `Dataset`. `check` is called
-    between batches and may raise to stop the evaluation.
+    With labels that is the accuracy where the model gives a score for each class or one number for
+    two classes, else R²; without labels the agreement with `reference`, or the signal-to-noise
+    ratio where there are no classes (see `metrics.METRICS`). `data` is a path, the bytes of an
+    `.npz`, a mapping of arrays, or a `Dataset`. `check` is called between batches and may raise to
+    stop the evaluation.
 
     Raises:
-        DataError: the samples or labels don't fit the model, or there is nothing to compare with.
+        DataError: samples, labels or the metric don't fit the model, or there is nothing to compare
+            with.
         MeasurementError: the runtime can't run the model.
     """
     samples = load_data(data, model)  # type: ignore[arg-type]  # it names what it can't read
     outputs = model_outputs(model, samples, check)
     original = model_outputs(reference, samples, check) if reference is not None else None
-    scores = class_scores(outputs)
-    if samples.labels is not None:
-        scores = _check_labels(scores, samples.labels)
-        others = class_scores(original) if original is not None else None
-        return _accuracy(scores, others, samples.labels)
+    scoring = scoring_of(reference or model, original or outputs, samples.labels, metric)
+    if METRICS[scoring.metric].is_labelled:
+        assert samples.labels is not None
+        return _labelled(scoring, outputs, original, samples.labels)
     if original is None:
         raise DataError(
             "Without labels a model is scored by its agreement with the original; "
             "give labels 'y' in the data, or a reference model."
         )
-    others = class_scores(original)
-    if scores is not None and others is not None and scores.shape == others.shape:
-        return _agreement(scores, others)
+    if scoring.metric == "agreement":
+        scores, others = (class_scores(each, scoring) for each in (outputs, original))
+        if scores is not None and others is not None and scores.shape == others.shape:
+            return _agreement(scores, others)
     return _signal_to_noise(outputs, original)
 
 
@@ -79,16 +89,15 @@ def output_error(
     return error / max(variance, float(np.finfo(np.float64).tiny))
 
 
-def check_labels(model: Model, data: Dataset) -> None:
-    """Refuse labels for which a model has no class, by looking at one sample's output.
+def check_labels(model: Model, data: Dataset, metric: str | None = None) -> Scoring:
+    """How these samples can be scored, found out by looking at the outputs of the first few.
 
     Raises:
-        DataError: there are such labels, or the model gives no class scores.
+        DataError: the labels or the metric don't fit the model.
         MeasurementError: the runtime can't run the model.
     """
-    if data.labels is not None:
-        scores = class_scores(model_outputs(model, data.head(1)))
-        _check_labels(scores, data.labels)
+    outputs = model_outputs(model, data.head(FEW))
+    return scoring_of(model, outputs, data.labels, metric)
 
 
 def model_outputs(
@@ -127,36 +136,47 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     return float(min(1.0, 2 * bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
-def class_scores(outputs: list[Array]) -> Array | None:
-    """The first output where it is a row of scores for each sample, (samples, classes)."""
-    first = outputs[0]
-    is_scores = first.ndim == 2 and first.shape[1] > 1 and first.dtype.kind == "f"
-    return first if is_scores else None
+def _labelled(
+    scoring: Scoring, outputs: list[Array], original: list[Array] | None, labels: Labels
+) -> Quality:
+    if scoring.metric in ("r2", "mae"):
+        wanted = labels.reshape(len(labels), -1).astype(np.float64)
+        values, others = (_values(each, wanted.shape[1]) for each in (outputs, original))
+        if values is None or (others is None and original is not None):
+            raise DataError(DIFFERENT_SHAPES)
+        return score_values(scoring.metric, values, wanted, others)
+    right, other_right = (_right(scoring, each, labels) for each in (outputs, original))
+    if right is None:
+        raise DataError(DIFFERENT_SHAPES)
+    return _accuracy(scoring.metric, right, other_right)
 
 
-def _check_labels(scores: Array | None, labels: Classes) -> Array:
-    if scores is None:
-        raise DataError(
-            "The data has labels, but the model's first output isn't a row of class scores."
-        )
-    if int(labels.max()) >= scores.shape[1]:
-        raise DataError(
-            f"The labels reach {labels.max()}, but the model has {scores.shape[1]} classes; "
-            f"labels must lie in 0 to {scores.shape[1] - 1}."
-        )
-    return scores
+def _values(outputs: list[Array] | None, targets: int) -> npt.NDArray[np.float64] | None:
+    values = values_of(outputs, targets) if outputs is not None else None
+    return None if values is None else values.astype(np.float64)
 
 
-def _accuracy(scores: Array, others: Array | None, labels: Classes) -> Quality:
-    right = scores.argmax(axis=1) == labels
-    hits, samples = int(right.sum()), len(labels)
+def _right(scoring: Scoring, outputs: list[Array] | None, labels: Labels) -> Hits | None:
+    """Which samples are right; None where there are no scores of their classes."""
+    scores = class_scores(outputs, scoring) if outputs is not None else None
+    if scores is None or int(labels.max()) >= scores.shape[1]:
+        return None
+    if scoring.metric == "binary":
+        return np.asarray((scores[:, 1] >= 0) == (labels == 1))
+    if scoring.metric != "top5":
+        return np.asarray(scores.argmax(axis=1) == labels)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    return np.asarray((best == labels[:, None]).any(axis=1))
+
+
+def _accuracy(metric: str, right: Hits, other_right: Hits | None) -> Quality:
+    hits, samples = int(right.sum()), len(right)
     low, high = wilson_interval(hits, samples)
-    if others is None:
-        return Quality("accuracy", hits / samples, low, high, samples)
-    other_right = others.argmax(axis=1) == labels
+    if other_right is None:
+        return Quality(metric, hits / samples, low, high, samples)
     p_value = mcnemar_p_value(int((right & ~other_right).sum()), int((other_right & ~right).sum()))
     other = float(other_right.mean())
-    return Quality("accuracy", hits / samples, low, high, samples, other, p_value)
+    return Quality(metric, hits / samples, low, high, samples, other, p_value)
 
 
 def _agreement(scores: Array, others: Array) -> Quality:

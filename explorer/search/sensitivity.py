@@ -144,6 +144,7 @@ def attempt(
     data: Dataset,
     calibration: Calibration | None,
     check: Callable[[], None] = lambda: None,
+    metric: str | None = None,
 ) -> Attempt:
     """Compress a model and score what comes of it against the original.
 
@@ -152,7 +153,7 @@ def attempt(
     """
     planned = plan(model, recipe, calibration)
     small = apply(model, planned, calibration, check)
-    quality = evaluate(small, data, model, check)
+    quality = evaluate(small, data, model, check, metric)
     return Attempt(recipe, planned, small, quality, output_error(small, data, model, check))
 
 
@@ -163,19 +164,20 @@ def measure_sensitivity(
     base: Recipe = PLAIN,
     done: Collection[Probe] = (),
     check: Callable[[], None] = lambda: None,
+    metric: str | None = None,
 ) -> Iterator[Sensitivity]:
     """Measure one probe after the other, but for those `done`.
 
     Without a calibration, or where the base recipe doesn't compensate, weights are not refitted.
-    `check` is called between steps and may raise to stop the work.
+    `check` is called between steps and may raise to stop the work; `metric` is as for `evaluate`.
 
     Raises:
-        DataError: the data doesn't fit the model.
+        DataError: the data or the metric don't fit the model.
     """
     for probe in find_probes(model, base.widths):
         if probe not in done:
             check()
-            yield measure_probe(model, probe, data, calibration, base, check)
+            yield measure_probe(model, probe, data, calibration, base, check, metric)
 
 
 def measure_probe(
@@ -185,9 +187,10 @@ def measure_probe(
     calibration: Calibration | None,
     base: Recipe = PLAIN,
     check: Callable[[], None] = lambda: None,
+    metric: str | None = None,
 ) -> Sensitivity:
     """Compress one place and evaluate the whole network."""
-    tried = attempt(probe.recipe(base), model, data, calibration, check)
+    tried = attempt(probe.recipe(base), model, data, calibration, check, metric)
     kept = next(layer for layer in tried.planned.layers if layer.name == probe.place)
     return Sensitivity(
         probe=probe,

@@ -65,13 +65,15 @@ def spend(
     base: Recipe = PLAIN,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[float], None] = lambda fraction: None,
+    metric: str | None = None,
 ) -> Spent:
     """The recipe that saves most `on` one of `AIMS` for at most `points` lost on the data.
 
     Data, calibration and base recipe are those that the sensitivities were `found` with. Of the
     base recipe all stays that says how, and nothing that says how much. Every budget asks the same
     questions of the same samples, so a larger one never chooses from less. `check` is called
-    between steps and may raise to stop the work; `progress` gets the fraction that is done.
+    between steps and may raise to stop the work; `progress` gets the fraction that is done;
+    `metric` is as for `evaluate`.
 
     Raises:
         RecipeError: there is no such aim.
@@ -95,7 +97,9 @@ def spend(
     paths = [by_places]
     if on != "size" and any(each.probe.ratio is not None for each in found):
         paths.append(by_ratio)
-    tries = partial(attempt, model=model, data=data, calibration=calibration, check=check)
+    tries = partial(
+        attempt, model=model, data=data, calibration=calibration, check=check, metric=metric
+    )
     first, bought = tries(nothing), list[Spent]()
     for number, path in enumerate(paths):
         best = first

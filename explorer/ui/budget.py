@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.metrics import DECIBELS, METRICS
 from explorer.recipe import AIMS
 from explorer.text import spent_sentence
 from explorer.ui.session import Session
@@ -35,7 +36,8 @@ def _controls(session: Session) -> None:
     st.session_state["w_points"] = spending.points
     st.session_state["w_spend_on"] = spending.on
     found = session.probing.found(session.source, session.recipe)
-    is_error = found[0]["quality"]["metric"] == "snr_db"
+    metric = METRICS[found[0]["quality"]["metric"]]
+    is_error = metric.unit == DECIBELS or metric.falls
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
             "Percent of error to spend" if is_error else "Points to spend",

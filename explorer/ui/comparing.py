@@ -8,6 +8,7 @@ from dataclasses import fields
 from html import escape
 from typing import Any
 
+from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
 from explorer.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import Result, latency_text, quality_text
@@ -16,7 +17,6 @@ from explorer.widget.words import (
     BITS_SCOPES,
     CRITERIA,
     GRANULARITIES,
-    METRICS,
     PATTERNS,
     SCOPES,
     choice_in_words,
@@ -121,7 +121,7 @@ def _measured(one: Result, other: Result) -> Iterator[Row]:
     ratios = [latency_text(each.latency) for each in (one, other)]
     yield "Latency, of the original's", ratios[0], ratios[1], _faster(one, other)
     if one.quality or other.quality:
-        metric = METRICS[(one.quality or other.quality).metric]  # type: ignore[union-attr]
+        metric = METRICS[(one.quality or other.quality).metric].title  # type: ignore[union-attr]
         cells = [quality_text(each.quality) if each.quality else UNKNOWN for each in (one, other)]
         yield metric, cells[0], cells[1], _gained(one, other)
 
@@ -142,9 +142,7 @@ def _gained(one: Result, other: Result) -> str:
     change = other.quality.value - one.quality.value
     if change == 0:
         return SAME
-    if one.quality.metric == "snr_db":
-        return f"{change:+.2f} dB".replace("-", "−")
-    return f"{100 * change:+.2f} points".replace("-", "−")
+    return METRICS[one.quality.metric].change_text(change)
 
 
 def _layers(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

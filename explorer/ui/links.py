@@ -5,17 +5,18 @@ other page, it carries the setting alone.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import streamlit as st
 
 from explorer.errors import RecipeError
+from explorer.metrics import CHOICES
 from explorer.recipe import Recipe
 from explorer.ui.session import Session
 from explorer.ui.sources import samples
 
-MODEL, SETTING = "model", "setting"
+MODEL, SETTING, METRIC = "model", "setting", "metric"
 NOT_HERE = "The link's model isn't among the samples here; this is the first of them."
 
 
@@ -23,7 +24,11 @@ def follow(session: Session) -> None:
     """Open what the address says, or else the first sample, when a visit begins."""
     keys = {source.key: source for source in samples()}
     model, setting = (st.query_params.get(name) for name in (MODEL, SETTING))
-    session.open(keys.get(model or "", samples()[0]))
+    source = keys.get(model or "", samples()[0])
+    metric = st.query_params.get(METRIC)
+    if source.key == model and metric in CHOICES:
+        source = session.sources[source.key] = replace(source, metric=metric)
+    session.open(source)
     refusals = [NOT_HERE] if model is not None and model not in keys else []
     if setting is not None:
         try:
@@ -37,8 +42,10 @@ def write(session: Session) -> None:
     """Let the address say what is asked for now."""
     selected = session.selected
     told = {SETTING: _short(session.recipe)}
-    if selected in samples():
+    if selected is not None and replace(selected, metric=None) in samples():
         told[MODEL] = selected.key
+        if selected.metric is not None:
+            told[METRIC] = selected.metric
     if st.query_params.to_dict() != told:
         st.query_params.from_dict(told)
 

@@ -25,7 +25,7 @@ class Memory:
     _sample_counts: ClassVar[dict[tuple[Source, str], Counts]] = {}
 
     def __init__(self) -> None:
-        self._own: dict[str, dict[str, Trial]] = {}  # by source and setting
+        self._own: dict[Source, dict[str, Trial]] = {}  # by source and setting
         self._counts: dict[tuple[Source, str], Counts] = {}
 
     def original(self, source: Source) -> Parts:
@@ -39,7 +39,7 @@ class Memory:
 
     def tried(self, source: Source) -> dict[str, Trial]:
         """The visitor's trials on a model by their settings, oldest first."""
-        return dict(self._own.get(source.key, {}))
+        return dict(self._own.get(source, {}))
 
     def recall(self, source: Source, recipe: Recipe) -> Trial | None:
         """A complete trial of a setting whose file is still there; it then counts as tried."""
@@ -53,7 +53,7 @@ class Memory:
         self, source: Source, recipe: Recipe, is_wanted: Callable[[Trial], bool]
     ) -> Trial | None:
         setting = recipe.to_json()
-        own = self._own.get(source.key, {}).get(setting)
+        own = self._own.get(source, {}).get(setting)
         for trial in (own, self._shared.get((source, setting))):
             if trial is not None and trial.complete and is_wanted(trial):
                 self.remember(source, trial)
@@ -62,7 +62,7 @@ class Memory:
 
     def remember(self, source: Source, trial: Trial) -> None:
         """Keep a trial of this visitor."""
-        self._own.setdefault(source.key, {})[trial.recipe.to_json()] = trial
+        self._own.setdefault(source, {})[trial.recipe.to_json()] = trial
 
     def share(self, source: Source, trial: Trial) -> None:
         """Let all visitors have a complete trial of a sample."""
@@ -105,5 +105,5 @@ class Memory:
 
     def forget(self, source: Source) -> None:
         """Drop this visitor's trials on a model that is gone."""
-        self._own.pop(source.key, None)
+        self._own.pop(source, None)
         self._counts = {key: kept for key, kept in self._counts.items() if key[0] != source}

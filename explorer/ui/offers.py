@@ -12,7 +12,7 @@ from explorer.exports.page import page
 from explorer.exports.script import notebook, script
 from explorer.recipe import Recipe
 from explorer.report import Quality
-from explorer.text import format_bytes, format_quality
+from explorer.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.ui.outcome import files_of, is_own
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
@@ -146,7 +146,7 @@ def numbers_text(trial: Trial) -> str:
         words.append(f"× {parts['latency']['ratio']:.2f} of the original's time")
     if parts.get("quality"):
         quality = Quality(**parts["quality"])
-        words.append(f"{quality.metric.replace('snr_db', 'signal')} {format_quality(quality)}")
+        words.append(f"{METRIC_NAMES[quality.metric]} {format_quality(quality)}")
     return ", ".join(words)
 
 

@@ -48,6 +48,8 @@ def outcome_of(session: Session) -> Outcome:
         numbers=(*_headlines(view), *_sizes(view)),
         points=tuple(_point(point, trial.recipe) for point in chart["points"]),
         unit=chart["unit"],
+        falls=chart["falls"],
+        metric=source.metric,
         remarks=_remarks(view),
         advice=tuple(file_sentences(trial.parts["plan"]["layers"], file["weight_only"])),
         clock=sizes.latency_sentence(Latency(**measured)) if measured else "",

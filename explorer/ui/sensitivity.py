@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer.charts import Cell, heat_map
 from explorer.explain import few
+from explorer.metrics import DECIBELS, METRICS
 from explorer.report import Quality, points_lost
 from explorer.text import counted_samples
 from explorer.ui import budget
@@ -15,7 +16,7 @@ from explorer.ui.headings import heading
 from explorer.ui.session import Session
 from explorer.ui.slices import Found
 from explorer.ui.turns import turn
-from explorer.widget.words import HELP, METRICS, percent
+from explorer.widget.words import HELP, percent
 
 POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
@@ -88,10 +89,13 @@ def loss_of(found: Found) -> float:
 def caption(found: Sequence[Found]) -> str:
     """What the numbers are, and of how many samples."""
     quality = found[0]["quality"]
+    metric = METRICS[quality["metric"]]
     unit = (
         "Squared error of the outputs, in percent of their variance,"
-        if quality["metric"] == "snr_db"
-        else f"Points of {METRICS[quality['metric']].lower()} lost"
+        if metric.unit == DECIBELS
+        else f"Percent more {metric.noun}"
+        if metric.falls
+        else f"Points of {metric.noun} lost"
     )
     return (
         f"{unit} when only this place is compressed, measured on "

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
@@ -217,6 +217,20 @@ class Session:
         self.notice = self.importing.start(drop)
 
     @one_at_a_time
+    def set_metric(self, metric: str | None) -> None:
+        """Measure quality of the open model by another metric; None: by the one that fits."""
+        self._reopen(metric=metric)
+
+    def _reopen(self, **changes: Any) -> None:
+        """Open the same model with something changed about it, in its own place."""
+        if self.source is None or self.importing.job is not None:
+            return
+        changed = replace(self.source, **changes)
+        if changed != self.source:
+            self.sources[changed.key] = changed
+            self.open(changed)
+
+    @one_at_a_time
     def cancel_importing(self) -> None:
         """Have the import end soon, at a person's wish; the open model stays."""
         self.importing.cancel()
@@ -397,7 +411,9 @@ class Session:
         if job.state is State.FAILED:
             self.notice = job.error
         refused, self._candidate = self._candidate, None
-        if refused is not None and refused != self.source:
+        if refused is not None and self.source is not None and refused.key == self.source.key:
+            self.sources[refused.key] = self.source  # the same model, as it was
+        elif refused is not None and refused != self.source:
             self.sources.pop(refused.key, None)
             if refused.drop is not None:
                 self.importing.let_go(refused.drop, self.sources.values())

@@ -27,7 +27,7 @@ class Source:
     command line names. Of files that were dropped, `notes` are sentences on how they were read,
     `made_up` says that the data are random inputs, and `preparation` how samples were prepared: a
     `Preprocessing` as JSON, or None. `classes` names the labels and `characters` the whole numbers
-    of texts, from 1 on, where that is known.
+    of texts, from 1 on, where that is known. `metric` is what a person wants quality measured by.
     """
 
     key: str
@@ -43,6 +43,7 @@ class Source:
     preparation: str | None = None
     classes: tuple[str, ...] = ()
     characters: str = ""
+    metric: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -52,6 +53,7 @@ class Source:
             "data": str(self.data) if self.data else None,
             "calibration": str(self.calibration) if self.calibration else None,
             "made_up": self.made_up,
+            "metric": self.metric,
         }
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 from explorer.exports.axes import cost_text
 from explorer.exports.axes import quality_text as quality_tick
+from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality
@@ -19,11 +20,10 @@ from explorer.tradeoff_charts import Axis, Mark
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.trials import Parts, Trial
-from explorer.widget.words import METRICS, PATTERNS, describe, percent
+from explorer.widget.words import PATTERNS, describe, percent
 
 NOTHING_OUT = "Bits alone"
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
-LEAST_SHARE, LEAST_DB = 0.005, 1.0  # of the quality, shown around the values
 
 
 def percent_text(share: float) -> str:
@@ -127,14 +127,11 @@ def quality_axis(results: Sequence[Result]) -> Axis | None:
     scored = next((each.quality for each in results if each.quality), None)
     if scored is None:
         return None
-    title = METRICS[scored.metric]
-
-    def text(value: float) -> str:
-        return format_quality(scored, value)
-
-    is_noise = scored.metric == "snr_db"
-    tick = partial(quality_tick, "dB" if is_noise else "%")
-    return Axis("quality", title, text, tick, LEAST_DB if is_noise else LEAST_SHARE)
+    metric = METRICS[scored.metric]
+    tick = partial(quality_tick, metric.unit)
+    return Axis(
+        "quality", metric.title, metric.text, tick, metric.least_at(scored.value), metric.falls
+    )
 
 
 def marks_of(results: Sequence[Result]) -> list[Mark]:
@@ -177,7 +174,7 @@ def numbers_text(result: Result) -> str:
         if (value := result.values[name]) is not None
     ]
     if result.quality:
-        words.append(f"{METRICS[result.quality.metric]} {quality_text(result.quality)}")
+        words.append(f"{METRICS[result.quality.metric].title} {quality_text(result.quality)}")
     return ", ".join(words)
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from explorer.metrics import METRICS
 from explorer.report import Latency, Quality
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.widget.trials import View
-from explorer.widget.words import DEFINITIONS, METRICS, NAIVE
+from explorer.widget.words import DEFINITIONS, NAIVE
 
 UNKNOWN = "–"
 SAME = "no change"
@@ -40,7 +41,8 @@ class Card:
     """One quantity; `tone` is good, bad or even, `kind` says where the number comes from.
 
     `note` is a sentence below the numbers. `amount` and `before` are the bare numbers of now and of
-    the original, `full` what a bar is part of where it isn't the original.
+    the original, `full` what a bar is part of where it isn't the original. `unit` is that of a
+    quality, and `falls` says that less is better.
     """
 
     key: str
@@ -56,6 +58,8 @@ class Card:
     amount: float | None = None
     before: float | None = None
     full: float | None = None
+    unit: str = ""
+    falls: bool = True
 
 
 def cards(view: View, busy: bool) -> list[Card]:
@@ -131,9 +135,9 @@ def _quality_card(view: View) -> Card:
         kind = "first"
     if described.get("made_up") and kind == "measured":
         kind = "made_up"
-    card = Card("quality", METRICS[metric], DEFINITIONS[metric], kind=kind)
-    full = None if metric == "snr_db" else 1.0
-    card = replace(card, full=full)
+    card = Card("quality", METRICS[metric].title, DEFINITIONS[metric], kind=kind)
+    shown = METRICS[metric]
+    card = replace(card, full=1.0 if shown.is_share else None, unit=shown.unit, falls=shown.falls)
     if before:
         card = replace(card, original=format_quality(before), before=before.value)
     if after is None:
@@ -145,7 +149,7 @@ def _quality_card(view: View) -> Card:
             original=format_quality(after, reference),
             before=reference,
             difference=_points(after, reference),
-            tone=_tone(reference - after.value) if _significant(after) else "even",
+            tone=_tone(-shown.gain(after.value, reference)) if _significant(after) else "even",
         )
     low, high = format_quality(after, after.low), format_quality(after, after.high)
     return replace(
@@ -165,7 +169,8 @@ def _naive_note(view: View, refitted: Quality) -> str:
     won = _points(refitted, naive.value)
     if won == SAME:
         return f"naive {format_quality(naive)}: refitting changes nothing"
-    verb = "loses" if won.startswith("−") else "wins"
+    is_gain = METRICS[refitted.metric].gain(refitted.value, naive.value) > 0
+    verb = "wins" if is_gain else "loses"
     return f"naive {format_quality(naive)}: refitting {verb} {won[1:]}"
 
 
@@ -176,10 +181,7 @@ def _significant(quality: Quality) -> bool:
 
 def _points(quality: Quality, reference: float) -> str:
     change = quality.value - reference
-    if change == 0:
-        return SAME
-    unit, scale = ("dB", 1) if quality.metric == "snr_db" else ("points", 100)
-    return f"{scale * change:+.2f} {unit}".replace("-", "−")
+    return SAME if change == 0 else METRICS[quality.metric].change_text(change)
 
 
 def _latency(parts: Mapping[str, Any]) -> Latency | None:
@@ -216,6 +218,8 @@ def _number(card: Card) -> dict[str, Any]:
         "value": card.amount,
         "original": card.before,
         "full": card.full,
+        "unit": card.unit,
+        "falls": card.falls,
         "tone": card.tone,
         **{name: re.sub(r"(?<=\d) (?=\D)", "\u00a0", text) for name, text in shown.items()},
         "kind": card.kind,

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import Quality
 from explorer.text import format_quality
 from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
-
-LEAST_SHARE, LEAST_DB = 0.005, 1.0  # of the quality, that the chart shows above and below
 
 
 def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any]:
@@ -19,14 +18,15 @@ def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any
     `trials` stand with the oldest first; `busy` says that numbers are still to come.
     """
     quality = _quality(original, trials)
-    in_decibels = quality is not None and quality.metric == "snr_db"
+    metric = METRICS[quality.metric if quality is not None else "accuracy"]
     newest = {trial.recipe.to_json(): trial for trial in trials}
     points = [_original(original, quality)]
     points += [_point(trial.parts, trial.recipe) for trial in newest.values()]
     return {
         "points": [point for point in points if point is not None],
-        "unit": "dB" if in_decibels else "%",
-        "least": LEAST_DB if in_decibels else LEAST_SHARE,
+        "unit": metric.unit,
+        "falls": metric.falls,
+        "least": metric.least_at(quality.value if quality is not None else 1.0),
         "empty": _why_empty(busy),
     }
 

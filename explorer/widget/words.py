@@ -1,5 +1,6 @@
 """What things are called on the screen, and what they mean."""
 
+from explorer.metrics import METRICS as ALL_METRICS
 from explorer.recipe import LayerChoice, Recipe
 
 PATTERNS = {
@@ -29,7 +30,7 @@ CRITERIA = {
 BITS_SCOPES = {"layer": "the same in each layer", "global": "by need over the network"}
 GRANULARITIES = {"tensor": "tensor", "channel": "output channel", "group": "group of inputs"}
 AIMS = {"size": "Size", "macs": "MACs", "time": "Time"}
-METRICS = {"accuracy": "Accuracy", "agreement": "Agreement", "snr_db": "Signal-to-noise"}
+METRICS = {name: metric.title for name, metric in ALL_METRICS.items()}
 
 HELP = {
     "pattern": (
@@ -88,15 +89,7 @@ DEFINITIONS = {
         "Time of one inference: the fastest of many runs with one thread, original and compressed "
         "taking turns. The interval is that of the ratio. Medians are under “All sizes”."
     ),
-    "accuracy": (
-        "Share of the samples with the right class. The interval is Wilson's 95 % interval: what "
-        "this number of samples can tell."
-    ),
-    "agreement": (
-        "Without labels: share of the samples where the compressed model chooses the same class as "
-        "the original, with Wilson's 95 % interval."
-    ),
-    "snr_db": "Power of the original's outputs over the power of the difference, in decibels.",
+    **{name: metric.definition for name, metric in ALL_METRICS.items()},
     "nonzero_params": "Parameters that aren't zero.",
     "gzip_bytes": "The file compressed with gzip: what an over-the-air update costs.",
     "packed_bytes": (

@@ -75,7 +75,8 @@ export class Chart {
     const pad = Math.max(0.12 * (Math.max(...ys) - low), this.told.least);
     const [floor, roof] = this.told.unit === "%" ? [0, 1] : [-Infinity, Infinity]; // of what can be
     const top = Math.min(Math.max(...ys) + pad / 2, Math.max(roof, low + pad));
-    const y = scale(Math.max(low - pad, floor), top, HEIGHT - BOTTOM, TOP);
+    const ends = this.told.falls ? [TOP, HEIGHT - BOTTOM] : [HEIGHT - BOTTOM, TOP]; // better is up
+    const y = scale(Math.max(low - pad, floor), top, ...ends);
     const parts = [...this.#axes(x, y, width), this.#front(known, x, y, width)];
     if (here && !known.some((point) => keyOf(point.recipe) === own)) {
       const line = { x1: x(here), x2: x(here), y1: TOP, y2: HEIGHT - BOTTOM, class: "here" };
@@ -103,11 +104,12 @@ export class Chart {
 
   #quality(value) {
     if (this.told.unit === "dB") return `${trim(value)} dB`;
-    return `${trim(100 * value)} %`;
+    return this.told.unit === "%" ? `${trim(100 * value)} %` : String(Number(value.toPrecision(6)));
   }
 
   #front(known, x, y, width) {
-    const front = paretoFront(known.map((point) => [point.costs[this.cost], point.quality]));
+    const places = known.map((point) => [point.costs[this.cost], point.quality]);
+    const front = paretoFront(places, this.told.falls);
     const steps = front.map(([cost, quality], at) => {
       const before = at ? front[at - 1][1] : quality;
       return `${at ? "L" : "M"}${x(cost)},${y(before)} L${x(cost)},${y(quality)}`;
@@ -145,11 +147,13 @@ export class Chart {
   }
 }
 
-// [cost, quality] that no other beats in both, the cheapest first.
-export function paretoFront(points) {
+// [cost, quality] that no other beats in both, the cheapest first; less quality is better where it
+// `falls`.
+export function paretoFront(points, falls = false) {
+  const sign = falls ? -1 : 1;
   const front = [];
-  for (const point of [...points].sort((a, b) => a[0] - b[0] || b[1] - a[1])) {
-    if (!front.length || point[1] > front.at(-1)[1]) front.push(point);
+  for (const point of [...points].sort((a, b) => a[0] - b[0] || sign * (b[1] - a[1]))) {
+    if (!front.length || sign * (point[1] - front.at(-1)[1]) > 0) front.push(point);
   }
   return front;
 }

@@ -1,7 +1,8 @@
 // Latency and quality of any recipe, from a few that were measured.
 //
 // `survey` is a list of { recipe, output_error, quality, reference, latency } (latency: its ratio to
-// the original's, or null; all but the recipe are missing without samples). The squared errors of the
+// the original's, or null; all but the recipe are missing without samples; `falls`, where less quality
+// is better). The squared errors of the
 // outputs nearly add up, so that of a recipe is the sum of what pruning, narrow weights and rounded
 // activations give alone, and a choice for one layer changes it by what that layer gives alone. From
 // error to quality leads one falling curve for all. Time follows the multiply-accumulates that are
@@ -37,7 +38,8 @@ export class Forecast {
     }
     for (const curve of Object.values(this.removal)) curve.sort((a, b) => a[0] - b[0]);
     this.singles = singles(survey);
-    this.curve = fallingCurve(survey.filter((point) => point.output_error != null));
+    this.sign = scored[0]?.falls ? -1 : 1;
+    this.curve = fallingCurve(survey.filter((point) => point.output_error != null), this.sign);
     this.reference = scored[0]?.reference ?? null;
     this.times = times(counts, whole, this.whole);
   }
@@ -46,7 +48,7 @@ export class Forecast {
   quality(recipe, planned, profile, original) {
     const error = this.error(recipe, planned, profile);
     if (error === null || this.curve.length < 2) return null;
-    const value = interpolate(this.curve, Math.log(error + ROOM));
+    const value = this.sign * interpolate(this.curve, Math.log(error + ROOM));
     return this.reference === null ? value : value + (original ?? this.reference) - this.reference;
   }
 
@@ -189,10 +191,11 @@ function singles(survey) {
   return found;
 }
 
-// Points [logarithm of the error, quality] of the falling steps that come closest to all.
-function fallingCurve(points) {
-  const sorted = points.map((point) => [Math.log(point.output_error + ROOM), point.quality]);
-  if (points[0]?.reference != null) sorted.push([Math.log(ROOM), points[0].reference]);
+// Points [logarithm of the error, quality] of the falling steps that come closest to all; `sign` is -1
+// where quality rises with the error.
+function fallingCurve(points, sign) {
+  const sorted = points.map((point) => [Math.log(point.output_error + ROOM), sign * point.quality]);
+  if (points[0]?.reference != null) sorted.push([Math.log(ROOM), sign * points[0].reference]);
   sorted.sort((a, b) => a[0] - b[0]);
   const steps = []; // pool adjacent violators (Barlow et al., 1972)
   for (const [x, y] of sorted) {

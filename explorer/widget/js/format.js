@@ -1,6 +1,7 @@
 // Numbers as text, in the words of `explorer.text`. The spaces before units never break.
 
 const SPACE = "\u00a0";
+const MOST_DIGITS = 9; // after the point
 
 // Decimal units, three significant digits: 356 kB, 1.42 MB.
 export function formatBytes(size) {
@@ -29,16 +30,27 @@ export function formatChange(before, after) {
   return `${change < 0 ? "−" : "+"}${size.toFixed(size >= 9.95 ? 0 : 1)}${SPACE}%`;
 }
 
-// Quality as a percentage, or in decibels: 91.44 %, 23.1 dB.
-export function formatQuality(value, inDecibels) {
-  return inDecibels ? `${value.toFixed(1)}${SPACE}dB` : `${(100 * value).toFixed(2)}${SPACE}%`;
+// Quality as a percentage, in decibels, or as a bare number: 91.44 %, 23.1 dB, 0.932.
+export function formatQuality(value, unit) {
+  if (unit === "%") return `${(100 * value).toFixed(2)}${SPACE}%`;
+  return unit === "dB" ? `${value.toFixed(1)}${SPACE}dB` : formatPlain(value);
 }
 
-// Its change in points, or in decibels: −2.99 points.
-export function formatPoints(change, inDecibels) {
+// Its change in points, in decibels, or as it is: −2.99 points.
+export function formatPoints(change, unit) {
   if (change === 0) return "no change";
-  const size = Math.abs(inDecibels ? change : 100 * change).toFixed(2);
-  return `${change < 0 ? "−" : "+"}${size}${SPACE}${inDecibels ? "dB" : "points"}`;
+  const sign = change < 0 ? "−" : "+";
+  const size = Math.abs(change);
+  if (unit === "%") return `${sign}${(100 * size).toFixed(2)}${SPACE}points`;
+  return unit === "dB" ? `${sign}${size.toFixed(2)}${SPACE}dB` : `${sign}${formatPlain(size)}`;
+}
+
+// Three digits, without a unit: 0.932, 12.3, 1,234 (`explorer.metrics.plain`).
+function formatPlain(value) {
+  const size = Math.abs(value);
+  if (size >= 1000) return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
+  const digits = size ? 2 - Math.floor(Math.log10(size)) : 3;
+  return value.toFixed(Math.min(Math.max(digits, 0), MOST_DIGITS));
 }
 
 export function formatPercent(share) {

@@ -2,7 +2,7 @@
 //
 // `told` is what Python says of a number: { key, title, definition, original, original_text, value,
 // text, kind, kind_text, kind_note, difference, tone, interval, note, note_help, full } (`full` is what the bar
-// is part of, where it isn't the original). `foreseen` has the panel's own numbers, by key, `usual` the
+// is part of, where it isn't the original; `unit` that of quality; `falls`: less is better). `foreseen` has the panel's own numbers, by key, `usual` the
 // usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
 
 import { formatBytes, formatChange, formatCount } from "./format.js";
@@ -99,7 +99,7 @@ export class Numbers {
       tile.note.title = shown.note_help;
     }
     const full = number.full ?? number.original;
-    const share = full && shown.value !== null ? Math.min(1, shown.value / full) : 0;
+    const share = full && shown.value !== null ? Math.max(0, Math.min(1, shown.value / full)) : 0;
     tile.bar.style.transform = `scaleX(${share})`;
   }
 }
@@ -113,7 +113,7 @@ function moved(number, foreseen, usual) {
     const before = { kind: "previous", kind_text: "setting before" };
     return { ...number, ...before, kind_note: "Let go to measure it." };
   }
-  const better = key === "quality" ? value > original : value < original;
+  const better = number.falls ? value < original : value > original;
   return {
     ...number,
     value,
@@ -133,12 +133,12 @@ function came(number, { predicted, error }) {
 }
 
 function textOf(number, value) {
-  return number.key === "quality" ? formatQuality(value, inDecibels(number)) : TEXTS[number.key](value);
+  return number.key === "quality" ? formatQuality(value, number.unit) : TEXTS[number.key](value);
 }
 
 function changeOf(number, value) {
   if (number.key !== "quality") return formatChange(number.original, value);
-  return formatPoints(value - number.original, inDecibels(number));
+  return formatPoints(value - number.original, number.unit);
 }
 
 function within(number, error) {
@@ -147,9 +147,5 @@ function within(number, error) {
 
 function offBy(number, error) {
   if (number.key === "latency") return formatPercent(error);
-  return formatPoints(error || Number.MIN_VALUE, inDecibels(number)).slice(1);
-}
-
-function inDecibels(number) {
-  return number.full === null;
+  return formatPoints(error || Number.MIN_VALUE, number.unit).slice(1);
 }

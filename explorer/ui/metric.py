@@ -1,0 +1,47 @@
+"""How quality is measured: what was guessed from outputs and labels, and another choice."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from explorer.metrics import CHOICES, METRICS
+from explorer.ui.projected import project
+from explorer.ui.session import Session
+
+AUTOMATIC = "automatic"  # a choice of its own, as a list shows none for None
+HELP = "The guess fits the model's outputs and the labels; all settings are scored anew."
+
+
+def draw(session: Session) -> None:
+    """A choice of the metrics that fit the open model's labels, with the reason for the guess."""
+    scoring = (session.original.get("model") or {}).get("scoring")
+    if session.source is None or not scoring:
+        return
+    chosen = session.source.metric
+    names = [AUTOMATIC, *options(scoring, chosen)]
+    choice = project("metric", chosen or AUTOMATIC, of=session.source.key)
+    st.selectbox(
+        "Metric",
+        names,
+        key=choice.key,
+        format_func=lambda name: title_of(name, scoring),
+        help=HELP,
+        on_change=choice.taker(
+            lambda name: session.set_metric(None if name == AUTOMATIC else name)
+        ),
+    )
+    st.caption(f"Scored by {METRICS[scoring['metric']].noun}, {scoring['reason']}.")
+
+
+def options(scoring: Mapping[str, Any], chosen: str | None) -> list[str]:
+    """The metrics that can be chosen; what a process says may be anything."""
+    return [name for name in CHOICES if name in scoring["possible"] or name == chosen]
+
+
+def title_of(name: str, scoring: Mapping[str, Any]) -> str:
+    """As the list shows it."""
+    if name != AUTOMATIC:
+        return METRICS[name].title
+    guess = next(iter(scoring["possible"]), "")
+    return f"Automatic ({METRICS[guess].noun})" if guess in METRICS else "Automatic"
