@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +19,14 @@ from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
 from explorer.metrics import CHOICES, METRICS
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.report import Plan, Report
-from explorer.text import FLAG_NAMES, plan_table, report_table, sensitivity_table, spent_table
+from explorer.text import (
+    FLAG_NAMES,
+    plan_table,
+    relabelling_sentence,
+    report_table,
+    sensitivity_table,
+    spent_table,
+)
 
 if TYPE_CHECKING:
     from explorer.formats.data import Dataset
@@ -181,6 +188,7 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     if data is not None:
         _progress("evaluating")
         metric = _metric(model, data, options)
+        _tell_relabelling(model, data, metric)
         qualities = [evaluate(each, data, model, metric=metric) for each in (model, small)]
         reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
     if options.latency:
@@ -226,6 +234,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     data = load_data(options.data, model)
     metric = _metric(reference or model, data, options)
     quality = evaluate(model, data, reference, metric=metric)
+    _tell_relabelling(reference or model, data, metric)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
 
@@ -238,6 +247,15 @@ def _metric(original: "Model", data: "Dataset", options: argparse.Namespace) -> 
     if data.labels is not None:
         print(f"metric: {METRICS[scoring.metric].noun}, {scoring.reason}", file=sys.stderr)
     return scoring.metric
+
+
+def _tell_relabelling(original: "Model", data: "Dataset", metric: str) -> None:
+    """Say on standard error where labels seem to be numbered otherwise than the outputs."""
+    from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
+
+    found = suggest_relabelling(original, data, metric)
+    if found is not None:
+        print(relabelling_sentence(asdict(found)), file=sys.stderr)
 
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:

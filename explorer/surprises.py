@@ -4,14 +4,14 @@ Each rule looks at what was asked, what the graph allowed and what was measured,
 something to say or not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from explorer.explain import ON_REQUEST
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
-from explorer.text import counted_samples, format_bytes
+from explorer.text import counted_samples, format_bytes, relabelling_sentence
 
 Facts = Mapping[str, Any]
 
@@ -31,6 +31,7 @@ class _Case:
     compressed: Facts
     host: Facts
     reading: str | None
+    classes: Sequence[str] = ()
 
     def both(self, part: str) -> tuple[Facts, Facts] | None:
         before, after = self.original.get(part), self.compressed.get(part)
@@ -62,15 +63,17 @@ def surprises(
     compressed: Facts,
     host: Facts,
     reading: str | None = None,
+    classes: Sequence[str] = (),
 ) -> list[str]:
     """Sentences about one result.
 
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
     objects of the reports, and so is `naive_quality` in `compressed`, that without refitting; what
     isn't known yet is missing or None. `reading` is the title under which one can see how the
-    samples were read, where they are a person's own.
+    samples were read, where they are a person's own, and `classes` names the labels.
     """
-    case = _Case(recipe, list(plan.get("layers", [])), original, compressed, host, reading)
+    layers = list(plan.get("layers", []))
+    case = _Case(recipe, layers, original, compressed, host, reading, classes)
     return [sentence for function in RULES for sentence in function(case)]
 
 
@@ -87,6 +90,8 @@ def original_guesses(case: _Case) -> Iterator[str]:
         classes = 2
     if not quality or quality["metric"] not in ("accuracy", "binary") or classes is None:
         return
+    if case.original.get("relabelling"):
+        return  # which says more
     if quality["samples"] >= FEWEST_TO_TELL and quality["low"] <= 1 / classes:
         yield (
             f"The original itself is right on {_percent(quality['value'])} of "
@@ -103,6 +108,13 @@ def _see(case: _Case) -> str:
 @rule
 def not_done_on_opening(case: _Case) -> Iterator[str]:
     yield from (case.original.get("model") or {}).get("remarks", ())
+
+
+@rule
+def labels_in_another_order(case: _Case) -> Iterator[str]:
+    found = case.original.get("relabelling")
+    if found:
+        yield relabelling_sentence(found, case.classes)
 
 
 @rule

@@ -10,6 +10,7 @@ from explorer.recipe import Recipe
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
+MOVES_SHOWN = 4
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
 FLAG_NAMES = (
@@ -173,6 +174,26 @@ def spent_table(spent: Mapping[str, Any]) -> str:
         rows.append([choice["name"], *cells])
     table = f"\n\n{_aligned(rows)}" if len(rows) > 1 else ""
     return f"{spent_sentence(spent)}{table}"
+
+
+def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) -> str:
+    """That labels seem to be in another order than the outputs, a `Relabelling` as a dictionary.
+
+    `classes` are the names of the labels, where they are known.
+    """
+    numbers = list(found["numbers"])
+    moved = [label for label, number in enumerate(numbers) if label != number]
+
+    def shown(label: int) -> str:
+        return repr(classes[label]) if label < len(classes) else f"label {label}"
+
+    moves = ", ".join(f"{shown(label)} as class {numbers[label]}" for label in moved[:MOVES_SHOWN])
+    more = f" and {len(moved) - MOVES_SHOWN} more" if len(moved) > MOVES_SHOWN else ""
+    return (
+        f"The labels seem to be in another order than the model's outputs: it is right on "
+        f"{100 * found['accuracy']:.1f} % of the samples, and on {100 * found['reassigned']:.1f} % "
+        f"if {len(moved)} labels are renumbered ({moves}{more})."
+    )
 
 
 def spent_sentence(spent: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def test_pixels_come_out_as_they_went_in() -> None:
     found = read({"b.png": encoded(CORNERS), "a.png": encoded(CORNERS[::-1])})
     np.testing.assert_array_equal(found.pixels, [CORNERS, CORNERS[::-1]])
     assert found.labels is None
-    assert found.classes is None
+    assert found.numbering is None
     assert "no labels" in found.notes[-1]
 
 
@@ -62,16 +62,16 @@ def test_pixels_come_out_as_they_went_in() -> None:
 def test_folders_are_classes(top: str) -> None:
     members = {"dog/1.png": RED, "cat/1.png": GREEN, "dog/2.png": BLUE}
     found = read({top + name: encoded(plain(colour)) for name, colour in members.items()})
-    assert found.classes == ("cat", "dog")
+    assert found.numbering.classes == ("cat", "dog")
     assert found.labels.tolist() == [1, 0, 1]
     np.testing.assert_array_equal(found.pixels[:, 0, 0], [RED, GREEN, BLUE])
-    assert "0 = 'cat', 1 = 'dog'" in found.notes[-1]
+    assert "0 = 'cat', 1 = 'dog'" in found.numbering.note
 
 
 def test_numbers_are_sorted_by_value() -> None:
     names = ["10", "9", "b", "a", "2"]
     found = read({f"{name}/1.png": encoded(CORNERS) for name in names})
-    assert found.classes == ("2", "9", "10", "a", "b")
+    assert found.numbering.classes == ("2", "9", "10", "a", "b")
     assert found.labels.tolist() == [2, 1, 4, 3, 0]
 
 
@@ -89,20 +89,23 @@ def test_numbers_are_sorted_by_value() -> None:
 def test_numbered_folders(folders: list[str], labels: list[int], classes: object) -> None:
     found = read({f"{name}/1.png": encoded(CORNERS) for name in folders})
     assert found.labels.tolist() == labels
-    assert found.classes == classes
+    assert found.numbering.classes == classes
 
 
 def test_one_folder_around_loose_images_is_no_class() -> None:
-    assert read({f"all/{name}.png": encoded(CORNERS) for name in "ab"}).classes is None
+    assert read({f"all/{name}.png": encoded(CORNERS) for name in "ab"}).numbering is None
 
 
 def test_backslashes_are_folders_too() -> None:
-    assert read({"a\\1.png": encoded(CORNERS), "b\\1.png": encoded(CORNERS)}).classes == ("a", "b")
+    assert read({"a\\1.png": encoded(CORNERS), "b\\1.png": encoded(CORNERS)}).numbering.classes == (
+        "a",
+        "b",
+    )
 
 
 def test_content_decides_what_is_an_image() -> None:
     found = read({"a/1": encoded(CORNERS), "b/1.txt": encoded(CORNERS), "read me.md": b"text"})
-    assert found.classes == ("a", "b")
+    assert found.numbering.classes == ("a", "b")
     assert "Left out, as they are no images: 'read me.md'." in found.notes
 
 

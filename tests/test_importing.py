@@ -22,7 +22,7 @@ from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
-from explorer.ui import metric, reading, results
+from explorer.ui import metric, reading, renumbering, results
 from explorer.ui.controls import shape_in
 from explorer.ui.session import Session
 from explorer.ui.storage import Storage
@@ -210,6 +210,41 @@ def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
     session.set_metric(None)
     settled(session)
     assert session.tried[: len(before)] == before
+
+
+def scores(classes: int) -> bytes:
+    """A network whose scores are its inputs."""
+    sizes = ["n", classes]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, sizes)],
+        [numpy_helper.from_array(np.eye(classes, dtype=np.float32), "w")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> None:
+    names = ["north", "east", "south", "west"]  # in the order of the outputs
+    lines = [f"{','.join(map(str, np.eye(4)[n % 4]))},{names[n % 4]}" for n in range(120)]
+    drop(session, ("compass.onnx", scores(4)), ("compass.csv", "\n".join(lines).encode()))
+    source, quality = session.source, session.original["quality"]
+    assert source is not None
+    assert source.drop is not None
+    assert quality["value"] == 0.5
+    assert source.pairs == (("east", 0), ("north", 1), ("south", 2), ("west", 3))
+    told = " ".join(results._surprises(session))
+    assert "on 100.0 % if 2 labels are renumbered ('east' as class 1, 'north' as class 0)" in told
+    mapping = renumbering.renumbered(source.pairs, session.original["relabelling"])
+    session.read(replace(source.drop, mapping=json.dumps(mapping)))
+    settled(session)
+    assert session.source is not None
+    assert session.original["quality"]["value"] == 1.0
+    assert session.original["relabelling"] is None
+    assert session.source.classes == tuple(names)
+    assert "as chosen: 'east' = 1, 'north' = 0" in " ".join(session.source.notes)
 
 
 def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) -> None:

@@ -60,15 +60,15 @@ def test_one_table_in_many_forms(tmp_path: Path, content: str) -> None:
     np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5.5, 6]])
     np.testing.assert_array_equal(found.labels, [0, 1])
     assert (found.values.dtype, found.labels.dtype) == (np.float32, np.int64)
-    assert found.classes is None
+    assert found.numbering is None
 
 
 def test_names_become_classes_in_sorted_order(tmp_path: Path) -> None:
     for head in ("", "a,b,c,species\n"):
         found = table(tmp_path, head + "1,2,3,cat\n4,5,6,ant\n7,8,9,cat\n")
         assert found.labels.tolist() == [1, 0, 1]
-        assert found.classes == ("ant", "cat")
-        assert "0 = 'ant', 1 = 'cat'" in " ".join(found.notes)
+        assert found.numbering.classes == ("ant", "cat")
+        assert "0 = 'ant', 1 = 'cat'" in found.numbering.note
 
 
 def test_values_take_the_shape_of_the_input(tmp_path: Path) -> None:

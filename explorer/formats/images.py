@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 
 from explorer.errors import DataError
 from explorer.formats.archive import Archive
-from explorer.formats.names import class_note, cleaned, file_name, listed
+from explorer.formats.class_names import KnownClasses, Numbering, numbered
+from explorer.formats.names import cleaned, file_name, listed
 from explorer.formats.preprocessing import CROP, Preprocessing, check_fits
 from explorer.formats.signatures import JPEG, PNG
 from explorer.model import TensorSpec
@@ -30,8 +31,7 @@ FORMATS = ("PNG", "JPEG")
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .gif .bmp .webp .tif .tiff .heic .heif .avif .svg .ppm .pgm".split()
 )
-LONGEST_NUMBER = 9
-MOST_CLASSES = 10_000  # a larger number of a folder is a name
+UNKNOWN = KnownClasses()
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow raises on images that are damaged or made up.
 UNREADABLE = (
@@ -51,20 +51,23 @@ UNREADABLE = (
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 Pixels = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Pixels (samples, height, width, channels), grey, RGB or RGBA, with labels or without.
+    """Pixels (samples, height, width, channels), grey, RGB or RGBA, numbered by class or not.
 
     `notes` are sentences that tell what was assumed.
     """
 
     pixels: Pixels = field(repr=False)
-    labels: npt.NDArray[np.int64] | None = field(repr=False)
-    classes: tuple[str, ...] | None
+    numbering: Numbering | None
     notes: tuple[str, ...]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """Class numbers (samples,)."""
+        return self.numbering.labels if self.numbering is not None else None
 
 
 def is_picture(head: bytes) -> bool:
@@ -72,10 +75,13 @@ def is_picture(head: bytes) -> bool:
     return head.startswith((PNG, JPEG))
 
 
-def read_images(archive: Archive, how: Preprocessing, spec: TensorSpec) -> Images:
+def read_images(
+    archive: Archive, how: Preprocessing, spec: TensorSpec, known: KnownClasses = UNKNOWN
+) -> Images:
     """All images of an archive, upright, in the size and number of channels that `spec` needs.
 
     Of `how` only layout, colours, size and way to resize matter here; the values stay 0..255.
+    `known` are the model's classes.
 
     Raises:
         DataError: the input takes no images, or the archive holds none, too many, or bad ones.
@@ -102,10 +108,9 @@ def read_images(archive: Archive, how: Preprocessing, spec: TensorSpec) -> Image
     notes = [_size_note(sizes, size, how.resize), *left_out]
     if folders is None:
         return Images(
-            pixels, None, None, (*notes, "The images lie in one place, so they have no labels.")
+            pixels, None, (*notes, "The images lie in one place, so they have no labels.")
         )
-    labels, names, note = _labelled(folders)
-    return Images(pixels, labels, names, (*notes, note))
+    return Images(pixels, numbered(folders, known, "their folders"), tuple(notes))
 
 
 def _pictures(archive: Archive) -> tuple[list[str], list[str]]:
@@ -143,28 +148,6 @@ def _folders(members: Sequence[str], title: str) -> list[str] | None:
                 f"{cleaned(loose[-1])!r}; put each into the folder of its class."
             )
     return [path[0] for path in paths] if len(paths[0]) == 2 else None
-
-
-def _labelled(folders: Sequence[str]) -> tuple[Labels, tuple[str, ...] | None, str]:
-    """Labels of images by their folders, the names of the classes, and a note on them.
-
-    Folders that are numbered are the labels, as some may be missing, unless they count from 1.
-    """
-    classes = sorted(set(folders), key=_order)
-    numbers = [_order(name)[0] for name in classes]
-    if numbers[-1] < MOST_CLASSES and numbers != list(range(1, len(numbers) + 1)):
-        labels = np.array([_order(folder)[0] for folder in folders], np.int64)
-        return labels, None, "The folders are numbered, and their numbers are the labels."
-    places = {name: index for index, name in enumerate(classes)}
-    labels = np.array([places[folder] for folder in folders], np.int64)
-    names = tuple(cleaned(name) for name in classes)
-    return labels, names, class_note(names, "their folders")
-
-
-def _order(name: str) -> tuple[int, str]:
-    """Plain numbers by their value and before all names."""
-    is_number = name.isascii() and name.isdecimal() and len(name) <= LONGEST_NUMBER
-    return (int(name), name) if is_number else (10**LONGEST_NUMBER, name)
 
 
 def _opened(archive: Archive, member: str, mode: str) -> Image.Image:

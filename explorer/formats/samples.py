@@ -17,6 +17,13 @@ import numpy.typing as npt
 from explorer.errors import DataError
 from explorer.formats import data_kinds
 from explorer.formats.archive import Archive
+from explorer.formats.class_names import (
+    MOST_MAPPED,
+    KnownClasses,
+    Numbering,
+    mapped,
+    of_numbers,
+)
 from explorer.formats.data import LABELS, SINGLE_INPUT, Dataset, Labels, file_digest, fitted
 from explorer.formats.images import read_images
 from explorer.formats.names import cleaned
@@ -36,6 +43,7 @@ MOST_CALIBRATION, CALIBRATION_SHARE = 512, 5  # samples, and one in so many
 FEWEST_TO_SPLIT = 20
 PIXELS = 64  # values a sample of a table has at least, to be taken for an image
 SEED = 0
+UNKNOWN = KnownClasses()
 FEWEST_TRIED = 32  # samples from which on ways to prepare them can be compared
 TRIAL_S = 6.0  # for trying all ways on more samples than these
 LONGEST_TRIAL_S = 20.0  # after which trying on fewer is given up
@@ -50,7 +58,8 @@ class Samples:
     """What a file gives for a model: labelled `test` samples, and `calibration` without labels.
 
     `classes` names the labels, where the file does. `preprocessing` is what was done to images
-    and tables. `notes` are sentences that tell what was assumed.
+    and tables. `notes` are sentences that tell what was assumed. `pairs` are the labels as the file
+    writes them, each with its class number, where there are classes.
     """
 
     test: Dataset
@@ -58,6 +67,7 @@ class Samples:
     classes: tuple[str, ...] | None
     preprocessing: Preprocessing | None
     notes: tuple[str, ...]
+    pairs: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +79,7 @@ class _Found:
 
     count: int
     labels: Labels | None
-    classes: tuple[str, ...] | None
+    numbering: Numbering | None
     prepare: Callable[[Preprocessing, Indices], dict[str, Array]]
     ways: tuple[Preprocessing, ...]
     notes: tuple[str, ...]
@@ -83,13 +93,16 @@ def import_samples(
     asked: Preprocessing | None = None,
     score: Score | None = None,
     clock: Clock = time.perf_counter,
+    known: KnownClasses = UNKNOWN,
+    mapping: Mapping[str, int] | None = None,
 ) -> Samples:
     """Read an `.npz` archive, a `.csv` table or a zip of images for a model with these inputs.
 
     `title` is what to call the file in a message. Without `asked` the preparation is guessed; where
     there are labels and `score`, which gives the share of right answers in [0, 1], it is chosen
     by trying on the samples set aside for calibration, never on the test's: on as many of them as
-    a few seconds allow.
+    a few seconds allow. `known` are the model's classes; `mapping` says which class number a label
+    of the file gets, by its name there.
 
     Raises:
         DataError: the file is of another kind, damaged, too large, or doesn't fit the inputs; or
@@ -97,8 +110,9 @@ def import_samples(
     """
     title = cleaned(title, "The file")
     try:
-        found = READERS[data_kinds.kind_of(path, title)](path, title, inputs, asked)
-        return _parted(found, file_digest(path), inputs, score, clock)
+        found = READERS[data_kinds.kind_of(path, title)](path, title, inputs, asked, known)
+        numbering = _numbering(found, known, mapping)
+        return _parted(found, numbering, file_digest(path), inputs, score, clock)
     except MemoryError as error:
         raise DataError(f"{title} needs more memory than there is; take fewer samples.") from error
 
@@ -137,7 +151,11 @@ def save_npz(dataset: Dataset, path: Path) -> None:
 
 
 def _npz(
-    path: Path, title: str, inputs: Sequence[TensorSpec], _asked: Preprocessing | None
+    path: Path,
+    title: str,
+    inputs: Sequence[TensorSpec],
+    _asked: Preprocessing | None,
+    _known: KnownClasses,
 ) -> _Found:
     dataset = fitted(arrays_in(Archive(path, title, DataError)), "", inputs)
 
@@ -149,10 +167,14 @@ def _npz(
 
 
 def _table(
-    path: Path, title: str, inputs: Sequence[TensorSpec], asked: Preprocessing | None
+    path: Path,
+    title: str,
+    inputs: Sequence[TensorSpec],
+    asked: Preprocessing | None,
+    known: KnownClasses,
 ) -> _Found:
     spec = _only(inputs, title, "a table")
-    table = read_table(path, title, spec, asked.label_column if asked else None)
+    table = read_table(path, title, spec, asked.label_column if asked else None, known)
     ways: tuple[Preprocessing, ...] = (asked or Preprocessing(),)
     notes = table.notes
     if asked is None and spec.dtype.startswith("float") and _look_like_pixels(table.values):
@@ -163,7 +185,19 @@ def _table(
     def prepare(how: Preprocessing, places: Indices) -> dict[str, Array]:
         return {spec.name: prepare_values(table.values[places], how, spec)}
 
-    return _Found(len(table.values), table.labels, table.classes, prepare, ways, notes)
+    return _Found(len(table.values), table.labels, table.numbering, prepare, ways, notes)
+
+
+def _numbering(
+    found: _Found, known: KnownClasses, mapping: Mapping[str, int] | None
+) -> Numbering | None:
+    """Class numbers, as far as the labels are classes."""
+    labels, numbering = found.labels, found.numbering
+    if labels is not None and numbering is None:
+        if labels.dtype.kind != "i" or labels.ndim != 1 or len(np.unique(labels)) > MOST_MAPPED:
+            return None
+        numbering = of_numbers(labels, known)
+    return mapped(numbering, mapping) if numbering is not None and mapping else numbering
 
 
 def _suits_tables(spec: TensorSpec) -> Callable[[Preprocessing], bool]:
@@ -173,18 +207,22 @@ def _suits_tables(spec: TensorSpec) -> Callable[[Preprocessing], bool]:
 
 
 def _images(
-    path: Path, title: str, inputs: Sequence[TensorSpec], asked: Preprocessing | None
+    path: Path,
+    title: str,
+    inputs: Sequence[TensorSpec],
+    asked: Preprocessing | None,
+    known: KnownClasses,
 ) -> _Found:
     spec = _only(inputs, title, "a zip of images")
     ways = (asked,) if asked else candidates(spec)
-    images = read_images(Archive(path, title, DataError), ways[0], spec)
+    images = read_images(Archive(path, title, DataError), ways[0], spec, known)
     size = images.pixels.shape[1], images.pixels.shape[2]
     ways = tuple(replace(each, size=size) for each in ways)
 
     def prepare(how: Preprocessing, places: Indices) -> dict[str, Array]:
         return {spec.name: prepare_pixels(images.pixels[places], how, spec)}
 
-    return _Found(len(images.pixels), images.labels, images.classes, prepare, ways, images.notes)
+    return _Found(len(images.pixels), images.labels, images.numbering, prepare, ways, images.notes)
 
 
 READERS = MappingProxyType(
@@ -194,17 +232,19 @@ READERS = MappingProxyType(
 
 def _parted(
     found: _Found,
+    numbering: Numbering | None,
     digest: str,
     inputs: Sequence[TensorSpec],
     score: Score | None,
     clock: Clock,
 ) -> Samples:
     """Both parts, prepared in the way that is best as far as can be told."""
-    test, calibration = split(found.labels, found.count)
+    all_labels = numbering.labels if numbering is not None else found.labels
+    test, calibration = split(all_labels, found.count)
 
     def part(how: Preprocessing, places: Indices, name: str) -> Dataset:
         dataset = fitted(found.prepare(how, places), _id(digest, how, name), inputs)
-        labels = found.labels[places] if found.labels is not None else None
+        labels = all_labels[places] if all_labels is not None else None
         return replace(dataset, labels=labels)
 
     how, tried = found.ways[0], ""
@@ -219,13 +259,20 @@ def _parted(
         tried = _trial(accuracy, how, samples)
     elif len(found.ways) > 1:
         tried = "; this is a guess"
+    classes = (numbering.note,) if numbering is not None and numbering.note else ()
     notes = () if found.is_ready else (f"Preparation: {how.describe()}{tried}.",)
     return Samples(
         part(how, test, "test"),
         replace(part(how, calibration, "calibration"), labels=None),
-        found.classes,
+        numbering.classes if numbering is not None else None,
         None if found.is_ready else how,
-        (*found.notes, *notes, _split_note(len(test), len(calibration), found.labels is not None)),
+        (
+            *found.notes,
+            *classes,
+            *notes,
+            _split_note(len(test), len(calibration), found.labels is not None),
+        ),
+        numbering.pairs if numbering is not None else (),
     )
 
 

@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from explorer.errors import DataError
 from explorer.formats.cells import LABEL_NAMES, Form, form_of, lines_of, not_utf8, refusal_of
+from explorer.formats.class_names import KnownClasses, Numbering, numbered
 from explorer.formats.data import Labels
-from explorer.formats.names import class_note, cleaned, listed
+from explorer.formats.names import cleaned, listed
 from explorer.model import TensorSpec
 
 MOST_BYTES = 200 * 10**6
 MOST_ROWS = 5_000_000
 MOST_VALUES = 2**28
 MOST_CLASSES = 10_000  # written as text
+UNKNOWN = KnownClasses()
 FEW_CLASSES = 100  # more whole numbers than that are rather measured than labels
 LARGEST_LABEL = 2**31
 ROW_NAMES = ("", "unnamed: 0", "index", "id", "row")
@@ -31,22 +33,29 @@ Numbers = npt.NDArray[Any]
 class Table:
     """Values (samples, ...) in the shape of a model's input, with labels or without.
 
-    `classes` names the labels where they were text. `label_column` is its name, or its number
-    from 1. `notes` are sentences that tell what was assumed.
+    `numbering` is there where labels were text. `label_column` is its name, or its number from 1.
+    `notes` are sentences that tell what was assumed.
     """
 
     values: Numbers = field(repr=False)
     labels: Labels | None = field(repr=False)
-    classes: tuple[str, ...] | None
     label_column: str | None
     notes: tuple[str, ...]
+    numbering: Numbering | None = None
 
 
-def read_table(path: Path, title: str, spec: TensorSpec, label_column: str | None = None) -> Table:
+def read_table(
+    path: Path,
+    title: str,
+    spec: TensorSpec,
+    label_column: str | None = None,
+    known: KnownClasses = UNKNOWN,
+) -> Table:
     """Read samples for an input, one a line; `title` is what to call the file in a message.
 
     Labels are in the column named by `label_column` (or by its number from 1), else in one named
     like labels, else in the last or first column where there is one more than the input needs.
+    `known` are the model's classes.
 
     Raises:
         DataError: the file is no table of numbers, or has other columns than the input needs.
@@ -60,11 +69,11 @@ def read_table(path: Path, title: str, spec: TensorSpec, label_column: str | Non
     label, columns, left_out = _parts(numbers, form, label, needed)
     values = _shaped(numbers, columns, spec, label is not None, title)
     if label is None:
-        return Table(values, None, None, None, (*left_out, "No column holds labels."))
+        return Table(values, None, None, (*left_out, "No column holds labels."))
     shown = form.shown(label)
-    labels, classes = _labels(numbers[:, label], texts, form)
-    notes = (*left_out, *_label_notes(shown, labels, classes, texts is None))
-    return Table(values, labels, classes, form.name(label), notes)
+    labels, numbering = _labels(numbers[:, label], texts, form, known)
+    notes = (*left_out, *_label_notes(shown, labels, texts is None))
+    return Table(values, labels, form.name(label), notes, numbering)
 
 
 def _parts(
@@ -213,32 +222,28 @@ def _shaped(
 
 
 def _labels(
-    column: Numbers, texts: Sequence[str] | None, form: Form
-) -> tuple[Labels, tuple[str, ...] | None]:
-    """Labels, and their classes where those are text; numbers that aren't whole stay floats."""
+    column: Numbers, texts: Sequence[str] | None, form: Form, known: KnownClasses
+) -> tuple[Labels, Numbering | None]:
+    """Labels as numbers, and the classes that texts stand for."""
     distinct = set(texts or ())
     if texts is None or all(map(form.is_number, distinct)):
         numbers = column if texts is None else np.array(texts, np.float64)
-        return (numbers.astype(np.int64 if (numbers % 1 == 0).all() else np.float64), None)
+        return numbers.astype(np.int64 if (numbers % 1 == 0).all() else np.float64), None
     if len(distinct) > MOST_CLASSES:
         raise DataError(
             f"The labels are {len(distinct):,} different texts; the most is {MOST_CLASSES:,} "
             "classes."
         )
-    classes = sorted(distinct)
-    places = {name: index for index, name in enumerate(classes)}
-    return np.array([places[text] for text in texts], np.int64), tuple(map(cleaned, classes))
+    numbering = numbered(texts, known, "their names")
+    return numbering.labels, numbering
 
 
-def _label_notes(
-    shown: str, labels: Labels, classes: tuple[str, ...] | None, is_unnamed: bool
-) -> list[str]:
+def _label_notes(shown: str, labels: Labels, is_unnamed: bool) -> list[str]:
     if is_unnamed:
         kind = "real numbers" if labels.dtype.kind == "f" else "whole numbers"
         guessed = f"holds {kind} and was taken for the labels"
         return [f"No column is named like labels; {shown} {guessed}."]
-    note = f"{_start(shown)} holds the labels."
-    return [note] if classes is None else [note, class_note(classes, "their names")]
+    return [f"{_start(shown)} holds the labels."]
 
 
 def _start(text: str) -> str:

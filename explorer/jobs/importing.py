@@ -13,6 +13,7 @@ from typing import Any
 
 from explorer.errors import FILES_GONE, DataError, JobError, MeasurementError, ModelError
 from explorer.formats import data_kinds
+from explorer.formats.class_names import MOST_MAPPED, known_classes
 from explorer.formats.data import Dataset
 from explorer.formats.importing import Imported, Shapes, import_model
 from explorer.formats.kinds import Kind, identify
@@ -44,6 +45,7 @@ def import_files(
     current: File | None,
     shape: list[int] | None = None,
     asked: dict[str, Any] | None = None,
+    mapping: dict[str, int] | None = None,
 ) -> None:
     """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
 
@@ -51,7 +53,7 @@ def import_files(
     be made up, there are `notes` on why.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
-    are prepared, a `Preprocessing`.
+    are prepared, a `Preprocessing`, and `mapping` which class number a label gets, by its name.
     """
     context.progress(0.1, "looking at the files")
     if not all(Path(file["path"]).exists() for file in files):
@@ -63,7 +65,7 @@ def import_files(
         raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
     if not models and not (data and current):
         raise ModelError("There is no model among these files; drop one, with its samples or not.")
-    given = {"data": data[0] if data else None, "asked": asked}
+    given = {"data": data[0] if data else None, "asked": asked, "mapping": mapping}
     kind = identify(Path(models[0]["path"]), models[0]["name"]) if models else None
     if kind is not None and kind.needs_torch:
         first = "try_out" if kind.runs_code else "convert"
@@ -74,7 +76,7 @@ def import_files(
         imported = import_model(Path(models[0]["path"]), models[0]["name"])
         model = _keep_model(context, imported, models[0])
     if data:
-        context.hand_over("import_data", file=data[0], model=model, asked=asked)
+        context.hand_over("import_data", file=data[0], model=model, asked=asked, mapping=mapping)
     elif model:
         _make_examples(context, model)
 
@@ -85,6 +87,7 @@ def try_out(
     shape: list[int] | None,
     data: File | None,
     asked: dict[str, Any] | None,
+    mapping: dict[str, int] | None = None,
 ) -> None:
     """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
     context.progress(0.1, "trying it out")
@@ -92,7 +95,7 @@ def try_out(
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
 
     open_once(Path(file["path"]), kind, file["name"], _shapes(shape))
-    context.hand_over("convert", file=file, shape=shape, data=data, asked=asked)
+    context.hand_over("convert", file=file, shape=shape, data=data, asked=asked, mapping=mapping)
 
 
 def convert(
@@ -101,6 +104,7 @@ def convert(
     shape: list[int] | None,
     data: File | None,
     asked: dict[str, Any] | None,
+    mapping: dict[str, int] | None = None,
 ) -> None:
     """Part `model`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
@@ -108,7 +112,7 @@ def convert(
     imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
     model = _keep_model(context, imported, file)
     if data is not None:
-        context.hand_over("import_data", file=data, model=model, asked=asked)
+        context.hand_over("import_data", file=data, model=model, asked=asked, mapping=mapping)
     else:
         _make_examples(context, model)
 
@@ -180,7 +184,13 @@ def _make_examples(context: Context, model: File) -> None:
     context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
 
 
-def import_data(context: Context, file: File, model: File, asked: dict[str, Any] | None) -> None:
+def import_data(
+    context: Context,
+    file: File,
+    model: File,
+    asked: dict[str, Any] | None,
+    mapping: dict[str, int] | None = None,
+) -> None:
     """Part `data`, of samples for a model that is there already."""
     context.progress(0.6, "reading the samples")
     network = load(model["path"], model["name"])
@@ -197,6 +207,8 @@ def import_data(context: Context, file: File, model: File, asked: dict[str, Any]
         network.inputs,
         Preprocessing.from_dict(asked) if asked else None,
         share_right,
+        known=known_classes(network),
+        mapping=mapping,
     )
     check_labels(network, samples.test)
     # What was read before, for another model or in another way, may still be open.
@@ -210,6 +222,7 @@ def import_data(context: Context, file: File, model: File, asked: dict[str, Any]
             "test": str(paths["test"]),
             "calibration": str(paths["calibration"]),
             "classes": samples.classes,
+            "pairs": samples.pairs[:MOST_MAPPED],
             "preprocessing": asdict(samples.preprocessing) if samples.preprocessing else None,
             "notes": list(samples.notes),
         },

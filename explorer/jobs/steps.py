@@ -20,7 +20,7 @@ from explorer.graph.layers import find_all_layers
 from explorer.jobs.context import Context
 from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
-from explorer.measure.quality import evaluate, output_error
+from explorer.measure.quality import evaluate, output_error, suggest_relabelling
 from explorer.measure.runtime import is_weight_only
 from explorer.measure.scoring import Scoring
 from explorer.metrics import METRICS
@@ -31,6 +31,7 @@ from explorer.search.survey import settings
 from explorer.widget.counts import counts
 from explorer.widget.parts import needed
 
+CLASS_METRICS = ("accuracy", "binary", "top5")
 FIRST_SAMPLES = 1000  # scored first, so that a number is there at once, and for every probe
 CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the next one needs it too
 
@@ -136,7 +137,10 @@ def tell(context: Context, made: Made, **kept: str) -> None:
 
 
 def score(context: Context, opened: Opened, model: Model) -> None:
-    """Parts `first_quality`, where there are many samples, and `quality`."""
+    """Parts `first_quality`, where there are many samples, and `quality`.
+
+    Of the original with class labels also `relabelling`, a numbering that fits better, or None.
+    """
     data, original = opened.data, opened.model
     if data is None:
         return
@@ -147,8 +151,19 @@ def score(context: Context, opened: Opened, model: Model) -> None:
         context.part("first_quality", asdict(first))
     context.progress(0.75, f"scoring all {len(data)} samples")
     quality = evaluate(model, data, original, context.check, opened.metric)
+    if model is original and quality.metric in CLASS_METRICS:
+        context.part("relabelling", _relabelling(context, opened))
     if model is not original or quality.metric != "snr_db":  # there is no noise against itself
         context.part("quality", asdict(quality))
+
+
+def _relabelling(context: Context, opened: Opened) -> dict[str, Any] | None:
+    """A numbering of the labels that fits the original much better, a `Relabelling`, or None."""
+    data = opened.data
+    assert data is not None
+    assert data.labels is not None
+    found = suggest_relabelling(opened.model, data, opened.metric, context.check)
+    return asdict(found) if found is not None else None
 
 
 def clock(context: Context, model: Model, against: Model, part: str = "latency") -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from explorer.errors import DataError
 from explorer.formats.data import Array, Dataset, Labels, load_data
 from explorer.measure.real_values import score_values
+from explorer.measure.relabelling import Relabelling, find_relabelling
 from explorer.measure.runtime import run_all
 from explorer.measure.scoring import TOP, Scoring, class_scores, scoring_of, values_of
 from explorer.metrics import METRICS
@@ -98,6 +99,28 @@ def check_labels(model: Model, data: Dataset, metric: str | None = None) -> Scor
     """
     outputs = model_outputs(model, data.head(FEW))
     return scoring_of(model, outputs, data.labels, metric)
+
+
+def suggest_relabelling(
+    model: Model,
+    data: Dataset,
+    metric: str | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Relabelling | None:
+    """A permutation of the labels under which the model is right far more often, or None.
+
+    Raises:
+        DataError: labels or metric don't fit the model.
+        MeasurementError: the runtime can't run the model.
+    """
+    if data.labels is None:
+        return None
+    outputs = model_outputs(model, data, check)
+    scoring = scoring_of(model, outputs, data.labels, metric)
+    scores = class_scores(outputs, scoring)
+    if scores is None or scoring.possible[0] not in ("accuracy", "binary"):
+        return None
+    return find_relabelling(scores.argmax(axis=1), data.labels, scores.shape[1])
 
 
 def model_outputs(

@@ -14,7 +14,7 @@ from explorer.recipe import (
     SCOPES,
     Recipe,
 )
-from explorer.ui import metric, reading, uploads
+from explorer.ui import metric, reading, renumbering, uploads
 from explorer.ui.projected import Projected, project
 from explorer.ui.session import Session
 from explorer.widget import words
@@ -73,6 +73,7 @@ def _model(session: Session) -> None:
             st.caption(CLOSED.format(leaks=" and ".join(leaks)))
     reading.draw(session)
     metric.draw(session)
+    renumbering.draw(session)
 
 
 def _take_files(session: Session, files: Files) -> None:

@@ -1,5 +1,6 @@
 """The live part of Explore: the panel, and what is surprising about its numbers."""
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
@@ -39,13 +40,18 @@ def is_incomplete(view: View) -> bool:
 
 
 def _surprises(session: Session) -> list[str]:
-    return surprises_of(session.view, reading.title_of(session.source) if session.source else None)
+    source = session.source
+    title = reading.title_of(source) if source is not None else None
+    return surprises_of(session.view, title, source.classes if source is not None else ())
 
 
-def surprises_of(view: View, reading_title: str | None = None) -> list[str]:
+def surprises_of(
+    view: View, reading_title: str | None = None, classes: Sequence[str] = ()
+) -> list[str]:
     """About the numbers of this setting; those of the setting before say nothing about it.
 
-    `reading_title` is that of what the page says on how samples were read.
+    `reading_title` is that of what the page says on how samples were read; `classes` names the
+    labels.
     """
     if view.trial is None or "plan" not in view.trial.parts:
         return []
@@ -53,4 +59,4 @@ def surprises_of(view: View, reading_title: str | None = None) -> list[str]:
     if "quality" not in view.stale:
         known["naive_quality"] = view.naive
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
-    return surprises(view.trial.recipe, plan, view.original, known, host, reading_title)
+    return surprises(view.trial.recipe, plan, view.original, known, host, reading_title, classes)

@@ -27,7 +27,8 @@ class Source:
     command line names. Of files that were dropped, `notes` are sentences on how they were read,
     `made_up` says that the data are random inputs, and `preparation` how samples were prepared: a
     `Preprocessing` as JSON, or None. `classes` names the labels and `characters` the whole numbers
-    of texts, from 1 on, where that is known. `metric` is what a person wants quality measured by.
+    of texts, from 1 on, where that is known; `pairs` are the labels as their file writes them, each
+    with its class number. `metric` is what a person wants quality measured by.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Source:
     classes: tuple[str, ...] = ()
     characters: str = ""
     metric: str | None = None
+    pairs: tuple[tuple[str, int], ...] = ()
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -95,14 +97,15 @@ def _characters(name: str) -> str:
 class Drop:
     """Files that a person has dropped, (name, path) each, and the model that was open then.
 
-    `shape` is that of the model's input and `asked` how samples are prepared, as JSON, where the
-    person has said so.
+    `shape` is that of the model's input and `asked` how samples are prepared and `mapping` which
+    class number a label gets, as JSON, where the person has said so.
     """
 
     files: tuple[tuple[str, Path], ...]
     current: Source | None
     shape: tuple[int, ...] | None = None
     asked: str | None = None
+    mapping: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Of the task `import_files`."""
@@ -112,6 +115,7 @@ class Drop:
             "current": current,
             "shape": self.shape,
             "asked": json.loads(self.asked) if self.asked else None,
+            "mapping": json.loads(self.mapping) if self.mapping else None,
         }
 
     def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
@@ -139,7 +143,7 @@ class Drop:
             samples_title = paths[str(test).rsplit("-", 2)[0]]
             if model is not None and samples_title != title:
                 title += f" with {samples_title}"
-        key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}"
+        key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}/{self.mapping}"
         parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(
             key=key,
@@ -154,6 +158,7 @@ class Drop:
             drop=self,
             preparation=json.dumps(prepared) if prepared else None,
             classes=tuple(data.get("classes") or ()) if data is not None else (),
+            pairs=tuple((name, number) for name, number in (data or {}).get("pairs") or ()),
         )
 
 

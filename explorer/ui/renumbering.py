@@ -1,0 +1,69 @@
+"""Which class each label of a person's file stands for: what was assumed, and another choice."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from explorer.text import relabelling_sentence
+from explorer.ui.session import Session
+from explorer.ui.sources import Source
+
+TITLE = "Labels and classes"
+CLASS_METRICS = ("accuracy", "top5", "binary")
+MOST_CLASS = 9_999
+
+
+def draw(session: Session) -> None:
+    """A warning where labels seem permuted, with a button, and a table to change any of them."""
+    source = session.source
+    if source is None or source.drop is None or not source.pairs or not _has_classes(session):
+        return
+    found = session.original.get("relabelling")
+    if found:
+        st.warning(_markdown(relabelling_sentence(found, source.classes)))
+        st.button(
+            "Renumber the labels",
+            key="relabel",
+            width="stretch",
+            on_click=lambda: _read_again(session, source, renumbered(source.pairs, found)),
+        )
+    with st.expander(TITLE, key="renumbering"), st.form("classes", border=False):
+        table = pd.DataFrame(source.pairs, columns=["Label", "Class"])
+        edited = st.data_editor(
+            table,
+            key=f"classes_{source.key}",
+            hide_index=True,
+            disabled=["Label"],
+            column_config={
+                "Class": st.column_config.NumberColumn(min_value=0, max_value=MOST_CLASS, step=1)
+            },
+        )
+        if st.form_submit_button("Use these classes", width="stretch"):
+            numbers = [int(number) for number in edited["Class"].fillna(-1)]
+            names = (name for name, _ in source.pairs)
+            _read_again(session, source, dict(zip(names, numbers, strict=True)))
+            st.rerun()
+
+
+def renumbered(pairs: Sequence[tuple[str, int]], found: Mapping[str, Any]) -> dict[str, int]:
+    """The class of each label once a `Relabelling`, as a dictionary, is put into effect."""
+    numbers = dict(enumerate(found["numbers"]))
+    return {name: numbers.get(number, number) for name, number in pairs}
+
+
+def _has_classes(session: Session) -> bool:
+    scoring = (session.original.get("model") or {}).get("scoring") or {}
+    return any(name in scoring.get("possible", ()) for name in CLASS_METRICS)
+
+
+def _read_again(session: Session, source: Source, mapping: Mapping[str, int]) -> None:
+    assert source.drop is not None
+    session.read(replace(source.drop, mapping=json.dumps(mapping)))
+
+
+def _markdown(text: str) -> str:
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+!|~$:" else c for c in text)
