@@ -164,18 +164,17 @@ def _profile(options: argparse.Namespace) -> dict[str, Any]:
 def _compress(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import apply, calibrate, evaluate, measure_latency, plan, profile  # noqa: PLC0415
     from explorer.compress.compensation import why_not_compensated  # noqa: PLC0415
-    from explorer.formats.data import load_data  # noqa: PLC0415
 
     _check_output(Path(options.out), options)
     recipe = _recipe(options)
     model = _load(options.model)
-    data = load_data(options.data, model) if options.data else None
+    data = _data(options.data, model) if options.data else None
     if data is None and options.metric is not None:
         raise RecipeError("--metric is for a model that is scored; add --data.")
     calibration = None
     if options.calibration:
         _progress("calibrating")
-        calibration = calibrate(model, options.calibration)
+        calibration = calibrate(model, _data(options.calibration, model))
     planned = plan(model, recipe, calibration)
     for remark in _remarks(recipe, options):
         _progress(remark)
@@ -227,16 +226,25 @@ def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import evaluate, profile  # noqa: PLC0415
-    from explorer.formats.data import load_data  # noqa: PLC0415
 
     model = _load(options.model)
     reference = _load(options.reference) if options.reference else None
-    data = load_data(options.data, model)
+    data = _data(options.data, model)
     metric = _metric(reference or model, data, options)
     quality = evaluate(model, data, reference, metric=metric)
     _tell_relabelling(reference or model, data, metric)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _data(path: str, model: "Model") -> "Dataset":
+    """Samples from a file; what was assumed about them goes to standard error."""
+    from explorer.formats.data import load_data  # noqa: PLC0415
+
+    data = load_data(path, model)
+    for note in data.notes:
+        print(note, file=sys.stderr)
+    return data
 
 
 def _metric(original: "Model", data: "Dataset", options: argparse.Namespace) -> str:
@@ -260,7 +268,6 @@ def _tell_relabelling(original: "Model", data: "Dataset", metric: str) -> None:
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import calibrate, evaluate, profile  # noqa: PLC0415
-    from explorer.formats.data import load_data  # noqa: PLC0415
     from explorer.model import write_atomically  # noqa: PLC0415
     from explorer.search.sensitivity import find_probes, measure_sensitivity  # noqa: PLC0415
     from explorer.search.spending import spend  # noqa: PLC0415
@@ -270,11 +277,13 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
     model = _load(options.model)
-    data = load_data(options.data, model)
+    data = _data(options.data, model)
     calibration = None
     if base.compensate:
         _progress("calibrating")
-        calibration = calibrate(model, options.calibration or data)
+        calibration = calibrate(
+            model, _data(options.calibration, model) if options.calibration else data
+        )
     metric = _metric(model, data, options)
     quality = evaluate(model, data, model, metric=metric)
     report = Report(model.id, model.name, profile(model), quality=quality)

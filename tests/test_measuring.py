@@ -163,7 +163,7 @@ X = np.eye(3, dtype=np.float32)
 BAD_DATA = {
     "not an archive": (b"nothing", "not an .npz"),
     "truncated": (npz(x=X)[:100], "cut short"),
-    "wrong name": (npz(z=X), "'z'"),
+    "wrong name": (npz(z=X[:, :2]), "'z'"),
     "an array too many": (npz(x=X, w=X), "'w'"),
     "wrong shape": (npz(x=np.ones((2, 4), np.float32)), "samples of 3"),
     "wrong rank": (npz(x=np.ones((2, 3, 3), np.float32)), "samples of 3"),

@@ -180,7 +180,7 @@ def test_an_input_that_is_called_like_the_labels() -> None:
 def test_names_of_arrays_are_cleaned() -> None:
     long = f"\u202e\n{'w' * 100}"
     with pytest.raises(DataError) as caught:
-        fitted({long: X}, "id", [TensorSpec("x", "float32", ("n", 3))])
+        fitted({long: X}, "id", [TensorSpec("x", "float32", ("n", 4))])
     assert f"'{'w' * 47}…'" in str(caught.value)
 
 

@@ -63,6 +63,35 @@ def test_one_table_in_many_forms(tmp_path: Path, content: str) -> None:
     assert found.numbering is None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1 2 3 0\n4 5.5 6 1\n",
+        "  1   2  3\t0  \n  4 5.5   6 1\n",
+        "a b c y\n1 2 3 0\n4 5.5 6 1\n",
+        "1|2|3|0\n4|5.5|6|1\n",
+        "a | b | c | y\n1 | 2 | 3 | 0\n4 | 5.5 | 6 | 1\n",
+        "sep=;\n1;2;3;0\n4;5.5;6;1\n",
+        "sep=|\na|b|c|y\n1|2|3|0\n4|5.5|6|1\n",
+        '"sep=,"\r\na,b,c,y\r\n1,2,3,0\r\n4,5.5,6,1\r\n',
+        "sep=\t\n1\t2\t3\t0\n4\t5,5\t6\t1\n",
+        "1,0;2,0;3,0;0\n4,0;5,5;6,0;1\n",
+        "1,0 2,0 3,0 0\n4,0 5,5 6,0 1\n",
+        "1,0|2,0|3,0|0\n4,0|5,5|6,0|1\n",
+        "1, 2, 3, 0\n4, 5.5, 6, 1\n",
+    ],
+)
+def test_other_separators_and_decimal_commas(tmp_path: Path, content: str) -> None:
+    found = table(tmp_path, content)
+    np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5.5, 6]])
+    np.testing.assert_array_equal(found.labels, [0, 1])
+
+
+def test_what_is_wrong_is_placed_behind_a_line_that_names_the_separator(tmp_path: Path) -> None:
+    assert "line 3, column 2" in refusal(tmp_path, "sep=;\n1;2;3;0\n4;x;6;1\n")
+    assert "line 2, column 2" in refusal(tmp_path, "1  2 3 0\n4 x 6 1\n")
+
+
 def test_names_become_classes_in_sorted_order(tmp_path: Path) -> None:
     for head in ("", "a,b,c,species\n"):
         found = table(tmp_path, head + "1,2,3,cat\n4,5,6,ant\n7,8,9,cat\n")

@@ -159,6 +159,19 @@ def test_a_program_or_script_with_a_member_missing(tmp_path: Path) -> None:
     assert "TorchScript file that torch can't read" in said(rezipped(path, cut))
 
 
+def test_whole_numbers_for_a_network_of_floats(tmp_path: Path) -> None:
+    architecture = ARCHITECTURES[0]
+    weights = {
+        name: tensor.mul(100).to(torch.int8) if tensor.ndim > 1 else tensor
+        for name, tensor in architecture.build().state_dict().items()
+    }
+    path = saved(tmp_path, weights)
+    with pytest.raises(
+        ModelError, match=f"holds int8 values in '.*, where {architecture.name} has"
+    ):
+        import_model(path, "net")
+
+
 def saved(folder: Path, content: object, **options: Any) -> Path:
     torch.save(content, folder / "upload", **options)
     return folder / "upload"

@@ -15,7 +15,9 @@ from explorer.formats.names import cleaned
 
 HEAD_BYTES = 2**22  # what the first two lines may take
 MOST_COLUMNS = 50_000
-SEPARATORS = ("\t", ";", ",")
+BLANK = " "  # one or more of them, or tabs
+SEPARATORS = ("\t", ";", ",", "|", BLANK)
+SAID = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that Excel understands
 COUNTED_NAMES = 10  # from which on 0, 1, 2... is a header that pandas has made, not values
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # of UTF-16 and UTF-32
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
@@ -40,7 +42,8 @@ class Form:
         return NUMBER.fullmatch(self.plain(cell)) is not None
 
     def plain(self, line: str) -> str:
-        """A line or cell with decimal points."""
+        """A line or cell with decimal points, and a single blank where blanks separate."""
+        line = _single(line) if self.separator == BLANK else line
         return line.replace(",", ".") if self.decimal_comma else line
 
     def name(self, column: int) -> str:
@@ -63,9 +66,11 @@ def form_of(path: Path, title: str) -> Form:
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     text = _decoded(head, title)
-    separator = _separator(text)
-    (first, first_line), (second, second_line) = _first_two(text, separator, title)
-    form = Form(separator, False, None, len(first), (), 0)
+    said = SAID.fullmatch(text.splitlines()[0])
+    separator = said.group(1) if said else _separator(text)
+    rows = _first_two(text, separator, title, int(said is not None))
+    (first, first_line), (second, second_line) = rows
+    form = Form(separator, False, None, len(first), (), int(said is not None))
     form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text))
     if _is_header(first, second, form):
         if second is None:
@@ -115,7 +120,8 @@ def refusal_of(path: Path, form: Form, label: int | None, dtype: Any, title: str
 def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
     """Rows of values with the number of the line that they end in."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=form.separator)
+        lines = map(_single, stream) if form.separator == BLANK else stream
+        reader = csv.reader(lines, delimiter=form.separator)
         try:
             for row in reader:
                 if reader.line_num > form.header_lines and (
@@ -151,20 +157,40 @@ def not_utf8(title: str) -> DataError:
     return DataError(f"{title} is not text in UTF-8; save it as CSV in UTF-8.")
 
 
+def _single(line: str) -> str:
+    """A line with a single blank between its cells."""
+    return re.sub(r"[ \t]+", BLANK, line.strip()) + "\n"
+
+
 def _separator(text: str) -> str:
-    """The first separator that occurs as often in two lines, else the most frequent."""
+    """Of the separators that occur as often in two lines that with which most cells are numbers.
+
+    The first where several do alike, and the most frequent where none does; a blank only stands
+    between numbers or names, never in them.
+    """
     lines = [QUOTED.sub("", line) for line in text.lstrip().splitlines()[:2]]
+    share, even = dict[str, float](), []
     for each in SEPARATORS:
-        if lines[0].count(each) and lines[0].count(each) == lines[-1].count(each):
-            return each
-    return max(reversed(SEPARATORS), key=lines[0].count)
+        rows = [(_single(line).strip() if each == BLANK else line).split(each) for line in lines]
+        if len(rows[0]) == len(rows[-1]) > 1:
+            even.append(each)
+            form = Form(each, each != ",", None, len(rows[0]), (), 0)
+            share[each] = sum(map(form.is_number, rows[-1])) / len(rows[-1])
+    if even:
+        return max(even, key=share.__getitem__)
+    return str(max(reversed(SEPARATORS[:-1]), key=lines[0].count))
 
 
 def _first_two(
-    text: str, separator: str, title: str
+    text: str, separator: str, title: str, skipped: int
 ) -> tuple[tuple[list[str], int], tuple[list[str] | None, int]]:
-    """The first two rows that aren't blank, each with the number of the line that it ends in."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    """The first two rows that aren't blank, each with the number of the line that it ends in.
+
+    So many lines before them are `skipped`.
+    """
+    lines: Iterator[str] = iter(io.StringIO(text, newline=""))
+    lines = map(_single, lines) if separator == BLANK else lines
+    reader = csv.reader(lines, delimiter=separator)
     found: list[tuple[list[str], int]] = []
     try:
         for row in reader:
@@ -173,7 +199,7 @@ def _first_two(
                     f"{title} has {len(row):,} columns in line {reader.line_num}; the most is "
                     f"{MOST_COLUMNS:,}."
                 )
-            if not _is_blank(row):
+            if not _is_blank(row) and reader.line_num > skipped:
                 found.append((row, reader.line_num))
             if len(found) == 2:
                 return found[0], found[1]

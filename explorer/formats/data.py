@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from explorer.errors import DataError, reason_of
 from explorer.formats import npz
-from explorer.formats.names import cleaned, listed
+from explorer.formats.arrangement import arranged, fits
+from explorer.formats.names import cleaned
 from explorer.model import Model, TensorSpec, ValueRange
 
 Array = npz.Array
-LABELS, SINGLE_INPUT = "y", "x"
 NUMBERS = frozenset(  # element types of inputs that samples can have
     "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
 )
@@ -31,12 +31,13 @@ class Dataset:
 
     Labels are integers (class numbers, or whole values) or floats: (samples,), or (samples,
     targets) where there are several values for each sample. `id` is the SHA-256 of the file they
-    came from, or of the arrays.
+    came from, or of the arrays; `notes` are sentences that tell what was assumed.
     """
 
     inputs: dict[str, Array] = field(repr=False)
     labels: Labels | None = field(repr=False)
     id: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -82,10 +83,10 @@ def load_data(
 ) -> Dataset:
     """Read samples and check that they fit a model.
 
-    Arrays are named after the model's inputs (or `x` where there is just one) and hold values as
-    the model expects them; integers are cast. `y` holds labels: class numbers, real values, or rows
-    with a 1 at the place of the class. `title` is what to call the archive in a message, by default
-    its path.
+    Arrays are named after the model's inputs (or `x` where there is just one), or are told by shape
+    and type (`arrangement.arranged`), and hold values as the model expects them; integers are cast.
+    `y` holds labels: class numbers, real values, or rows with a 1 at the place of the class.
+    `title` is what to call the archive in a message, by default its path.
 
     Raises:
         DataError: the archive can't be read, or names, shapes, types or values don't fit.
@@ -102,22 +103,12 @@ def fitted(arrays: Mapping[str, Array], digest: str, specs: Sequence[TensorSpec]
     Raises:
         DataError: names, shapes, types or values don't fit.
     """
-    arrays, wanted = dict(arrays), {spec.name for spec in specs}
-    by_alias = SINGLE_INPUT in arrays and len(specs) == 1 and not wanted - {LABELS} & set(arrays)
-    labels = arrays.pop(LABELS, None) if by_alias or LABELS not in wanted else None
-    if by_alias:
-        arrays[specs[0].name] = arrays.pop(SINGLE_INPUT)
-    if wanted != set(arrays):
-        raise DataError(
-            f"The data has arrays named {listed(sorted(arrays))}, but the model's inputs are "
-            f"{listed(sorted(wanted))}; name the arrays after the inputs, and the labels "
-            f"{LABELS!r}."
-        )
-    inputs = {spec.name: _fitting(arrays[spec.name], spec) for spec in specs}
+    found = arranged(arrays, specs)
+    inputs = {spec.name: _fitting(found.inputs[spec.name], spec) for spec in specs}
     counts = {len(array) for array in inputs.values()}
     if len(counts) > 1 or 0 in counts:
         raise DataError("Each input needs the same number of samples, and at least one.")
-    return Dataset(inputs, _checked_labels(labels, counts.pop()), digest)
+    return Dataset(inputs, _checked_labels(found.labels, counts.pop()), digest, found.notes)
 
 
 def _read(
@@ -158,11 +149,7 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
             f"Input {name!r} takes {cleaned(spec.dtype)} values, which no samples can be given as."
         )
     expected = " x ".join(cleaned(str(dim)) for dim in spec.shape[1:]) or "no further dimension"
-    fits = array.ndim == len(spec.shape) and all(
-        not isinstance(dim, int) or dim == size
-        for dim, size in zip(spec.shape[1:], array.shape[1:], strict=False)
-    )
-    if not fits:
+    if not fits(array, spec):
         found = " x ".join(str(size) for size in array.shape)
         raise DataError(
             f"Input {name!r} expects samples of {expected}, but the array is {found} "

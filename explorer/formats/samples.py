@@ -17,6 +17,7 @@ import numpy.typing as npt
 from explorer.errors import DataError
 from explorer.formats import data_kinds
 from explorer.formats.archive import Archive
+from explorer.formats.arrangement import LABELS, SINGLE_INPUT
 from explorer.formats.class_names import (
     MOST_MAPPED,
     KnownClasses,
@@ -24,7 +25,7 @@ from explorer.formats.class_names import (
     mapped,
     of_numbers,
 )
-from explorer.formats.data import LABELS, SINGLE_INPUT, Dataset, Labels, file_digest, fitted
+from explorer.formats.data import Dataset, Labels, file_digest, fitted
 from explorer.formats.images import read_images
 from explorer.formats.names import cleaned
 from explorer.formats.npz import Array, arrays_in, write_arrays
@@ -163,7 +164,7 @@ def _npz(
         return {name: array[places] for name, array in dataset.inputs.items()}
 
     ways = (Preprocessing(),)
-    return _Found(len(dataset), dataset.labels, None, prepare, ways, (), is_ready=True)
+    return _Found(len(dataset), dataset.labels, None, prepare, ways, dataset.notes, is_ready=True)
 
 
 def _table(

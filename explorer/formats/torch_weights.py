@@ -83,7 +83,9 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[Model, 
     if any(each.dtype in (torch.float16, torch.bfloat16) for each in weights.values()):
         notes.append("Its 16-bit weights were widened to float32.")
     with in_own_words(title, f"{title} has weights that don't fit {fitting.name}."):
-        network = _filled(fitting.build(), weights)
+        network = fitting.build()
+        _check_kinds(network, weights, fitting.name, title)
+        network = _filled(network, weights)
     model = export(network, fitting.example(), title)
     return model, (f"Recognised as {fitting.name} by the names and shapes.", *notes)
 
@@ -126,6 +128,18 @@ def _fits(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         and weights.keys() <= shapes.keys()
         and all(tuple(tensor.shape) == shapes[name] for name, tensor in weights.items())
     )
+
+
+def _check_kinds(network: torch.nn.Module, weights: Weights, name: str, title: str) -> None:
+    """Refuse whole numbers where an architecture has real ones: they would be taken as they are."""
+    for key, expected in network.state_dict().items():
+        found = weights.get(key)
+        if found is not None and expected.is_floating_point() and not found.is_floating_point():
+            kind = str(found.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{title} holds {kind} values in {cleaned(key)!r}, where {name} has floats; save "
+                "the weights as they were before they were quantized."
+            )
 
 
 def _filled(network: torch.nn.Module, weights: Weights) -> torch.nn.Module:
