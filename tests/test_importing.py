@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from explorer import Recipe
-from explorer.errors import FILES_GONE, DataError, JobError
+from explorer.errors import FILES_GONE, DataError, JobError, QuotaError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
@@ -245,6 +245,56 @@ def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> 
     assert session.original["relabelling"] is None
     assert session.source.classes == tuple(names)
     assert "as chosen: 'east' = 1, 'north' = 0" in " ".join(session.source.notes)
+
+
+def test_uploads_can_be_removed_so_the_ninth_file_finds_room(session: Session) -> None:
+    def upload(number: int) -> None:
+        try:
+            drop(session, (f"net{number}.onnx", lookup(shift=-number)))
+        except QuotaError as error:
+            session.notice = str(error)
+
+    for number in range(1, 9):
+        upload(number)
+    assert session.notice is None
+    upload(9)
+    assert session.notice is not None
+    assert "remove it first" in session.notice
+    opened = session.source
+    assert opened is not None
+    first, second = list(session.sources.values())[:2]
+    session.remove(second.key)  # in the background
+    assert not second.model.exists()
+    assert session.source == opened
+    session.remove(opened.key)  # the open one
+    settled(session)
+    assert session.source == first
+    assert not opened.model.exists()
+    assert opened.key not in session.sources
+    for number in (9, 10):
+        upload(number)
+        assert session.notice is None
+    assert len(session.sources) == 8
+    leftovers = {path.name for path in session.folder.path.iterdir()}
+    assert not any(second.model.name.removesuffix(".onnx") in name for name in leftovers)
+
+
+def test_a_model_that_other_samples_need_stays(session: Session) -> None:
+    drop(session, ("words.onnx", lookup()))
+    alone = session.source
+    ids = np.arange(240).reshape(40, 6) % 20
+    drop(session, ("ids.npz", npz(ids=ids)))
+    assert alone is not None
+    assert session.source is not None
+    assert session.source.model == alone.model
+    session.remove(alone.key)
+    settled(session)
+    assert alone.model.exists()
+    session.set_recipe(Recipe(weight_bits=8))
+    settled(session)
+    assert session.notice is None
+    session.remove(session.source.key)  # there is no other to show
+    assert session.source is not None
 
 
 def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) -> None:

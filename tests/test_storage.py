@@ -49,7 +49,7 @@ def test_files_go_with_their_visitor(kept: Storage) -> None:
 def test_number_of_files(kept: Storage) -> None:
     folder = kept.folder()
     paths = folder.take(*(bytes([index]) for index in range(storage.SESSION_FILES)))
-    with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; reload"):
+    with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; choose"):
         folder.take(b"one more")
     folder.drop(paths[0])
     assert not paths[0].exists()
@@ -60,7 +60,7 @@ def test_too_many_files_at_once_are_told_as_such_and_none_stays(kept: Storage) -
     folder = kept.folder()
     folder.take(b"first")
     nine = [bytes([index]) for index in range(storage.SESSION_FILES + 1)]
-    with pytest.raises(QuotaError, match="These are 9 files, but a visit may hold 8; drop"):
+    with pytest.raises(QuotaError, match="These are 9 files, but a session may hold 8; drop"):
         folder.take(*nine)
     with pytest.raises(QuotaError, match="8 uploaded files and holds 1 without these"):
         folder.take(*nine[:-1])
@@ -83,7 +83,7 @@ def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(storage, "SESSION_BYTES", 3 * 10**6)
     folder = kept.folder()
     folder.take(bytes(10**6))
-    with pytest.raises(QuotaError, match=r"of 3 MB a visit, 2 MB are left"):
+    with pytest.raises(QuotaError, match=r"of 3 MB a session, 2 MB are left"):
         folder.take(bytes(2 * 10**6 + 1))
     folder.take(bytes(2 * 10**6))
 

@@ -24,6 +24,7 @@ Files = list[tuple[str, bytes]]
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
 MOST_DIMENSIONS = 8
+REMOVE = "Its files and results go, but for those that another of your models needs."
 RECIPE_BYTES = 2**24
 SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
 FORMATS = (
@@ -63,6 +64,17 @@ def _model(session: Session) -> None:
         format_func=lambda key: session.sources[key].title,
         on_change=model.taker(lambda key: session.open(session.sources[key])),
     )
+    own = session.selected
+    if own is not None and own.drop is not None:
+        st.button(
+            "Remove this model",
+            key="remove_model",
+            icon=":material/delete:",
+            type="tertiary",
+            help=REMOVE,
+            disabled=session.importing.job is not None,
+            on_click=lambda: session.remove(own.key),
+        )
     label, icon = "Open your own model", ":material/upload_file:"
     with st.popover(label, width="stretch", icon=icon, key="own_model", on_change="rerun"):
         _drop_box(session, "A model and, if you have them, samples", None, _take_files)

@@ -60,6 +60,16 @@ class Importing:
         self.let_go(drop, known)
         return None, error
 
+    def remove(self, source: Source, known: Iterable[Source]) -> None:
+        """Remove all files of a model, but for those of `known` sources."""
+        known = list(known)
+        kept = {path for each in known for path in (each.model, each.data, each.calibration)}
+        for path in {source.model, source.data, source.calibration} - kept:
+            if path is not None and path.parent == self._folder.path:
+                path.unlink(missing_ok=True)
+        if source.drop is not None:
+            self.let_go(source.drop, known)
+
     def let_go(self, drop: Drop, known: Iterable[Source]) -> None:
         """Remove files that were refused, unless a known source came of them."""
         used = {path for source in known if source.drop for _, path in source.drop.files}

@@ -76,6 +76,7 @@ class Session:
         self.picks = Picks()
         self._pool = pool
         self._candidate: Source | None = None
+        self._leaving: list[Source] = []  # removed, but perhaps still on the screen
         self._put_off: Source | None = None  # while files were dropped instead
         self._opening: Job | None = None
         self._due = False
@@ -229,6 +230,30 @@ class Session:
         if changed != self.source:
             self.sources[changed.key] = changed
             self.open(changed)
+
+    @one_at_a_time
+    def remove(self, key: str) -> None:
+        """Remove a model that was uploaded, and its files, as far as no other model needs them.
+
+        Where it is open, the first of the others is opened; its files go once that is there.
+        """
+        source = self.sources.get(key)
+        others = [each for each in self.sources.values() if each != source]
+        if source is None or source.drop is None or not others or self.importing.job is not None:
+            return
+        self.notice = None
+        del self.sources[key]
+        self._leaving.append(source)
+        if source in (self.source, self._candidate):
+            self.open(others[0])
+        self._clear_leaving()
+
+    def _clear_leaving(self) -> None:
+        """Let go of removed models, unless one is still on the screen."""
+        for source in [each for each in self._leaving if each != self.source]:
+            self._leaving.remove(source)
+            self._memory.forget(source)
+            self.importing.remove(source, [*self.sources.values(), *self._leaving])
 
     @one_at_a_time
     def cancel_importing(self) -> None:
@@ -411,6 +436,9 @@ class Session:
         if job.state is State.FAILED:
             self.notice = job.error
         refused, self._candidate = self._candidate, None
+        for kept in self._leaving:  # nothing else could be opened
+            self.sources[kept.key] = kept
+        self._leaving = []
         if refused is not None and self.source is not None and refused.key == self.source.key:
             self.sources[refused.key] = self.source  # the same model, as it was
         elif refused is not None and refused != self.source:
@@ -427,6 +455,7 @@ class Session:
         self.original = {**self._memory.original(source), **parts}
         self.trying.clear()
         self._due = True
+        self._clear_leaving()
 
     def _replace_readings(self, source: Source) -> None:
         """Let go of the same files as they were read before."""

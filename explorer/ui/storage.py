@@ -114,14 +114,14 @@ class Folder:
     def _check_count(self, new: int) -> None:
         if new > SESSION_FILES:
             raise QuotaError(
-                f"These are {new} files, but a visit may hold {SESSION_FILES}; drop a model, with "
-                "one file of samples or without."
+                f"These are {new} files, but a session may hold {SESSION_FILES}; drop a model, and "
+                "at most one file of samples with it."
             )
         here = len(self._uploads)
         if here + new > SESSION_FILES:
             raise QuotaError(
-                f"A visit may hold {SESSION_FILES} uploaded files and holds {here} without these; "
-                "reload the page to start anew."
+                f"A session may hold {SESSION_FILES} uploaded files and holds {here} without "
+                "these; choose a model of yours in the list and remove it first."
             )
 
     def _check(self, size: int) -> None:
@@ -129,7 +129,7 @@ class Folder:
         if size > left:
             raise QuotaError(
                 f"This file of {size / MB:.0f} MB is too large: of {SESSION_BYTES / MB:.0f} MB a "
-                f"visit, {left / MB:.0f} MB are left."
+                f"session, {left / MB:.0f} MB are left; remove a model of yours first."
             )
         if size > ALL_BYTES - self._storage.used_bytes:
             raise QuotaError("The server has no room for more files; try again in some minutes.")
