@@ -145,16 +145,16 @@ def _misfit(outputs: list[Array], labels: Labels) -> DataError:
             f"The labels have {labels.shape[1]} numbers for each sample, but the model gives "
             f"{scores.shape[1]}."
         )
-    if labels.dtype.kind == "f":
-        first = float(labels[labels % 1 != 0][0])
+    fractions = labels[labels % 1 != 0]
+    if len(fractions):
         return DataError(
-            f"The labels are real numbers such as {first:g}, but the model gives "
+            f"The labels are real numbers such as {float(fractions[0]):g}, but the model gives "
             f"{scores.shape[1]} scores for a sample; give a whole number, the class, for each."
         )
     if labels.min() < 0:
-        return DataError(f"The labels reach from {labels.min()}; they must start at 0.")
+        return DataError(f"The labels reach from {labels.min():.0f}; they must start at 0.")
     return DataError(
-        f"The labels reach {labels.max()}, but the model has {scores.shape[1]} classes; labels "
+        f"The labels reach {labels.max():.0f}, but the model has {scores.shape[1]} classes; labels "
         f"must lie in 0 to {scores.shape[1] - 1}."
     )
 

@@ -69,8 +69,8 @@ ARRAYS: dict[str, tuple[str, Content]] = {
     ),
     "cut": ("damaged|cut short", npz(x=ROWS, y=LABELS)[:200]),
     "1001-arrays": ("most is 1,000", lambda places: packed({f"{i}.npy": b"" for i in range(1001)})),
-    "other-names": ("name the arrays", npz(a=ROWS, b=LABELS)),
-    "names-of-markup": ("name the arrays", npz(**{"<b>\x1b[31m": ROWS})),
+    "other-names": ("name the arrays", npz(a=ROWS, b=ROWS)),
+    "names-of-markup": ("name the arrays", npz(**{"<b>\x1b[31m": ROWS[:, :3]})),
     "other-shape": ("expects samples of 4", npz(x=np.ones((30, 5), np.float32), y=LABELS)),
     "images-instead": ("expects samples of 4", npz(x=np.ones((3, 8, 8, 3), np.uint8))),
     "no-samples": ("at least one|samples", npz(x=ROWS[:0], y=LABELS[:0])),
@@ -81,12 +81,12 @@ ARRAYS: dict[str, tuple[str, Content]] = {
     "complex": ("must hold numbers", npz(x=np.ones((30, 4), np.complex64))),
     "dates": ("must hold numbers", npz(x=np.zeros((30, 4), "M8[s]"))),
     "records": ("must hold numbers|expects", npz(x=np.zeros((30, 4), "f4,i4"))),
-    "labels-negative": ("start at 0", npz(x=ROWS, y=LABELS - 5)),
-    "labels-beyond": ("3 classes", npz(x=ROWS, y=LABELS + 7)),
-    "labels-huge": ("no class number", npz(x=ROWS, y=np.full(30, 2**60))),
-    "labels-of-floats": ("whole numbers", npz(x=ROWS, y=LABELS / 2)),
+    "labels-negative": ("start at 0", npz(x=ROWS, y=np.arange(30) % 4 - 5)),
+    "labels-beyond": ("3 classes", npz(x=ROWS, y=np.arange(30) % 4 + 7)),
+    "labels-huge": ("has 3 classes", npz(x=ROWS, y=np.full(30, 2**60))),
+    "labels-of-floats": ("real numbers such as 0.5", npz(x=ROWS, y=LABELS / 2)),
     "labels-too-few": ("give one each", npz(x=ROWS, y=LABELS[:7])),
-    "labels-in-a-square": ("give one each", npz(x=ROWS, y=np.zeros((30, 30), int))),
+    "labels-in-a-square": ("30 numbers for each", npz(x=ROWS, y=np.zeros((30, 30), int))),
 }
 
 
