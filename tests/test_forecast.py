@@ -160,3 +160,13 @@ def test_predictions_are_close_to_what_is_measured(model):
         assert abs(off) < 0.05, recipe
     assert predicted["latency"] is None
     assert original - measured > 0.1  # the last one isn't trivial
+
+
+def test_where_less_is_better_predictions_are_mirrored(points):
+    turned = [
+        {**p, "quality": -p["quality"], "reference": -p["reference"], "falls": True} for p in points
+    ]
+    asked = [Recipe(pattern="channel", ratio=ratio) for ratio in (0.2, 0.5, 0.8)]
+    for told, other in zip(predict(points, *asked), predict(turned, *asked), strict=True):
+        shift = told["quality"] - ORIGINAL
+        assert other["quality"] - ORIGINAL == pytest.approx(-shift)

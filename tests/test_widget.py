@@ -17,6 +17,7 @@ from families import FAMILIES
 
 import explorer
 from explorer import Calibration, LayerChoice, Recipe
+from explorer.metrics import METRICS
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
 from explorer.text import format_bytes, format_count, format_seconds
 from explorer.widget.cards import relative
@@ -177,13 +178,18 @@ def test_numbers_are_written_as_in_python() -> None:
         [1000, 995],
         *([rng.random(), rng.random()] for _ in range(200)),
     ]
+    signs = [rng.choice((-1, 1)) * 10 ** rng.uniform(-5, 5) for _ in range(200)]
+    metrics = [(metric, value) for metric in METRICS.values() for value in (*signs, 0.5, 1.0)]
     told = {"bytes": sizes, "counts": sizes, "seconds": seconds, "changes": changes}
+    told["qualities"] = [(metric.unit, value) for metric, value in metrics]
     written = run_node("formats.mjs", told)
     expected = {
         "bytes": [format_bytes(size) for size in sizes],
         "counts": [format_count(size) for size in sizes],
         "seconds": [format_seconds(each) for each in seconds],
         "changes": [relative(before, after) for before, after in changes],
+        "qualities": [metric.text(value) for metric, value in metrics],
+        "points": [metric.change_text(value) for metric, value in metrics],
     }
     for kind, texts in expected.items():
         assert [text.replace("\u00a0", " ") for text in written[kind]] == texts

@@ -1,4 +1,4 @@
-// Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes }.
+// Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes, qualities }.
 
 import { readFileSync } from "node:fs";
 
@@ -10,5 +10,7 @@ const written = {
   counts: asked.counts.map(format.formatCount),
   seconds: asked.seconds.map(format.formatSeconds),
   changes: asked.changes.map(([before, after]) => format.formatChange(before, after)),
+  qualities: asked.qualities.map(([unit, value]) => format.formatQuality(value, unit)),
+  points: asked.qualities.map(([unit, value]) => format.formatPoints(value, unit)),
 };
 console.log(JSON.stringify(written));

@@ -29,6 +29,11 @@ test("the front holds what nothing beats in both", () => {
   assert.deepEqual(paretoFront(points), [[1, 0.5], [2, 0.8], [3, 0.9]]);
 });
 
+test("less quality is better on the front where it falls", () => {
+  const points = [[1, 5], [2, 3], [3, 4], [2.5, 6]];
+  assert.deepEqual(paretoFront(points, true), [[1, 5], [2, 3]]);
+});
+
 test("ticks are round numbers within the axis", () => {
   assert.deepEqual(ticks(0, 380, 4), [0, 100, 200, 300]);
   assert.ok(ticks(0.853, 0.944, 4).every((tick) => tick >= 0.853 && tick <= 0.944));
