@@ -125,6 +125,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--calibration", metavar="C.npz", help="unlabelled samples")
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
+    add("--keep-metadata", action="store_true", help="keep notes beside nodes and tensors")
     add("--latency", action="store_true", help="time original and result")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
@@ -303,6 +304,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         given["compensate"] = False
     if options.widths:
         given["widths"] = True
+    if options.keep_metadata:
+        given["keep_metadata"] = True
     return replace(recipe, **given)
 
 

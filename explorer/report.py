@@ -23,8 +23,10 @@ class Profile:
     accumulates of one inference; `file_bytes`: the ONNX file as written; `gzip_bytes`: the same
     compressed with gzip; `packed_bytes`: weights at their bit width with their scales, sparse ones
     as the cheaper of bitmask and index list; `peak_activation_bytes`: largest set of activations
-    alive at once; `uncounted_ops`: operators without a formula, never counted as zero, and, marked
-    with `UNKNOWN_SHAPE`, those whose formula needs a shape that is only known when the graph runs.
+    alive at once; `annotation_bytes`: text in the file that no runtime reads, as stack traces of
+    the exporter (see `graph.annotations`); `uncounted_ops`: operators without a formula, never
+    counted as zero, and, marked with `UNKNOWN_SHAPE`, those whose formula needs a shape that is
+    only known when the graph runs.
 
     `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
     """
@@ -36,7 +38,18 @@ class Profile:
     gzip_bytes: int | None
     packed_bytes: int
     peak_activation_bytes: int
+    annotation_bytes: int = 0
     uncounted_ops: tuple[str, ...] = ()
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of the file without notes: what sizes are compared by."""
+        return content_bytes(asdict(self))
+
+
+def content_bytes(profile: Mapping[str, Any]) -> int:
+    """Bytes of a file without notes, from its profile as JSON."""
+    return int(profile["file_bytes"] - profile.get("annotation_bytes", 0))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Repo
 METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
+NOTES = "  of it notes of the exporter"
 FLAG_NAMES = (
     "pattern",
     "ratio",
@@ -96,7 +97,9 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
     """The cells of `report_table`; the first row has the names, the first column the quantities."""
     rows = [["", *[report.name for report in reports]]]
     rows += [
-        [label, *[text(report.profile) for report in reports]] for label, text in _PROFILE_ROWS
+        [label, *[text(report.profile) for report in reports]]
+        for label, text in _PROFILE_ROWS
+        if label != NOTES or any(report.profile.annotation_bytes for report in reports)
     ]
     if any(report.profile.uncounted_ops for report in reports):
         texts = [", ".join(report.profile.uncounted_ops) or "none" for report in reports]
@@ -231,6 +234,7 @@ _PROFILE_ROWS = (
     ("  of them not zero", _nonzero),
     ("MACs (FLOPs = 2 x MACs)", lambda p: format_count(p.macs)),
     ("file", lambda p: format_bytes(p.file_bytes)),
+    (NOTES, lambda p: format_bytes(p.annotation_bytes)),
     ("  with gzip", _gzip),
     ("weights packed", lambda p: format_bytes(p.packed_bytes)),
     ("peak activations", lambda p: format_bytes(p.peak_activation_bytes)),
@@ -288,6 +292,8 @@ def command_line(
             words.append("--widths")
         if not recipe.compensate:
             words.append("--no-compensate")
+        if recipe.keep_metadata:
+            words.append("--keep-metadata")
     if calibration:
         words += ["--calibration", calibration]
     if data:

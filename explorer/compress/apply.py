@@ -60,7 +60,7 @@ def apply(
             spreads = find_spreads(encode(graph_model, model.name), calibration.samples)
         ranges = {name: spread.full_range() for name, spread in spreads.items()}
     store(model, plan, graph_model, ranges, found.rounded)
-    return encode(graph_model, f"{model.name}-compressed")
+    return encode(graph_model, f"{model.name}-compressed", plan.recipe.keep_metadata)
 
 
 def _forget_shapes(graph_model: ir.Model) -> None:

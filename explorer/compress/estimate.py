@@ -25,6 +25,7 @@ from explorer.compress.storage import (
     stored_form,
 )
 from explorer.formats.onnx_file import bare_proto
+from explorer.graph.annotations import annotation_bytes
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
@@ -61,8 +62,19 @@ def estimate(model: Model, plan: Plan) -> Profile:
         gzip_bytes=None,
         packed_bytes=_packed_bytes(model, plan, dims, forms, biases),
         peak_activation_bytes=_peak_bytes(model, plan, dims),
+        annotation_bytes=_annotation_bytes(model, plan),
         uncounted_ops=uncounted,
     )
+
+
+def _annotation_bytes(model: Model, plan: Plan) -> int:
+    """Notes that stay: all of them where nothing changes, else those that the recipe keeps."""
+    if changes_nothing(model, plan):
+        return annotation_bytes(model)
+    if not plan.recipe.keep_metadata:
+        return 0
+    opset = needed_opset(model, plan)
+    return base_bytes(model, opset, keeps_metadata=True) - base_bytes(model, opset)
 
 
 def changes_nothing(model: Model, plan: Plan) -> bool:
@@ -197,12 +209,12 @@ def _dtype(model: Model, name: str) -> ir.DataType:
     return dtype
 
 
-def base_bytes(model: Model, opset: int = 0) -> int:
-    """Size of the normalised file without the shapes of intermediate tensors, at an opset.
+def base_bytes(model: Model, opset: int = 0, keeps_metadata: bool = False) -> int:
+    """Size of the normalised file, at an opset, with or without notes beside nodes and tensors.
 
     It is what a compressed file would come to if nothing were compressed.
     """
-    key = ("base_bytes", opset)
+    key = ("base_bytes", opset, keeps_metadata)
     if key not in model._cache:
         graph_model = upgrade(model.graph_model.clone(), opset, infer_shapes(model))
         graph_model.metadata_props.pop(RECORD_KEY, None)
@@ -212,7 +224,7 @@ def base_bytes(model: Model, opset: int = 0) -> int:
                 dims = tuple(int(dim) for dim in value.const_value.shape.numpy())
                 size += TensorForm(name, value.const_value.dtype, dims).file_bytes
                 initializers.pop(name)  # counted, so that no weight is copied to be measured
-        model._cache[key] = size + int(bare_proto(graph_model).ByteSize())
+        model._cache[key] = size + int(bare_proto(graph_model, keeps_metadata).ByteSize())
     return int(model._cache[key])
 
 
@@ -222,7 +234,7 @@ def _file_bytes(
     if changes_nothing(model, plan):
         return len(model.data)
     old_dims = infer_shapes(model).dims
-    size = base_bytes(model, needed_opset(model, plan))
+    size = base_bytes(model, needed_opset(model, plan), plan.recipe.keep_metadata)
     for name in model.graph_model.graph.initializers:
         form = forms.get(name)
         if form is None and dims[name] == old_dims[name]:

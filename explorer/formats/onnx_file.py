@@ -15,6 +15,7 @@ from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
+from explorer.graph import annotations
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
@@ -77,22 +78,27 @@ def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     return _normalise(onnx.load_model_from_string(data), rearranged)
 
 
-def encode(graph_model: ir.Model, name: str) -> Model:
-    """Write a graph into a new model.
+def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
+    """Write a graph into a new model, without notes beside nodes and tensors unless it keeps them.
 
     Raises:
         ModelError: the file would pass protobuf's limit of 2 GiB.
     """
-    proto = bare_proto(graph_model)
+    proto = bare_proto(graph_model, keeps_metadata)
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{name} would be larger than 2 GiB, which one ONNX file can't hold.")
     return Model(name, proto.SerializeToString())
 
 
-def bare_proto(graph_model: ir.Model) -> onnx.ModelProto:
-    """The graph as protobuf, without what can be inferred about intermediate tensors."""
+def bare_proto(graph_model: ir.Model, keeps_metadata: bool = False) -> onnx.ModelProto:
+    """The graph as protobuf, without what can be inferred about intermediate tensors.
+
+    Notes beside nodes and tensors go too, unless it `keeps_metadata`.
+    """
     proto: onnx.ModelProto = ir.to_proto(graph_model)
     del proto.graph.value_info[:]
+    if not keeps_metadata:
+        annotations.clear(proto)
     return proto
 
 

@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import onnx_ir as ir
 
+from explorer.graph.annotations import annotation_bytes
 from explorer.graph.costs import count_graph
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.shapes import Shapes, element_count, infer_shapes
@@ -39,6 +40,7 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
         gzip_bytes=len(gzip.compress(model.data, GZIP_LEVEL, mtime=0)) if gzipped else None,
         packed_bytes=(bits + 7) // 8 + scale_bytes(model),
         peak_activation_bytes=_peak_bytes(model, shapes),
+        annotation_bytes=annotation_bytes(model),
         uncounted_ops=uncounted,
     )
 

@@ -38,6 +38,7 @@ TITLES = {
     "group_size": ("Group size", {}),
     "widths": ("Normalised widths too", {}),
     "compensate": ("Compensated", {}),
+    "keep_metadata": ("Metadata of nodes kept", {}),
     "seed": ("Seed", {}),
     "layers": ("Own choices of layers", {}),
 }

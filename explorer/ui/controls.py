@@ -145,6 +145,13 @@ def _more_choices(session: Session) -> None:
         help=words.HELP["compensate"],
         on_change=_writer(session, compensate),
     )
+    keeping = project("keep_metadata", recipe.keep_metadata)
+    st.toggle(
+        "Keep metadata of nodes",
+        key=keeping.key,
+        help=words.HELP["keep_metadata"],
+        on_change=_writer(session, keeping),
+    )
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)
         st.number_input(

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.compress.estimate import (
+    LOST_IN_HALF,
     base_bytes,
     constant_bytes,
     data_of,
@@ -116,7 +117,8 @@ class File:
         }
 
     def _base_bytes(self, opset: int) -> int:
-        return base_bytes(self._model, opset if opset > opset_of(self._model.graph_model) else 0)
+        needed = opset if opset > opset_of(self._model.graph_model) else 0
+        return base_bytes(self._model, needed, self._recipe.keep_metadata)
 
     def _dtype_of(self, name: str) -> ir.DataType:
         return infer_shapes(self._model).dtypes[name]
@@ -163,16 +165,19 @@ class File:
         }
         if parameter is not None:
             told["bits"] = parameter.bits
-            told["nonzero"] = self._nonzero(parameter)
+            told["nonzero"] = self._nonzero(parameter, 0.0)
+            if loses_small(parameter):
+                told["nonzero_half"] = self._nonzero(parameter, LOST_IN_HALF)
         if layer is not None:
             told |= self._layer(layer, dtype)
         return told
 
-    def _nonzero(self, weight: StoredWeight) -> int | None:
-        """How many of those that stay aren't zero, as a size; None where all are."""
-        count = weight.count_nonzero() if weight.may_be_sparse else weight.size
-        if loses_small(weight):
-            self.inexact.append("packed_bytes")  # it has more zeros in float16
+    def _nonzero(self, weight: StoredWeight, lost: float) -> int | None:
+        """How many of those that stay are larger than what is lost, as a size; None where all."""
+        if not weight.may_be_sparse:
+            return None
+        is_filled = np.abs(weight.tensor.numpy()) > lost
+        count = int(np.count_nonzero(is_filled))
         if count == weight.size:
             return None
         cuts = find_channels(self._model).cuts
@@ -183,7 +188,7 @@ class File:
             self.inexact.append("packed_bytes")
             return count
         others = tuple(a for a in range(len(self._dims[weight.name])) if a != axes[0])
-        filled = np.count_nonzero(weight.tensor.numpy(), axis=others)
+        filled = np.count_nonzero(is_filled, axis=others)
         return self._sizes.of(cuts[weight.name, axes[0]], np.asarray(filled, dtype=np.int64))
 
     def _layer(self, layer: Layer, dtype: ir.DataType) -> dict[str, Any]:

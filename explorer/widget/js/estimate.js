@@ -167,7 +167,7 @@ function packedBytes(counts, plan, tensors, biases, at, rounds) {
     const width = layer ? layer.bits : tensor.bits;
     let zeros = 0;
     if (layer?.sparsity) zeros = round(layer.sparsity * size);
-    else if (width >= 16 && !rounded.has(tensor)) zeros = zerosLeft(tensor, size, at);
+    else if (width >= 16 && !rounded.has(tensor)) zeros = zerosLeft(tensor, width, size, at);
     const others = size - zeros;
     bits += Math.min(size * width, size + others * width, others * (width + INDEX_BITS));
   }
@@ -176,8 +176,10 @@ function packedBytes(counts, plan, tensors, biases, at, rounds) {
 }
 
 // Zeros among the weights that stay. Where both axes shrink, as large a share as before.
-function zerosLeft(tensor, size, at) {
-  const { nonzero } = tensor;
+// In float16 the smallest weights are zero, too.
+function zerosLeft(tensor, width, size, at) {
+  const half = width === 16 && tensor.nonzero_half !== undefined;
+  const nonzero = half ? tensor.nonzero_half : tensor.nonzero;
   if (nonzero === null) return 0;
   if (nonzero < 0) return size - at[-1 - nonzero];
   return Math.round(size * (1 - nonzero / tensor.elements));
