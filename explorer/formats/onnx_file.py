@@ -55,8 +55,7 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     """
     proto = _decode(data, title)
     tensors = check_limits(proto, title)
-    if proto.graph.sparse_initializer:
-        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    _check_kinds(proto, title)
     if take_in(tensors, part, title):
         data = _encoded(proto, title)
     _check(proto, data, title)
@@ -126,6 +125,33 @@ def _decode(data: bytes, title: str) -> onnx.ModelProto:
     return proto
 
 
+def _check_kinds(proto: onnx.ModelProto, title: str) -> None:
+    """Refuse what is no tensor of numbers one by one: sparse tensors, and maps."""
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    for node in proto.graph.node:
+        if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
+            where = cleaned(node.name or ", ".join(node.output))
+            raise ModelError(
+                f"{title} has a sparse constant in {where!r}; save its weights as dense tensors."
+            )
+    for values, verb in ((proto.graph.input, "takes"), (proto.graph.output, "gives")):
+        for value in values:
+            if _holds_map(value.type):
+                raise ModelError(
+                    f"{title} {verb} maps ({cleaned(value.name)!r}), and the explorer works on "
+                    "tensors; convert it again with plain arrays (in skl2onnx with zipmap=False)."
+                )
+
+
+def _holds_map(kind: onnx.TypeProto) -> bool:
+    if kind.HasField("sequence_type"):
+        return _holds_map(kind.sequence_type.elem_type)
+    if kind.HasField("optional_type"):
+        return _holds_map(kind.optional_type.elem_type)
+    return bool(kind.HasField("map_type"))
+
+
 def _encoded(proto: onnx.ModelProto, title: str) -> bytes:
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{title} is larger than 2 GiB, which the explorer can't hold.")
@@ -165,6 +191,8 @@ def _normalise(proto: onnx.ModelProto, rearranged: bool = True) -> ir.Model:
 
 
 def _normalised(proto: onnx.ModelProto, rearranged: bool) -> ir.Model:
+    for value in [value for value in proto.graph.value_info if _holds_map(value.type)]:
+        proto.graph.value_info.remove(value)  # which nobody needs, and `ir` doesn't know
     model = ir.from_proto(proto)
     if model.functions:
         passes.InlinePass()(model)
