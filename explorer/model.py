@@ -57,6 +57,11 @@ class Layer:
     closed: str | None = None
 
     @property
+    def is_linear(self) -> bool:
+        """False for a MatMul whose weight stands on the left, or is another one in each batch."""
+        return self.op != "MatMul" or (len(self.weight_shape) == 2 and self.out_axis == 1)
+
+    @property
     def weights(self) -> int:
         """Number of weights, without the bias."""
         count = 1

@@ -158,12 +158,16 @@ class GroupPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What this graph allows of a recipe; `apply` carries it out to the letter."""
+    """What this graph allows of a recipe; `apply` carries it out to the letter.
+
+    `others` sums up the parameters that belong to no layer of the table.
+    """
 
     model_id: str
     recipe: Recipe
     layers: tuple[LayerPlan, ...]
     groups: tuple[GroupPlan, ...]
+    others: str = ""
 
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
@@ -187,6 +191,7 @@ class Plan:
             recipe=Recipe.from_json(json.dumps(values["recipe"])),
             layers=tuple(_layer_plan(layer) for layer in values["layers"]),
             groups=tuple(GroupPlan(**group) for group in groups),
+            others=values.get("others", ""),
         )
 
 

@@ -119,7 +119,7 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
 def plan_table(plan: Plan) -> str:
     """What happens to each layer, one a line, and below it what ties layers together."""
     ties = "\n".join(group_sentences(plan.groups))
-    return _aligned(plan_rows(plan)) + (f"\n\n{ties}" if ties else "")
+    return "\n\n".join(part for part in (_aligned(plan_rows(plan)), plan.others, ties) if part)
 
 
 def plan_rows(plan: Plan) -> list[list[str]]:

@@ -243,7 +243,7 @@ def _file_bytes(
         new = form.weight if form is not None else TensorForm(name, dtype, dims[name])
         size += new.file_bytes - TensorForm(name, dtype, old_dims[name]).file_bytes
         if form is not None and form.node is not None:
-            size += form.extra_bytes + renaming_bytes(model, name, form.node.output)
+            size += form.extra_bytes + renaming_bytes(model, name, form.output)
     for name, pair in _activation_forms(model, plan).items():
         size += pair.file_bytes + renaming_bytes(model, name, pair.dequantize.output)
     for constant in new_constants(model, plan, dims):

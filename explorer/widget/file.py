@@ -200,15 +200,20 @@ class File:
         grids = (Grid(None), channel, Grid(summed, self._recipe.group_size))
         form = partial(stored_form, layer.weight, shape, dtype=dtype, mark=self._mark)
 
+        scale = form(storage="int8", bits=8, grid=grids[0]).scale
+        assert scale is not None
+
         def node_bytes(storage: str, bits: int, grid: Grid) -> int:
-            node = form(storage=storage, bits=bits, grid=grid).node
-            return node.file_bytes if node is not None else 0
+            stored = form(storage=storage, bits=bits, grid=grid)
+            return sum(x.file_bytes for x in (stored.node, stored.cast) if x is not None)
 
         return {
             "layer": self._places[layer.name],
+            "scale_type": [int(scale.dtype), scale.dtype.bitwidth],
             "scaled": channel.axis,
             "summed": summed,
             "one_scale": layer.weight in read_both_ways(self._model),
+            "one_scale_unsigned": not layer.is_linear,
             "cast": node_bytes("float16", 16, grids[0]),
             "dequantize": [[node_bytes("int8", bits, grid) for grid in grids] for bits in (8, 2)],
             "renaming": renaming_bytes(

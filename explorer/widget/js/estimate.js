@@ -67,8 +67,9 @@ function formOf(counts, tensor, layer) {
   const pointed = layer.storage === "uint8" || layer.bits <= FEW_BITS;
   const name = tensor.name + counts.mark;
   let beside = tensor.dequantize[pointed ? 1 : 0][kind] + tensor.renaming;
-  beside += tensorBytes(name + SCALE, tensor.type, tensor.width, scale);
-  let scaleBytes = dataBytes(scale, tensor.width);
+  const [scaleType, scaleWidth] = tensor.scale_type;
+  beside += tensorBytes(name + SCALE, scaleType, scaleWidth, scale);
+  let scaleBytes = dataBytes(scale, scaleWidth);
   if (pointed) {
     beside += tensorBytes(name + ZERO_POINT, type, width, scale);
     scaleBytes += dataBytes(scale, width);
@@ -79,7 +80,8 @@ function formOf(counts, tensor, layer) {
 // Kind of a weight's grid (one scale, one a slice, one a block), and the scales' dimensions.
 function scaleOf(counts, tensor, storage) {
   const { granularity, group_size: group } = counts.fixed;
-  if (tensor.one_scale || granularity === "tensor") return [0, []];
+  const one = tensor.one_scale || (tensor.one_scale_unsigned && storage === "uint8");
+  if (one || granularity === "tensor") return [0, []];
   const dims = tensor.now;
   const whole = granularity === "channel" || storage === "uint8" || dims[tensor.summed] <= group;
   if (whole) return [1, [dims[tensor.scaled]]];
