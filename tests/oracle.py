@@ -157,7 +157,7 @@ class _Zeroing:
             return [self.attend(node, names, inputs[2])]
         if node.name in self.removed:
             axis = _axis_of(node)
-            if node.op_type == "MatMul" and names[0] in self.weights:
+            if node.op_type == "MatMul" and names[1] not in self.weights:
                 axis = -2
             return [_without(self.values[node.output[0]], self.removed[node.name], axis)]
         if node.op_type in ("MatMul", "Einsum", "ReduceSum"):

@@ -1,8 +1,10 @@
-"""Weights that the graph computes from constants alone, as weight and spectral norms leave them.
+"""Tensors that the graph computes from constants alone, as weight and spectral norms leave them.
 
     w = g * v / ReduceL2(v)        y = Conv(x, w)
+    s = Exp(Clip(scale))           y = Mul(x, s)
 
-becomes a Conv with one weight. Runtimes compute the same when they load the file.
+become a Conv with one weight, and a Mul by one tensor. Runtimes compute the same when they load the
+file.
 """
 
 from typing import Any
@@ -23,54 +25,69 @@ ARITHMETIC = frozenset(
 )
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
-Cone = dict[ir.Node, None]  # the nodes that a value is computed by, in the order of the graph
+Cone = dict[ir.Node, None]  # a set of nodes
 
 
-def find_computed_weights(graph_model: ir.Model) -> list[tuple[ir.Node, np.ndarray[Any, Any]]]:
-    """Nodes whose only output is a weight made of constants, with what it comes to."""
+def find_computed(graph_model: ir.Model) -> list[tuple[ir.Node, np.ndarray[Any, Any]]]:
+    """Nodes whose only output is made of constants, with what it comes to.
+
+    Only weights may come from products; other tensors are those that don't grow on the way.
+    """
     found: dict[ir.Node, np.ndarray[Any, Any]] = {}
+    constant = _constant_nodes(graph_model.graph)
     for reader in graph_model.graph:
-        if not is_standard(reader) or reader.op_type not in PRODUCTS | GATES.keys():
-            continue
-        for value in reader.inputs[:3]:
+        if reader in constant:
+            continue  # is folded with what reads it
+        is_layer = is_standard(reader) and reader.op_type in PRODUCTS | GATES.keys()
+        for value in reader.inputs:
             node = value.producer() if value is not None else None
-            if node is None or node in found or value is None or value.is_graph_output():
+            if node is None or node not in constant or node in found:
                 continue
             cone = _cone_of(node)
-            array = _computed(graph_model, cone, node) if cone is not None else None
-            if array is not None:
+            if cone is None or (not is_layer and any(x.op_type == "MatMul" for x in cone)):
+                continue
+            array = _computed(graph_model, cone, node)
+            if array is not None and (is_layer or array.size <= _size_of_leaves(cone)):
                 found[node] = array
     return list(found.items())
 
 
+def _constant_nodes(graph: ir.Graph) -> Cone:
+    """Nodes that compute from constants alone."""
+    constant: Cone = {}
+    for node in graph:
+        known = node.op_type in MOVES | ARITHMETIC and is_standard(node) and len(node.outputs) == 1
+        inputs = [value for value in node.inputs if value is not None]
+        if known and inputs and all(_is_constant(value, constant) for value in inputs):
+            constant[node] = None
+    return constant
+
+
+def _is_constant(value: ir.Value, constant: Cone) -> bool:
+    return value.const_value is not None or value.producer() in constant
+
+
+def _size_of_leaves(cone: Cone) -> int:
+    leaves = {value for node in cone for value in node.inputs if value is not None}
+    return sum(value.const_value.size for value in leaves if value.const_value is not None)
+
+
 def _cone_of(node: ir.Node) -> Cone | None:
-    """What computes a node's output: arithmetic on constants that nothing else reads."""
-    cone: Cone = {}
-    if not _collect(node, cone) or not any(each.op_type in ARITHMETIC for each in cone):
+    """What computes a constant; None where it isn't arithmetic, or something else reads a part."""
+    cone, left = {node: None}, [node]
+    while left:
+        for value in left.pop().inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and producer not in cone:
+                cone[producer] = None
+                left.append(producer)
+    if not any(each.op_type in ARITHMETIC for each in cone) or node.outputs[0].is_graph_output():
         return None
-    leaves = [value for each in cone for value in each.inputs if value is not None]
-    for value in leaves:
+    for value in (value for each in cone for value in each.inputs if value is not None):
         outside = any(reader not in cone for reader in value.consumers())
         if value.const_value is not None and value.const_value.size > 1 and outside:
             return None
     return cone
-
-
-def _collect(node: ir.Node, cone: Cone) -> bool:
-    """Add a node and what it is computed by; False where that isn't constants alone."""
-    if node in cone:
-        return True
-    known = node.op_type in MOVES | ARITHMETIC and is_standard(node) and len(node.outputs) == 1
-    if not known:
-        return False
-    for value in node.inputs:
-        if value is None or value.const_value is not None:
-            continue
-        producer = value.producer()
-        if producer is None or not _collect(producer, cone):
-            return False
-    cone[node] = None
-    return True
 
 
 def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[Any, Any] | None:
@@ -83,7 +100,7 @@ def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[An
         if value is not None and value.const_value is not None
     }
     graph = onnx.helper.make_graph(
-        [ir.to_proto(each) for each in cone],
+        [ir.to_proto(each) for each in graph_model.graph if each in cone],
         "weight",
         [onnx.ValueInfoProto(name=name) for name in leaves],
         [onnx.ValueInfoProto(name=result)],

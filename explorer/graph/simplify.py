@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.computed import find_computed_weights
+from explorer.graph.computed import find_computed
 from explorer.graph.operators import (
     GATES,
     SPLIT_INPUT_OPSET,
@@ -43,7 +43,7 @@ def simplify(graph_model: ir.Model) -> None:
     if any(node.op_type in SHAPE_SOURCES for node in graph):
         _freeze_integers(graph_model)
     _write_out_splits(graph_model)
-    for node, array in find_computed_weights(graph_model):
+    for node, array in find_computed(graph_model):
         _replace(graph, node, _constant(graph, str(node.outputs[0].name), array))
     _fold_slices(graph)
     _fold_moved_weights(graph)
