@@ -177,7 +177,8 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
         reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
     if options.latency:
         _progress("measuring latency")
-        times = [measure_latency(model, model), measure_latency(small, model)]
+        latency = measure_latency(small, model)
+        times = [latency.of_reference(), latency]  # of one measurement, run by run
         reports = [replace(r, latency=t) for r, t in zip(reports, times, strict=True)]
     small.save(options.out)
     if options.json:

@@ -6,7 +6,7 @@ carries its unit in its name; 1 MAC (multiply-accumulate) is 2 FLOPs.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from explorer.recipe import Recipe
@@ -56,6 +56,7 @@ def content_bytes(profile: Mapping[str, Any]) -> int:
 class Latency:
     """Measured time of one inference.
 
+    `min_s`, the fastest run, is what is shown; `ratio` is that of the fastest runs.
     `ratio` is time(this) / time(reference) by interleaved minima, with an interval by
     subsampling that the A/A control widens;
     1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it.
@@ -73,6 +74,27 @@ class Latency:
     ratio_high: float
     control_ratio: float
     reference_median_s: float | None = None
+    reference_iqr_s: float | None = None
+
+    @property
+    def reference_min_s(self) -> float:
+        """The fastest run of the reference, in the same measurement."""
+        return self.min_s / self.ratio
+
+    def of_reference(self) -> "Latency":
+        """The reference's own time, from the same measurement; against itself its ratio is 1."""
+        assert self.reference_median_s is not None
+        assert self.reference_iqr_s is not None
+        doubt = max(self.control_ratio, 1 / self.control_ratio)
+        return replace(
+            self,
+            median_s=self.reference_median_s,
+            iqr_s=self.reference_iqr_s,
+            min_s=self.reference_min_s,
+            ratio=1.0,
+            ratio_low=1 / doubt,
+            ratio_high=doubt,
+        )
 
     @property
     def changed(self) -> bool:

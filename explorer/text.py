@@ -106,7 +106,7 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
         rows.append(["operators not in the MACs", *texts])
     if any(report.latency for report in reports):
         rows.append(
-            ["latency, measured median", *[_latency_cell(report.latency) for report in reports]]
+            ["latency, fastest run", *[_latency_cell(report.latency) for report in reports]]
         )
     for report in reports:
         if report.quality is not None:
@@ -244,8 +244,8 @@ _PROFILE_ROWS = (
 def _latency_cell(latency: Latency | None) -> str:
     if latency is None:
         return ""
-    doubt = "" if latency.reliable else ", machine busy"
-    return f"{format_seconds(latency.median_s)}, {format_ratio(latency)}{doubt}"
+    doubt = "" if latency.reliable else ", not reliable: the machine was busy"
+    return f"{format_seconds(latency.min_s)}, {format_ratio(latency)}{doubt}"
 
 
 def _quality_cell(quality: Quality | None) -> str:

@@ -89,7 +89,7 @@ def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency
     ratios = [own[rows].min() / other[rows].min() for rows in halves]
     doubt = max(control, 1 / control)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    quartiles = np.percentile(own, [25, 75])
+    quartiles, others = np.percentile(own, [25, 75]), np.percentile(other, [25, 75])
     return Latency(
         median_s=float(np.median(own)),
         iqr_s=float(quartiles[1] - quartiles[0]),
@@ -103,6 +103,7 @@ def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency
         ratio_high=max(float(high), ratio) * doubt,
         control_ratio=control,
         reference_median_s=float(np.median(other)),
+        reference_iqr_s=float(others[1] - others[0]),
     )
 
 

@@ -79,6 +79,35 @@ def output_error(
     return error / max(variance, float(np.finfo(np.float64).tiny))
 
 
+def deviation(model: Model, reference: Model, data: Dataset) -> float:
+    """How far outputs lie from the reference's on some samples; infinite where they aren't numbers.
+
+    Of class scores the mean Kullback-Leibler divergence of the two distributions, as agreement and
+    accuracy follow it; of other outputs their squared error relative to the variance.
+
+    Raises:
+        MeasurementError: the runtime can't run a model.
+    """
+    scores = class_scores(model_outputs(model, data))
+    others = class_scores(model_outputs(reference, data))
+    if scores is None or others is None or scores.shape != others.shape:
+        found = output_error(model, data, reference)
+    else:
+        wanted, given = _log_shares(others), _log_shares(scores)
+        found = float((np.exp(wanted) * (wanted - given)).sum(axis=1).mean())
+    return found if np.isfinite(found) else np.inf
+
+
+def _log_shares(scores: Array) -> npt.NDArray[np.float64]:
+    """Logarithm of the softmax of scores, or of the scores where they are shares already."""
+    wide = scores.astype(np.float64)
+    is_share = (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1, atol=1e-3)
+    logits = np.log(np.maximum(wide, np.finfo(np.float32).tiny)) if is_share else wide
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    shares: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shares
+
+
 def check_labels(model: Model, data: Dataset) -> None:
     """Refuse labels for which a model has no class, by looking at one sample's output.
 
