@@ -126,6 +126,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
     add("--keep-metadata", action="store_true", help="keep notes beside nodes and tensors")
+    add("--short-names", action="store_true", help="give tensors and nodes short names")
     add("--latency", action="store_true", help="time original and result")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
@@ -307,6 +308,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         given["widths"] = True
     if options.keep_metadata:
         given["keep_metadata"] = True
+    if options.short_names:
+        given["short_names"] = True
     return replace(recipe, **given)
 
 

@@ -294,6 +294,8 @@ def command_line(
             words.append("--no-compensate")
         if recipe.keep_metadata:
             words.append("--keep-metadata")
+        if recipe.short_names:
+            words.append("--short-names")
     if calibration:
         words += ["--calibration", calibration]
     if data:

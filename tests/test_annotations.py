@@ -1,5 +1,6 @@
 """Text that no runtime reads goes from compressed files, and is told apart from the rest."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -120,3 +121,30 @@ def test_the_table_in_the_shell_names_them() -> None:
     assert "of it notes of the exporter" in report_table([report])
     bare = replace(report, profile=replace(report.profile, annotation_bytes=0))
     assert "notes" not in report_table([bare])
+
+
+SHORT = (
+    Recipe(short_names=True, weight_bits=4, compensate=False),
+    Recipe(short_names=True, pattern="channel", ratio=0.5, compensate=False),
+    Recipe(short_names=True, pattern="unstructured", ratio=0.5, weight_bits=3, compensate=False),
+    Recipe(short_names=True, weight_bits=8, activation_bits=8, compensate=False),
+)
+
+
+@pytest.mark.parametrize("recipe", SHORT, ids=["bits", "channels", "zeros", "activations"])
+def test_short_names_change_no_output_and_keep_inputs_and_outputs(recipe: Recipe) -> None:
+    model = explorer.load(annotated())
+    feed = {model.inputs[0].name: IMAGES}
+    calibration = explorer.calibrate(model, feed)
+    plans = [explorer.plan(model, each) for each in (recipe, replace(recipe, short_names=False))]
+    short, plain = (explorer.apply(model, plan, calibration) for plan in plans)
+    assert short.inputs[0].name == model.inputs[0].name
+    assert short.outputs[0].name == model.outputs[0].name
+    np.testing.assert_array_equal(run_onnx(short.data, feed)[0], run_onnx(plain.data, feed)[0])
+    assert len(short.data) < len(plain.data)
+    names = [node.name for node in onnx.load_model_from_string(short.data).graph.node]
+    ends = "|".join(spec.name for spec in (*model.inputs, *model.outputs))
+    assert all(re.fullmatch(rf"(t\d+|{ends})(/\w+)?", name) for name in names)
+    told, found = explorer.estimate(model, plans[0]), explorer.profile(short)
+    assert told.file_bytes == found.file_bytes
+    assert (told.params, told.packed_bytes) == (found.params, found.packed_bytes)

@@ -12,8 +12,10 @@ from explorer.compress.compensation import (
     why_not_compensated,
 )
 from explorer.compress.estimate import changes_nothing
+from explorer.compress.naming import short_names, shorten
 from explorer.compress.planned import needed_opset
 from explorer.compress.prune import cut_channels, lay_masks
+from explorer.compress.storage import name_mark
 from explorer.compress.store import store
 from explorer.errors import CompressionError, DataError, MeasurementError
 from explorer.formats.data import Dataset
@@ -95,6 +97,8 @@ def _carry_out(
             spreads = find_spreads(encode(graph_model, model.name), calibration.samples)
         ranges = {name: spread.full_range() for name, spread in spreads.items()}
     store(model, plan, graph_model, ranges, found.rounded)
+    if plan.recipe.short_names:
+        shorten(graph_model, short_names(model), name_mark(model))
     return encode(graph_model, f"{model.name}-compressed", plan.recipe.keep_metadata)
 
 

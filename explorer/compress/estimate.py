@@ -4,12 +4,11 @@ Equal to `profile(apply(model, plan))`: exactly for parameters, MACs and peak me
 byte up to protobuf's framing for the file.
 """
 
-import json
-
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from explorer.compress.naming import for_shortened, shortened
 from explorer.compress.planned import needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import NewConstant, new_constants
@@ -39,6 +38,7 @@ from explorer.graph.weights import (
     packed_bits,
     read_record,
     scale_bytes,
+    written_record,
 )
 from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
@@ -58,7 +58,7 @@ def estimate(model: Model, plan: Plan) -> Profile:
         params=sum(_size(weight, dims) for weight in find_weights(model)),
         nonzero_params=None,
         macs=macs,
-        file_bytes=_file_bytes(model, plan, dims, {**forms, **biases}),
+        file_bytes=_file_bytes_as_named(model, plan, dims, {**forms, **biases}),
         gzip_bytes=None,
         packed_bytes=_packed_bytes(model, plan, dims, forms, biases),
         peak_activation_bytes=_peak_bytes(model, plan, dims),
@@ -193,7 +193,7 @@ def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
             entry["zeros"] = round(choice.sparsity * element_count(form.dims))
         if entry:
             record.setdefault(layer.weight, entry)
-    return json.dumps(record, separators=(",", ":")) if record else ""
+    return written_record(record)
 
 
 def kept_record(model: Model) -> dict[str, dict[str, int]]:
@@ -226,6 +226,18 @@ def base_bytes(model: Model, opset: int = 0, keeps_metadata: bool = False) -> in
                 initializers.pop(name)  # counted, so that no weight is copied to be measured
         model._cache[key] = size + int(bare_proto(graph_model, keeps_metadata).ByteSize())
     return int(model._cache[key])
+
+
+def _file_bytes_as_named(
+    model: Model, plan: Plan, dims: dict[str, Shape], forms: dict[str, StoredForm]
+) -> int:
+    if not plan.recipe.short_names or changes_nothing(model, plan):
+        return _file_bytes(model, plan, dims, forms)
+    model, plan = shortened(model), for_shortened(model, plan)
+    dims = planned_dims(model, plan)
+    forms = stored_forms(model, plan, dims)
+    biases = integer_biases(model, plan, dims, forms)
+    return _file_bytes(model, plan, dims, {**forms, **biases})
 
 
 def _file_bytes(

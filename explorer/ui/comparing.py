@@ -39,6 +39,7 @@ TITLES = {
     "widths": ("Normalised widths too", {}),
     "compensate": ("Compensated", {}),
     "keep_metadata": ("Metadata of nodes kept", {}),
+    "short_names": ("Short names", {}),
     "seed": ("Seed", {}),
     "layers": ("Own choices of layers", {}),
 }

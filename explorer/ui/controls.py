@@ -152,6 +152,13 @@ def _more_choices(session: Session) -> None:
         help=words.HELP["keep_metadata"],
         on_change=_writer(session, keeping),
     )
+    shortening = project("short_names", recipe.short_names)
+    st.toggle(
+        "Short names",
+        key=shortening.key,
+        help=words.HELP["short_names"],
+        on_change=_writer(session, shortening),
+    )
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)
         st.number_input(

@@ -24,6 +24,7 @@ from explorer.compress.estimate import (
     read_both_ways,
     renaming_bytes,
 )
+from explorer.compress.naming import shortened
 from explorer.compress.plan import group_plan, plan
 from explorer.compress.planned import activation_opset
 from explorer.compress.portions import Portions
@@ -66,6 +67,7 @@ class File:
         self, model: Model, recipe: Recipe, sizes: Sizes, portions: Mapping[int, Portions]
     ) -> None:
         self.inexact: list[str] = []
+        model = shortened(model) if recipe.short_names else model
         self._model, self._recipe, self._sizes, self._portions = model, recipe, sizes, portions
         self._graph = model.graph_model.graph
         self._mark = name_mark(model)

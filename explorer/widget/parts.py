@@ -16,6 +16,7 @@ FIXED = (
     "widths",
     "compensate",
     "keep_metadata",
+    "short_names",
     "seed",
 )
 MASKS = ("unstructured", "block")

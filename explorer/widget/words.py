@@ -63,6 +63,10 @@ HELP = {
         "nodes and tensors. No runtime reads them, so they are left out. The model's own metadata, "
         "such as class names and licence, stays in any case."
     ),
+    "short_names": (
+        "Gives tensors and nodes short names, which saves some bytes for each. Inputs and outputs "
+        "keep theirs."
+    ),
     "sensitivity": (
         "Compresses one place at a time, leaves all else as it is, and scores each on the first "
         "samples. Takes a while; a changed setting goes first."
@@ -165,7 +169,8 @@ def _unusual(recipe: Recipe) -> list[str]:
     if recipe.pattern == "channel" and recipe.widths:
         words.append("normalised widths too")
     words += [] if recipe.compensate else ["not refitted"]
-    return words + (["with metadata of nodes"] if recipe.keep_metadata else [])
+    words += ["with metadata of nodes"] if recipe.keep_metadata else []
+    return words + (["short names"] if recipe.short_names else [])
 
 
 def percent(share: float) -> int:
