@@ -6,7 +6,7 @@ carries its unit in its name; 1 MAC (multiply-accumulate) is 2 FLOPs.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from explorer.recipe import Recipe
@@ -17,7 +17,7 @@ DIGITS = 9  # of a difference of shares, below which there is only the arithmeti
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts that need no clock and no data, for a batch of one.
+    """Counts that need no clock and no data, at the sizes that the inputs have then.
 
     `params`: trainable numbers; `nonzero_params`: those that aren't zero; `macs`: multiply-
     accumulates of one inference; `file_bytes`: the ONNX file as written; `gzip_bytes`: the same
@@ -26,7 +26,8 @@ class Profile:
     alive at once; `annotation_bytes`: text in the file that no runtime reads, as stack traces of
     the exporter (see `graph.annotations`); `uncounted_ops`: operators without a formula, never
     counted as zero, and, marked with `UNKNOWN_SHAPE`, those whose formula needs a shape that is
-    only known when the graph runs.
+    only known when the graph runs; `input_sizes`: the shape of each input that all this is
+    counted for, by name.
 
     `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
     """
@@ -40,6 +41,14 @@ class Profile:
     peak_activation_bytes: int
     annotation_bytes: int = 0
     uncounted_ops: tuple[str, ...] = ()
+    input_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Profile":
+        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        sizes = {name: tuple(shape) for name, shape in values.get("input_sizes", {}).items()}
+        operators = tuple(values["uncounted_ops"])
+        return cls(**{**values, "uncounted_ops": operators, "input_sizes": sizes})
 
     @property
     def content_bytes(self) -> int:
@@ -245,13 +254,11 @@ class Report:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Report":
         """The inverse of `to_dict`, for values that crossed a process boundary."""
-        profile = dict(values["profile"])
-        profile["uncounted_ops"] = tuple(profile["uncounted_ops"])
         latency, quality = values.get("latency"), values.get("quality")
         return cls(
             model_id=values["model_id"],
             name=values["name"],
-            profile=Profile(**profile),
+            profile=Profile.from_dict(values["profile"]),
             latency=Latency(**latency) if latency else None,
             quality=Quality(**quality) if quality else None,
         )

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.explain import few, group_sentences
+from explorer.formats.names import cleaned
 from explorer.recipe import Recipe
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {"accuracy": "accuracy", "agreement": "agreement", "snr_db": "signal-to-noise"}
+INPUTS_SHOWN = 4
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
 NOTES = "  of it notes of the exporter"
@@ -47,6 +49,18 @@ def format_quality(quality: Quality, value: float | None = None) -> str:
     """A percentage, or decibels; of the measured value, or of another in its unit."""
     value = quality.value if value is None else value
     return f"{value:.1f} dB" if quality.metric == "snr_db" else f"{100 * value:.2f} %"
+
+
+def format_shape(shape: Sequence[int | str]) -> str:
+    """1 x 3 x 224 x 224."""
+    return " x ".join(str(size) for size in shape) or "a number"
+
+
+def format_sizes(sizes: Mapping[str, Sequence[int]]) -> str:
+    """The shapes of the first few inputs, by name: image 1 x 3 x 224 x 224."""
+    texts = [f"{cleaned(name)} {format_shape(shape)}" for name, shape in sizes.items()]
+    more = len(texts) - INPUTS_SHOWN
+    return ", ".join(texts[:INPUTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def machine_text(host: Mapping[str, Any]) -> str:
@@ -101,6 +115,7 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
         for label, text in _PROFILE_ROWS
         if label != NOTES or any(report.profile.annotation_bytes for report in reports)
     ]
+    rows.append(["input sizes", *[format_sizes(report.profile.input_sizes) for report in reports]])
     if any(report.profile.uncounted_ops for report in reports):
         texts = [", ".join(report.profile.uncounted_ops) or "none" for report in reports]
         rows.append(["operators not in the MACs", *texts])
@@ -149,6 +164,7 @@ def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str
     `found` are sensitivities as dictionaries, all of them with the same metric.
     """
     tables = [f"{report.name}: change of {_quality_name(report)} when only one place is compressed"]
+    tables.append(f"input sizes: {format_sizes(report.profile.input_sizes)}")
     for setting, text in (("ratio", "{:.0%} of the channels"), ("weight_bits", "{} bits")):
         own = [each for each in found if each[setting] is not None]
         values = list(dict.fromkeys(each[setting] for each in own))
@@ -270,9 +286,15 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def command_line(
-    recipe: Recipe, model: str, data: str | None = None, calibration: str | None = None
+    recipe: Recipe,
+    model: str,
+    data: str | None = None,
+    calibration: str | None = None,
+    input_sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> str:
     """The shell command that gives the same result as a recipe on a page, from the named files.
+
+    `input_sizes` are those that were set.
 
     What flags can't say (choices for single layers, where scales lie) goes through `recipe.json`.
     A name that looks like a flag is led by the folder that it stands in.
@@ -296,6 +318,8 @@ def command_line(
             words.append("--keep-metadata")
         if recipe.short_names:
             words.append("--short-names")
+    for name, shape in (input_sizes or {}).items():
+        words += ["--input-size", f"{name}={','.join(map(str, shape))}"]
     if calibration:
         words += ["--calibration", calibration]
     if data:

@@ -1,6 +1,7 @@
 """Carrying out a plan: the graph is cloned, its tensors shrink, and a new file is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -21,7 +22,7 @@ from explorer.errors import CompressionError, DataError, MeasurementError
 from explorer.formats.data import Dataset
 from explorer.formats.onnx_file import encode
 from explorer.graph.opset import upgrade
-from explorer.graph.shapes import infer_shapes
+from explorer.graph.shapes import infer_shapes, input_sizes
 from explorer.measure.fidelity import check_raised
 from explorer.measure.quality import deviation
 from explorer.model import Model
@@ -35,6 +36,8 @@ def apply(
     check: Callable[[], None] = lambda: None,
 ) -> Model:
     """The compressed model; the original stays as it is, and is returned where nothing changes.
+
+    Its input sizes are the original's.
 
     With calibration samples the weights that stay are refitted (see `compensation`), unless the
     recipe says no, or samples held out from the calibration fare worse with it. `check` is called
@@ -99,7 +102,9 @@ def _carry_out(
     store(model, plan, graph_model, ranges, found.rounded)
     if plan.recipe.short_names:
         shorten(graph_model, short_names(model), name_mark(model))
-    return encode(graph_model, f"{model.name}-compressed", plan.recipe.keep_metadata)
+    name = f"{model.name}-compressed"
+    small = encode(graph_model, name, plan.recipe.keep_metadata)
+    return replace(small, input_sizes=input_sizes(model))
 
 
 def _forget_shapes(graph_model: ir.Model) -> None:

@@ -29,7 +29,7 @@ from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.opset import upgrade
-from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
+from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import (
     HALF_BITS,
     RECORD_KEY,
@@ -64,6 +64,7 @@ def estimate(model: Model, plan: Plan) -> Profile:
         peak_activation_bytes=_peak_bytes(model, plan, dims),
         annotation_bytes=_annotation_bytes(model, plan),
         uncounted_ops=uncounted,
+        input_sizes=input_sizes(model),
     )
 
 

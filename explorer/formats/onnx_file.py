@@ -205,6 +205,7 @@ def _normalised(proto: onnx.ModelProto, rearranged: bool) -> ir.Model:
             ir.Shape(value.const_value.shape.numpy()),
         )
     model.ir_version = max(model.ir_version, IR_VERSION_WITHOUT_INPUT_WEIGHTS)
+    _open_dimensions(model)
     taken: set[str] = set()
     for index, node in enumerate(model.graph):
         if not node.name or node.name in taken:
@@ -223,6 +224,15 @@ def _shapes_of(model: ir.Model) -> Shapes:
         return infer(model)
     except ModelError:
         return Shapes({}, {}, {})
+
+
+def _open_dimensions(model: ir.Model) -> None:
+    """A dimension of zero or less of an input or output is open."""
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.shape is not None and any(isinstance(d, int) and d <= 0 for d in value.shape):
+            value.shape = ir.Shape(
+                [None if isinstance(d, int) and d <= 0 else d for d in value.shape]
+            )
 
 
 def _check_ends(model: ir.Model, title: str) -> None:

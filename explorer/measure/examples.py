@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from explorer.errors import DataError, MeasurementError
-from explorer.formats.data import Dataset, load_data
-from explorer.graph.shapes import element_count, infer_shapes
+from explorer.formats.data import Dataset, fixed_batch, load_data
+from explorer.graph.shapes import element_count, input_sizes, sizes_of_batch
 from explorer.measure.quality import evaluate
 from explorer.measure.runtime import example_inputs
 from explorer.model import Model
@@ -14,12 +14,17 @@ MOST_VALUES = 2**24
 
 
 def make_examples(model: Model) -> Dataset | None:
-    """Random inputs without labels; None where the model takes none, or doesn't run on them."""
-    dims = infer_shapes(model).dims
-    values = sum(element_count(dims.get(spec.name, ())) for spec in model.inputs)
+    """Random inputs without labels; None where the model takes none, or doesn't run on them.
+
+    A batch that the model leaves open holds as many samples.
+    """
+    values = sum(element_count(shape) for shape in input_sizes(model).values())
     count = max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, MOST_VALUES // max(values, 1)))
+    sizes = input_sizes(model) if fixed_batch(model) else sizes_of_batch(model, count)
+    if sizes is None:
+        return None
     try:
-        examples = load_data(example_inputs(model, count=count), model)
+        examples = load_data(example_inputs(model, sizes=sizes), model)
         evaluate(model, examples.head(1), model)
     except (DataError, MeasurementError):
         return None
