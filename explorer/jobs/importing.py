@@ -24,11 +24,14 @@ from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
+from explorer.opening import load as open_checked
+from explorer.opening import sized
 
 MADE_UP = (
     "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
     "with the original is measured on them, not accuracy, and no weights are refitted to them."
 )
+Sizes = dict[str, list[int]]  # of inputs, by name
 File = dict[str, str]  # "path", and "name" as the person knows it
 
 LEAKY = (
@@ -43,13 +46,14 @@ def import_files(
     current: File | None,
     shape: list[int] | None = None,
     asked: dict[str, Any] | None = None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
 
     Where there are no samples, inputs are made up; such `data` has no `calibration`.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
-    are prepared, a `Preprocessing`.
+    are prepared, a `Preprocessing`; `input_sizes` are shapes that were set, by input.
     """
     context.progress(0.1, "looking at the files")
     if not all(Path(file["path"]).exists() for file in files):
@@ -61,7 +65,7 @@ def import_files(
         raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
     if not models and not (data and current):
         raise ModelError("There is no model among these files; drop one, with its samples or not.")
-    given = {"data": data[0] if data else None, "asked": asked}
+    given = {"data": data[0] if data else None, "asked": asked, "input_sizes": input_sizes}
     kind = identify(Path(models[0]["path"]), models[0]["name"]) if models else None
     if kind is not None and kind.needs_torch:
         first = "try_out" if kind.runs_code else "convert"
@@ -70,11 +74,11 @@ def import_files(
     model = current
     if models:
         imported = import_model(Path(models[0]["path"]), models[0]["name"])
-        model = _keep_model(context, imported, models[0])
+        model = _keep_model(context, imported, models[0], input_sizes)
     if data:
         context.hand_over("import_data", file=data[0], model=model, asked=asked)
     elif model:
-        _make_examples(context, model)
+        _make_examples(context, model, input_sizes)
 
 
 def try_out(
@@ -83,6 +87,7 @@ def try_out(
     shape: list[int] | None,
     data: File | None,
     asked: dict[str, Any] | None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
     context.progress(0.1, "trying it out")
@@ -90,7 +95,8 @@ def try_out(
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
 
     open_once(Path(file["path"]), kind, file["name"], _shapes(shape))
-    context.hand_over("convert", file=file, shape=shape, data=data, asked=asked)
+    given = {"data": data, "asked": asked, "input_sizes": input_sizes}
+    context.hand_over("convert", file=file, shape=shape, **given)
 
 
 def convert(
@@ -99,16 +105,17 @@ def convert(
     shape: list[int] | None,
     data: File | None,
     asked: dict[str, Any] | None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """Part `model`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
     _kind_if_confined(file)
     imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
-    model = _keep_model(context, imported, file)
+    model = _keep_model(context, imported, file, input_sizes)
     if data is not None:
         context.hand_over("import_data", file=data, model=model, asked=asked)
     else:
-        _make_examples(context, model)
+        _make_examples(context, model, input_sizes)
 
 
 def _kind_if_confined(file: File) -> Kind:
@@ -150,9 +157,11 @@ def _is_data(path: Path, title: str) -> bool:
     return True
 
 
-def _keep_model(context: Context, imported: Imported, file: File) -> File:
+def _keep_model(
+    context: Context, imported: Imported, file: File, input_sizes: Sizes | None
+) -> File:
     """Write the model beside the file that it was made from, if it can be run in good time."""
-    check_ends(imported.model)
+    check_ends(sized(imported.model, input_sizes))
     path = f"{file['path']}.onnx"
     imported.model.save(path)
     context.part(
@@ -161,13 +170,13 @@ def _keep_model(context: Context, imported: Imported, file: File) -> File:
     return {"path": path, "name": file["name"]}
 
 
-def _make_examples(context: Context, model: File) -> None:
+def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> None:
     """Part `data`, made up: enough to see how far a compressed model agrees with the original."""
     context.progress(0.8, "making up inputs")
-    examples = make_examples(load(model["path"], model["name"]))
+    examples = make_examples(open_checked(model["path"], model["name"], input_sizes))
     if examples is None:
         return
-    path = Path(f"{model['path']}-made-up.npz")
+    path = Path(f"{model['path']}-{secrets.token_hex(4)}-made-up.npz")  # others may be open
     save_npz(examples, path)
     note = MADE_UP.format(count=len(examples))
     context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
