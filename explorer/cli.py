@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -118,8 +119,27 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     parser.add_argument("model", metavar="MODEL", help="an ONNX file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--input-size",
+        action="append",
+        default=[],
+        type=_input_size,
+        metavar="NAME=1,3,320,320",
+        help="the shape of an input, batch included, where the file leaves dimensions open; "
+        "once for each input",
+    )
     parser.set_defaults(command=command)
     return parser
+
+
+def _input_size(text: str) -> tuple[str, tuple[int, ...]]:
+    """The name of an input and its shape."""
+    name, _, shape = text.rpartition("=")
+    if not name or not re.fullmatch(r"\d{1,10}(,\d{1,10})*", shape):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't the name and the shape of an input, such as image=1,3,320,320"
+        )
+    return name, tuple(int(size) for size in shape.split(","))
 
 
 def _add_compress_options(parser: argparse.ArgumentParser) -> None:
@@ -138,16 +158,18 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
     add("--metric", metavar="NAME", help=METRIC_HELP)
+    add("--keep-metadata", action="store_true", help="keep notes beside nodes and tensors")
+    add("--short-names", action="store_true", help="give tensors and nodes short names")
     add("--latency", action="store_true", help="time original and result")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")
     add("--seed", type=int, metavar="S", help="for whatever is random")
 
 
-def _load(path: str) -> "Model":
-    """A model, after saying what was not done with it."""
+def _load(path: str, options: argparse.Namespace) -> "Model":
+    """A model at the input sizes that were asked for, after saying what was not done with it."""
     from explorer import load  # noqa: PLC0415 - loaded when needed
 
-    model = load(path)
+    model = load(path, input_sizes=dict(options.input_size))
     for remark in model.remarks:
         _progress(remark)
     return model
@@ -156,7 +178,7 @@ def _load(path: str) -> "Model":
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import profile  # noqa: PLC0415 - loaded when needed
 
-    model = _load(options.model)
+    model = _load(options.model, options)
     report = Report(model.id, model.name, profile(model))
     return report.to_dict() if options.json else {"table": report_table([report])}
 
@@ -167,7 +189,7 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
 
     _check_output(Path(options.out), options)
     recipe = _recipe(options)
-    model = _load(options.model)
+    model = _load(options.model, options)
     data = _data(options.data, model) if options.data else None
     if data is None and options.metric is not None:
         raise RecipeError("--metric is for a model that is scored; add --data.")
@@ -192,7 +214,8 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
         reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
     if options.latency:
         _progress("measuring latency")
-        times = [measure_latency(model, model), measure_latency(small, model)]
+        latency = measure_latency(small, model)
+        times = [latency.of_reference(), latency]  # of one measurement, run by run
         reports = [replace(r, latency=t) for r, t in zip(reports, times, strict=True)]
     small.save(options.out)
     if options.json:
@@ -227,8 +250,8 @@ def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import evaluate, profile  # noqa: PLC0415
 
-    model = _load(options.model)
-    reference = _load(options.reference) if options.reference else None
+    model = _load(options.model, options)
+    reference = _load(options.reference, options) if options.reference else None
     data = _data(options.data, model)
     metric = _metric(reference or model, data, options)
     quality = evaluate(model, data, reference, metric=metric)
@@ -276,7 +299,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     base = Recipe(compensate=not options.no_compensate, widths=options.widths)
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
-    model = _load(options.model)
+    model = _load(options.model, options)
     data = _data(options.data, model)
     calibration = None
     if base.compensate:
@@ -337,8 +360,8 @@ def _latency(options: argparse.Namespace) -> dict[str, Any]:
             f"The number of threads is {options.threads}; it must be at least 1 and at most "
             f"{MOST_THREADS}."
         )
-    model = _load(options.model)
-    reference = _load(options.against) if options.against else None
+    model = _load(options.model, options)
+    reference = _load(options.against, options) if options.against else None
     latency = measure_latency(model, reference, options.threads)
     report = Report(model.id, model.name, profile(model), latency=latency)
     return report.to_dict() if options.json else {"table": report_table([report])}
@@ -357,6 +380,10 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         given["compensate"] = False
     if options.widths:
         given["widths"] = True
+    if options.keep_metadata:
+        given["keep_metadata"] = True
+    if options.short_names:
+        given["short_names"] = True
     return replace(recipe, **given)
 
 

@@ -7,7 +7,7 @@ never changed; whoever wants another graph clones it.
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
@@ -34,8 +34,9 @@ class ValueRange:
 class TensorSpec:
     """An input or output: its name, element type (`float32`, `int64`...) and dimensions.
 
-    A dimension that the file leaves open is its symbol, or `?` where it has none. `values` limits
-    those of an input that the graph uses as indices; None where it is not known to do so.
+    A dimension that the file leaves open (or gives as zero or less) is its symbol, or `?` where it
+    has none. `values` limits those of an input that the graph uses as indices; None where it is not
+    known to do so.
     """
 
     name: str
@@ -68,6 +69,11 @@ class Layer:
     closed: str | None = None
 
     @property
+    def is_linear(self) -> bool:
+        """False for a MatMul whose weight stands on the left, or is another one in each batch."""
+        return self.op != "MatMul" or (len(self.weight_shape) == 2 and self.out_axis == 1)
+
+    @property
     def weights(self) -> int:
         """Number of weights, without the bias."""
         count = 1
@@ -80,12 +86,18 @@ class Layer:
 class Model:
     """A network: `data` is the ONNX file, `name` what to call it.
 
-    `remarks` are sentences about what was not done with it when it was opened.
+    `remarks` are sentences about what was not done with it when it was opened. `input_sizes` are
+    shapes of inputs that were set, by name; what they leave open is found (see `graph.shapes`).
+    `runs_with` tries the model with inputs of such shapes, where only a run tells whether they fit.
     """
 
     name: str
     data: bytes = field(repr=False)
     remarks: tuple[str, ...] = ()
+    input_sizes: Mapping[str, Shape] = field(default_factory=dict)
+    runs_with: "Callable[[Model, Mapping[str, Shape]], bool] | None" = field(
+        default=None, repr=False
+    )
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -120,6 +132,16 @@ class Model:
         from explorer.graph.layers import find_all_layers  # noqa: PLC0415 - the model's own view
 
         return find_all_layers(self)
+
+    def with_changes(self, **changes: Any) -> "Model":
+        """The same file with other `input_sizes`, or another `name`, and nothing else of it kept.
+
+        It is not read again.
+        """
+        changed = replace(self, **changes, _cache={})
+        if "graph_model" in self.__dict__:
+            changed.__dict__["graph_model"] = self.graph_model
+        return changed
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file; either all of it is there afterwards or nothing has changed.

@@ -54,6 +54,8 @@ class Recipe:
     weights: layers get 2, 4 or 8 by need. `widths` also removes channels that a normalisation or a
     mean runs over, such as the residual width and the embeddings of a transformer; what is left is
     then averaged over fewer channels, which is not the same as setting the others to zero.
+    `keep_metadata` keeps the text that exporters write beside nodes and tensors, which else goes;
+    `short_names` gives tensors and nodes short ones, all but inputs and outputs.
     `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
     """
 
@@ -69,6 +71,8 @@ class Recipe:
     group_size: int = 32
     widths: bool = False
     compensate: bool = True
+    keep_metadata: bool = False
+    short_names: bool = False
     seed: int = 0
     layers: tuple[LayerChoice, ...] = ()
 
@@ -84,10 +88,11 @@ class Recipe:
         _check_int(self.round_to, 1, "The multiple that channels are rounded to")
         _check_int(self.group_size, 2, "The group size")
         _check_int(self.seed, 0, "The seed")
-        for switch in ("widths", "compensate"):
+        for switch in ("widths", "compensate", "keep_metadata", "short_names"):
             if not isinstance(getattr(self, switch), bool):
                 value = getattr(self, switch)
-                raise RecipeError(f"{switch.title()} is {value!r}; it must be true or false.")
+                name = switch.replace("_", " ").capitalize()
+                raise RecipeError(f"{name} is {value!r}; it must be true or false.")
         if not all(isinstance(choice, LayerChoice) for choice in self.layers):
             raise RecipeError("The recipe's layers must be a list of layer choices.")
         object.__setattr__(self, "layers", tuple(self.layers))

@@ -6,7 +6,7 @@ carries its unit in its name; 1 MAC (multiply-accumulate) is 2 FLOPs.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from explorer.metrics import METRICS
@@ -18,14 +18,17 @@ DIGITS = 9  # of a difference of shares, below which there is only the arithmeti
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts that need no clock and no data, for a batch of one.
+    """Counts that need no clock and no data, at the sizes that the inputs have then.
 
     `params`: trainable numbers; `nonzero_params`: those that aren't zero; `macs`: multiply-
     accumulates of one inference; `file_bytes`: the ONNX file as written; `gzip_bytes`: the same
     compressed with gzip; `packed_bytes`: weights at their bit width with their scales, sparse ones
     as the cheaper of bitmask and index list; `peak_activation_bytes`: largest set of activations
-    alive at once; `uncounted_ops`: operators without a formula, never counted as zero, and, marked
-    with `UNKNOWN_SHAPE`, those whose formula needs a shape that is only known when the graph runs.
+    alive at once; `annotation_bytes`: text in the file that no runtime reads, as stack traces of
+    the exporter (see `graph.annotations`); `uncounted_ops`: operators without a formula, never
+    counted as zero, and, marked with `UNKNOWN_SHAPE`, those whose formula needs a shape that is
+    only known when the graph runs; `input_sizes`: the shape of each input that all this is
+    counted for, by name.
 
     `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
     """
@@ -37,13 +40,33 @@ class Profile:
     gzip_bytes: int | None
     packed_bytes: int
     peak_activation_bytes: int
+    annotation_bytes: int = 0
     uncounted_ops: tuple[str, ...] = ()
+    input_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Profile":
+        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        sizes = {name: tuple(shape) for name, shape in values.get("input_sizes", {}).items()}
+        operators = tuple(values["uncounted_ops"])
+        return cls(**{**values, "uncounted_ops": operators, "input_sizes": sizes})
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of the file without notes: what sizes are compared by."""
+        return content_bytes(asdict(self))
+
+
+def content_bytes(profile: Mapping[str, Any]) -> int:
+    """Bytes of a file without notes, from its profile as JSON."""
+    return int(profile["file_bytes"] - profile.get("annotation_bytes", 0))
 
 
 @dataclass(frozen=True)
 class Latency:
     """Measured time of one inference.
 
+    `min_s`, the fastest run, is what is shown; `ratio` is that of the fastest runs.
     `ratio` is time(this) / time(reference) by interleaved minima, with an interval by
     subsampling that the A/A control widens;
     1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it.
@@ -61,6 +84,27 @@ class Latency:
     ratio_high: float
     control_ratio: float
     reference_median_s: float | None = None
+    reference_iqr_s: float | None = None
+
+    @property
+    def reference_min_s(self) -> float:
+        """The fastest run of the reference, in the same measurement."""
+        return self.min_s / self.ratio
+
+    def of_reference(self) -> "Latency":
+        """The reference's own time, from the same measurement; against itself its ratio is 1."""
+        assert self.reference_median_s is not None
+        assert self.reference_iqr_s is not None
+        doubt = max(self.control_ratio, 1 / self.control_ratio)
+        return replace(
+            self,
+            median_s=self.reference_median_s,
+            iqr_s=self.reference_iqr_s,
+            min_s=self.reference_min_s,
+            ratio=1.0,
+            ratio_low=1 / doubt,
+            ratio_high=doubt,
+        )
 
     @property
     def changed(self) -> bool:
@@ -150,12 +194,16 @@ class GroupPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What this graph allows of a recipe; `apply` carries it out to the letter."""
+    """What this graph allows of a recipe; `apply` carries it out to the letter.
+
+    `others` sums up the parameters that belong to no layer of the table.
+    """
 
     model_id: str
     recipe: Recipe
     layers: tuple[LayerPlan, ...]
     groups: tuple[GroupPlan, ...]
+    others: str = ""
 
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
@@ -179,6 +227,7 @@ class Plan:
             recipe=Recipe.from_json(json.dumps(values["recipe"])),
             layers=tuple(_layer_plan(layer) for layer in values["layers"]),
             groups=tuple(GroupPlan(**group) for group in groups),
+            others=values.get("others", ""),
         )
 
 
@@ -210,13 +259,11 @@ class Report:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Report":
         """The inverse of `to_dict`, for values that crossed a process boundary."""
-        profile = dict(values["profile"])
-        profile["uncounted_ops"] = tuple(profile["uncounted_ops"])
         latency, quality = values.get("latency"), values.get("quality")
         return cls(
             model_id=values["model_id"],
             name=values["name"],
-            profile=Profile(**profile),
+            profile=Profile.from_dict(values["profile"]),
             latency=Latency(**latency) if latency else None,
             quality=Quality(**quality) if quality else None,
         )

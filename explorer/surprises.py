@@ -11,6 +11,7 @@ from typing import Any
 from explorer.explain import ON_REQUEST
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
+from explorer.report import content_bytes
 from explorer.text import counted_samples, format_bytes, relabelling_sentence
 
 Facts = Mapping[str, Any]
@@ -358,8 +359,11 @@ def no_quality_difference(case: _Case) -> Iterator[str]:
 def bigger_file(case: _Case) -> Iterator[str]:
     profiles = case.both("profile")
     narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
-    if narrow and profiles and profiles[1]["file_bytes"] > profiles[0]["file_bytes"]:
-        extra = profiles[1]["file_bytes"] - profiles[0]["file_bytes"]
+    if not (narrow and profiles):
+        return
+    before, after = (content_bytes(profile) for profile in profiles)
+    if after > before:
+        extra = after - before
         yield (
             f"The file grew by {format_bytes(extra)}: scales and the nodes that apply them weigh "
             "more than the narrower weights save."

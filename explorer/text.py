@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.explain import few, group_sentences
+from explorer.formats.names import cleaned
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
 MOVES_SHOWN = 4
+INPUTS_SHOWN = 4
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
+NOTES = "  of it notes of the exporter"
 FLAG_NAMES = (
     "pattern",
     "ratio",
@@ -47,6 +50,18 @@ def format_seconds(seconds: float) -> str:
 def format_quality(quality: Quality, value: float | None = None) -> str:
     """A percentage, decibels, or a bare number; of the measured value, or of another like it."""
     return METRICS[quality.metric].text(quality.value if value is None else value)
+
+
+def format_shape(shape: Sequence[int | str]) -> str:
+    """1 x 3 x 224 x 224."""
+    return " x ".join(str(size) for size in shape) or "a number"
+
+
+def format_sizes(sizes: Mapping[str, Sequence[int]]) -> str:
+    """The shapes of the first few inputs, by name: image 1 x 3 x 224 x 224."""
+    texts = [f"{cleaned(name)} {format_shape(shape)}" for name, shape in sizes.items()]
+    more = len(texts) - INPUTS_SHOWN
+    return ", ".join(texts[:INPUTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def machine_text(host: Mapping[str, Any]) -> str:
@@ -97,14 +112,17 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
     """The cells of `report_table`; the first row has the names, the first column the quantities."""
     rows = [["", *[report.name for report in reports]]]
     rows += [
-        [label, *[text(report.profile) for report in reports]] for label, text in _PROFILE_ROWS
+        [label, *[text(report.profile) for report in reports]]
+        for label, text in _PROFILE_ROWS
+        if label != NOTES or any(report.profile.annotation_bytes for report in reports)
     ]
+    rows.append(["input sizes", *[format_sizes(report.profile.input_sizes) for report in reports]])
     if any(report.profile.uncounted_ops for report in reports):
         texts = [", ".join(report.profile.uncounted_ops) or "none" for report in reports]
         rows.append(["operators not in the MACs", *texts])
     if any(report.latency for report in reports):
         rows.append(
-            ["latency, measured median", *[_latency_cell(report.latency) for report in reports]]
+            ["latency, fastest run", *[_latency_cell(report.latency) for report in reports]]
         )
     for report in reports:
         if report.quality is not None:
@@ -117,7 +135,7 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
 def plan_table(plan: Plan) -> str:
     """What happens to each layer, one a line, and below it what ties layers together."""
     ties = "\n".join(group_sentences(plan.groups))
-    return _aligned(plan_rows(plan)) + (f"\n\n{ties}" if ties else "")
+    return "\n\n".join(part for part in (_aligned(plan_rows(plan)), plan.others, ties) if part)
 
 
 def plan_rows(plan: Plan) -> list[list[str]]:
@@ -147,6 +165,7 @@ def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str
     `found` are sensitivities as dictionaries, all of them with the same metric.
     """
     tables = [f"{report.name}: change of {_quality_name(report)} when only one place is compressed"]
+    tables.append(f"input sizes: {format_sizes(report.profile.input_sizes)}")
     for setting, text in (("ratio", "{:.0%} of the channels"), ("weight_bits", "{} bits")):
         own = [each for each in found if each[setting] is not None]
         values = list(dict.fromkeys(each[setting] for each in own))
@@ -254,6 +273,7 @@ _PROFILE_ROWS = (
     ("  of them not zero", _nonzero),
     ("MACs (FLOPs = 2 x MACs)", lambda p: format_count(p.macs)),
     ("file", lambda p: format_bytes(p.file_bytes)),
+    (NOTES, lambda p: format_bytes(p.annotation_bytes)),
     ("  with gzip", _gzip),
     ("weights packed", lambda p: format_bytes(p.packed_bytes)),
     ("peak activations", lambda p: format_bytes(p.peak_activation_bytes)),
@@ -263,8 +283,8 @@ _PROFILE_ROWS = (
 def _latency_cell(latency: Latency | None) -> str:
     if latency is None:
         return ""
-    doubt = "" if latency.reliable else ", machine busy"
-    return f"{format_seconds(latency.median_s)}, {format_ratio(latency)}{doubt}"
+    doubt = "" if latency.reliable else ", not reliable: the machine was busy"
+    return f"{format_seconds(latency.min_s)}, {format_ratio(latency)}{doubt}"
 
 
 def _quality_cell(quality: Quality | None) -> str:
@@ -294,8 +314,11 @@ def command_line(
     data: str | None = None,
     calibration: str | None = None,
     metric: str | None = None,
+    input_sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> str:
     """The shell command that gives the same result as a recipe on a page, from the named files.
+
+    `input_sizes` are those that were set.
 
     What flags can't say (choices for single layers, where scales lie) goes through `recipe.json`.
     A name that looks like a flag is led by the folder that it stands in.
@@ -315,6 +338,12 @@ def command_line(
             words.append("--widths")
         if not recipe.compensate:
             words.append("--no-compensate")
+        if recipe.keep_metadata:
+            words.append("--keep-metadata")
+        if recipe.short_names:
+            words.append("--short-names")
+    for name, shape in (input_sizes or {}).items():
+        words += ["--input-size", f"{name}={','.join(map(str, shape))}"]
     if calibration:
         words += ["--calibration", calibration]
     if data:

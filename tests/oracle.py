@@ -106,6 +106,7 @@ class _Zeroing:
         self.values = run_everything(proto, feed)
         tensors = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
         self.values.update(tensors)
+        self.weights = frozenset(tensors)
         self.alive: dict[str, Array] = {}  # 1.0 or 0.0, only for tensors with dead elements
         self.inserted: list[onnx.NodeProto] = []
 
@@ -155,7 +156,10 @@ class _Zeroing:
         if node.op_type == "Attention":
             return [self.attend(node, names, inputs[2])]
         if node.name in self.removed:
-            return [_without(self.values[node.output[0]], self.removed[node.name], _axis_of(node))]
+            axis = _axis_of(node)
+            if node.op_type == "MatMul" and names[1] not in self.weights:
+                axis = -2
+            return [_without(self.values[node.output[0]], self.removed[node.name], axis)]
         if node.op_type in ("MatMul", "Einsum", "ReduceSum"):
             ones: list[Any] = [
                 np.ones(self.values[name].shape, np.float32) if mask is None else mask

@@ -18,14 +18,18 @@ import pandas as pd
 import pytest
 from bad_files.onnx_runs import loop
 from onnx import TensorProto, helper, numpy_helper
+from onnx_net import Net
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
+import explorer
 from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
 from explorer.text import spent_sentence
 from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity
+from explorer.ui.offers import again_offers
+from explorer.ui.outcome import outcome_of
 from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
 from explorer.widget import words
@@ -391,6 +395,66 @@ def test_without_samples_there_is_no_accuracy(app, tmp_path):
     assert (number["title"], number["kind_text"]) == ("Agreement", "on random inputs")
     assert "No samples were given, so 256 random inputs" in page
     assert app.session_state["explorer"].view.trial.parts["file"]["not_compensated"]
+
+
+def test_input_sizes_can_be_set(app, tmp_path):
+    net = Net()
+    x = net.do("Relu", net.do("Conv", net.input("image", "n", 3, "h", "w"), net.w(16, 3, 1, 1)))
+    x = net.do("GlobalAveragePool", net.do("Conv", x, net.w(8, 16, 1, 1)))
+    drop(app, "model", ("net.onnx", net.bytes(net.do("Flatten", x))))
+    session = app.session_state["explorer"]
+    assert "Input size: 1 x 3 x 224 x 224" in [each.label for each in app.expander]
+    assert panel_of(app)["numbers"][2]["original"] == 224**2 * (48 + 128)
+    before = panel_of(app)["model"], len(session.sources)
+
+    set_sizes(app, "2 x 3 x 20 x 30")
+    assert not app.error
+    assert "Input size: 2 x 3 x 20 x 30" in [each.label for each in app.expander]
+    assert panel_of(app)["numbers"][2]["original"] == 2 * 600 * (48 + 128)
+    assert panel_of(app)["model"] != before[0]
+    assert len(session.sources) == before[1]
+    assert session.view.compressed["latency"] and session.view.compressed["quality"]
+    with np.load(session.source.data) as made:
+        assert made["x"].shape == (256, 3, 20, 30)
+    script = again_offers(outcome_of(session))[0].content()
+    assert "INPUT_SIZES = {'image': (2, 3, 20, 30)}" in script
+    assert "load(MODEL, input_sizes=INPUT_SIZES)" in script
+
+    for text, sentence in (
+        ("1 x 4 x 20 x 30", "Input 'image' is n x 3 x h x w, so it can't be 1 x 4 x 20 x 30."),
+        ("large", "The input shape must be numbers such as 1 x 3 x 224 x 224."),
+    ):
+        set_sizes(app, text)
+        assert [each.value.replace("\\", "") for each in app.error] == [sentence]
+        assert "Input size: 2 x 3 x 20 x 30" in [each.label for each in app.expander]
+
+    set_sizes(app, "")
+    assert "Input size: 1 x 3 x 224 x 224" in [each.label for each in app.expander]
+    assert not app.error
+
+
+def test_a_sample_can_have_other_input_sizes(app):
+    session = app.session_state["explorer"]
+    session.open(samples()[0])
+    settled(app.run())
+    titles = [source.title for source in session.sources.values()]
+    set_sizes(app, "4 x 1 x 28 x 28")
+    assert panel_of(app)["numbers"][2]["original"] == 4 * explorer.profile(fashion()).macs
+    assert [source.title for source in session.sources.values()] == titles
+    set_sizes(app, "")
+    assert session.source == samples()[0]
+
+
+def set_sizes(page: AppTest, text: str) -> None:
+    """Write into the only field of the input sizes, and take it."""
+    (field,) = [each for each in page.text_input if (each.key or "").startswith("w_size_")]
+    field.set_value(text)
+    (button,) = [each for each in page.button if each.label == "Set sizes"]
+    settled(button.click().run())
+
+
+def fashion() -> explorer.Model:
+    return explorer.load(samples()[0].model)
 
 
 def test_a_model_that_the_runtime_cannot_run_is_still_counted(app, tmp_path):
@@ -780,6 +844,28 @@ def test_layers_say_where_the_time_goes():
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert [trace["name"] for trace in chart["data"]] == ["roof", "original", "compressed"]
     assert any("FLOP/s at most" in text.value for text in page.caption)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "read", "sentence"),
+    [
+        ('{"image":[3,1,28,28]}', (3, 1, 28, 28), None),
+        ('{"image":[3,1,28]}', (1, 1, 28, 28), "Input 'image' has 4 dimensions"),
+        ('{"image":3}', (1, 1, 28, 28), "The link's input sizes can't be used"),
+        ("[" * 5000, (1, 1, 28, 28), "The link's input sizes can't be used"),
+    ],
+)
+def test_a_link_may_say_input_sizes(sizes, read, sentence):
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
+    page.query_params["model"], page.query_params["sizes"] = "fashion_mlp", sizes
+    settled(page.run())
+    session = page.session_state["explorer"]
+    assert session.original["profile"]["input_sizes"] == {"image": list(read)}
+    assert page.query_params["model"] == "fashion_mlp"
+    assert ("sizes" in page.query_params) == (sentence is None)
+    assert [sentence in each.value.replace("\\", "") for each in page.error] == [True] * bool(
+        sentence
+    )
 
 
 @pytest.mark.parametrize("setting", ["[]", "{", '{"ratio":2}', "<img src=x>"])

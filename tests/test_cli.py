@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, SAMPLES, run_onnx
+from onnx_net import Net
 
 from explorer import cli
 from explorer.recipe import LayerChoice, Recipe
@@ -19,7 +21,7 @@ TEST = str(SAMPLES / "fashion_test.npz")
 CALIBRATION = str(SAMPLES / "fashion_calibration.npz")
 PROFILE_KEYS = {
     "params", "nonzero_params", "macs", "file_bytes", "gzip_bytes", "packed_bytes",
-    "peak_activation_bytes", "uncounted_ops",
+    "peak_activation_bytes", "uncounted_ops", "input_sizes",
 }  # fmt: skip
 LATENCY_KEYS = {
     "median_s", "iqr_s", "runs", "threads", "runtime", "reliable",
@@ -58,6 +60,53 @@ def test_profile() -> None:
     assert 60_000 <= report["profile"]["params"] <= 100_000
 
 
+@pytest.fixture
+def open_network(tmp_path: Path) -> str:
+    net = Net()
+    x = net.do("Relu", net.do("Conv", net.input("image", "n", 3, "h", "w"), net.w(16, 3, 1, 1)))
+    x = net.do("GlobalAveragePool", net.do("Conv", x, net.w(8, 16, 1, 1)))
+    path = tmp_path / "open.onnx"
+    path.write_bytes(net.bytes(net.do("Flatten", x)))
+    images = np.zeros((4, 3, 8, 8), np.float32)
+    np.savez(tmp_path / "data.npz", x=images, y=np.arange(4))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("profile", "{net}"),
+        ("compress", "{net}", "--out", "{out}", "--pattern", "channel", "--ratio", "0.5"),
+        ("latency", "{net}", "--against", "{net}"),
+        ("evaluate", "{net}", "--data", "{data}"),
+        ("sensitivity", "{net}", "--data", "{data}"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_input_sizes(
+    command: tuple[str, ...],
+    open_network: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {"net": open_network, "out": tmp_path / "o.onnx", "data": tmp_path / "data.npz"}
+    words = [word.format(**places) for word in command]
+
+    def printed(*more: str) -> str:
+        assert cli.main([*words, *more]) == 0
+        return capsys.readouterr().out
+
+    found = json.loads(printed("--json"))
+    found = found.get("original", found)
+    assert found["profile"]["input_sizes"] == {"image": [1, 3, 224, 224]}
+    size = ("--input-size", "image=2,3,20,30")
+    told = json.loads(printed("--json", *size))
+    for report in (told["original"], told["compressed"]) if "original" in told else (told,):
+        assert report["profile"]["input_sizes"] == {"image": [2, 3, 20, 30]}
+    assert told.get("original", told)["profile"]["macs"] == 2 * 600 * (48 + 128)
+    assert "image 2 x 3 x 20 x 30" in printed(*size)
+
+
 def test_compress_everything_at_once(tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     result = answer(
@@ -81,8 +130,6 @@ def test_compress_everything_at_once(tmp_path: Path) -> None:
 
 
 def test_accuracy_of_the_file_by_the_runtime_alone(tmp_path: Path) -> None:
-    import numpy as np
-
     out = tmp_path / "out.onnx"
     result = answer("compress", MODEL, "--out", out, "--weight-bits", 4, "--data", TEST)
     test = np.load(TEST)
@@ -175,6 +222,9 @@ def test_no_compensate_is_worse(tmp_path: Path) -> None:
         (["evaluate", MODEL, "--data", "none.npz"], "no data file"),
         (["evaluate", MODEL, "--data", CALIBRATION], "labels"),
         (["latency", MODEL, "--threads", "0"], "at least 1"),
+        (["profile", MODEL, "--input-size", "image"], "such as image=1,3,320,320"),
+        (["profile", MODEL, "--input-size", "image=1,1,28,x"], "such as image=1,3,320,320"),
+        (["profile", MODEL, "--input-size", "im=1,1,28,28"], "There is no input 'im'"),
     ],
 )
 def test_complaints(arguments: list[str], part: str, tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from explorer.graph.costs import macs_by_node
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
+from explorer.report import Profile, Report
+from explorer.text import report_rows
 
 MS = 1e-3
+PROFILE = Profile(1, 1, 1, 1, 1, 1, 1)
 
 
 def test_a_clear_ratio_is_found() -> None:
@@ -41,6 +44,24 @@ def test_one_slow_half_is_unreliable() -> None:
     latency = summarise(own, np.full(60, 2 * MS), threads=1, busy=False)
     assert not latency.reliable
     assert not summarise(np.full(60, MS), np.full(60, MS), threads=1, busy=True).reliable
+
+
+def test_the_times_that_are_shown_have_the_ratio_beside_them() -> None:
+    rng = np.random.default_rng(0)
+    own, other = 3 * MS * (1 + rng.random(60)), 4 * MS * (1 + rng.random(60))
+    latency = summarise(own, other, threads=1, busy=False)
+    original = latency.of_reference()
+    assert original.min_s == pytest.approx(other.min())
+    assert original.median_s == pytest.approx(np.median(other))
+    assert latency.min_s / original.min_s == pytest.approx(latency.ratio)
+    assert not original.changed
+    rows = report_rows(
+        [Report("a", "big", PROFILE, original), Report("b", "small", PROFILE, latency)]
+    )
+    cells = next(row for row in rows if row[0].startswith("latency"))
+    shown = [float(cell.split(" ")[0]) for cell in cells[1:]]
+    assert shown[1] / shown[0] == pytest.approx(latency.ratio, rel=0.01)
+    assert f"x {latency.ratio:.2f}" in cells[2]
 
 
 class Clock:

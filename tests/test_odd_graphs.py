@@ -258,3 +258,56 @@ def test_a_record_that_lies_is_ignored(resnet: explorer.Model) -> None:
         helper.set_model_props(proto, {"compression_explorer": text})
         model = explorer.load(proto.SerializeToString())
         assert explorer.profile(model).packed_bytes == explorer.profile(resnet).packed_bytes
+
+
+def mapped(place: str) -> bytes:
+    """A classifier with a map as its input, in the middle, or as its output."""
+    ml, floats = "ai.onnx.ml", TensorProto.FLOAT
+    of_map = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(floats, [])
+    )
+    of_maps = helper.make_value_info("m", helper.make_sequence_type_proto(of_map))
+    x = helper.make_tensor_value_info("x", floats, ("n", 6))
+    y = helper.make_tensor_value_info("y", floats, ("n", 3))
+    scores = helper.make_node(
+        "LinearClassifier", ["x"], ["l", "y"], domain=ml,
+        classlabels_ints=[0, 1, 2], coefficients=[0.1] * 18, intercepts=[0.0] * 3,
+    )  # fmt: skip
+    zipped = helper.make_node("ZipMap", ["y"], ["m"], domain=ml, classlabels_int64s=[0, 1, 2])
+    inputs, outputs, nodes = [x], [y, of_maps], [scores, zipped]
+    if place == "middle":
+        outputs = [y]
+    if place == "input":
+        words = helper.make_node("DictVectorizer", ["m"], ["y"], domain=ml, int64_vocabulary=[0, 1])
+        inputs, outputs, nodes = [helper.make_value_info("m", of_map)], [y], [words]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    if place == "middle":
+        graph.value_info.append(of_maps)
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid(ml, 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize(("place", "verb"), [("input", "takes"), ("output", "gives")])
+def test_maps_are_refused_by_name(place: str, verb: str) -> None:
+    with pytest.raises(ModelError, match=f"{verb} maps .'m'.*plain arrays"):
+        explorer.load(mapped(place))
+
+
+def test_a_map_that_stays_inside_does_no_harm() -> None:
+    assert explorer.load(mapped("middle")).outputs[0].name == "y"
+
+
+def test_a_sparse_constant_is_refused_by_name() -> None:
+    values = numpy_helper.from_array(np.array([1.0, 2.0], np.float32), "v")
+    places = numpy_helper.from_array(np.array([0, 3]), "at")
+    sparse = helper.make_sparse_tensor(values, places, [4])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (4,))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (4,))
+    nodes = [
+        helper.make_node("Constant", [], ["w"], sparse_value=sparse),
+        helper.make_node("Mul", ["x", "w"], ["y"]),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), ir_version=8)
+    model.opset_import[0].version = 17
+    with pytest.raises(ModelError, match="sparse constant in 'w'"):
+        explorer.load(model.SerializeToString())

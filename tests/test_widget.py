@@ -74,6 +74,8 @@ def settings(rng: random.Random) -> dict[str, Any]:
         "granularity": rng.choice(GRANULARITIES),
         "group_size": rng.choice((16, 32, 64)),
         "widths": rng.random() < 0.3,
+        "keep_metadata": rng.random() < 0.2,
+        "short_names": rng.random() < 0.2,
         "compensate": rng.random() < 0.7,
         "seed": rng.randrange(4),
     }

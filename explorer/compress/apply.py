@@ -1,20 +1,30 @@
 """Carrying out a plan: the graph is cloned, its tensors shrink, and a new file is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from explorer.compress.calibration import Calibration, check_calibration, find_spreads
-from explorer.compress.compensation import Compensated, compensate, why_not_compensated
+from explorer.compress.compensation import (
+    Compensated,
+    compensate,
+    plan_key,
+    why_not_compensated,
+)
 from explorer.compress.estimate import changes_nothing
+from explorer.compress.naming import short_names, shorten
 from explorer.compress.planned import needed_opset
 from explorer.compress.prune import cut_channels, lay_masks
+from explorer.compress.storage import name_mark
 from explorer.compress.store import store
-from explorer.errors import CompressionError
+from explorer.errors import CompressionError, DataError, MeasurementError
+from explorer.formats.data import Dataset
 from explorer.formats.onnx_file import encode
 from explorer.graph.opset import upgrade
-from explorer.graph.shapes import infer_shapes
+from explorer.graph.shapes import infer_shapes, input_sizes
 from explorer.measure.fidelity import check_raised
+from explorer.measure.quality import deviation
 from explorer.model import Model
 from explorer.report import Plan
 
@@ -27,8 +37,11 @@ def apply(
 ) -> Model:
     """The compressed model; the original stays as it is, and is returned where nothing changes.
 
+    Its input sizes are the original's.
+
     With calibration samples the weights that stay are refitted (see `compensation`), unless the
-    recipe says no. `check` is called between layers and may raise to stop the work.
+    recipe says no, or samples held out from the calibration fare worse with it. `check` is called
+    between layers and may raise to stop the work.
 
     Raises:
         CompressionError: the plan or the calibration is for another model, or the plan rounds
@@ -44,11 +57,38 @@ def apply(
             "8-bit activations need samples to find their ranges; give calibration data."
         )
     check_raised(model, needed_opset(model, plan))
+    if calibration is None or why_not_compensated(model, plan, calibration) is not None:
+        return _carry_out(model, plan, calibration, False, check)
+    refitted = _carry_out(model, plan, calibration, True, check)
+    if calibration.held_out is None:
+        return refitted
+    plain = _carry_out(model, plan, calibration, False, check)
+    if not _is_nearer(plain, refitted, model, calibration.held_out):
+        return refitted
+    calibration.memory.worse.add(plan_key(plan))
+    return plain
+
+
+def _is_nearer(plain: Model, refitted: Model, model: Model, samples: Dataset) -> bool:
+    """True where the first gives outputs nearer to the model's on some samples than the second."""
+    try:
+        return deviation(plain, model, samples) < deviation(refitted, model, samples)
+    except (DataError, MeasurementError):
+        return False  # outputs without a row for each sample can't be compared
+
+
+def _carry_out(
+    model: Model,
+    plan: Plan,
+    calibration: Calibration | None,
+    refits: bool,
+    check: Callable[[], None],
+) -> Model:
     graph_model = model.graph_model.clone()
     _forget_shapes(graph_model)
     cut = cut_channels(model, plan, graph_model)
     found, masked = Compensated(), False
-    if calibration is not None and why_not_compensated(model, plan, calibration) is None:
+    if calibration is not None and refits:
         found = compensate(model, plan, graph_model, calibration, check)
     else:
         masked = lay_masks(model, plan, graph_model)
@@ -60,7 +100,11 @@ def apply(
             spreads = find_spreads(encode(graph_model, model.name), calibration.samples)
         ranges = {name: spread.full_range() for name, spread in spreads.items()}
     store(model, plan, graph_model, ranges, found.rounded)
-    return encode(graph_model, f"{model.name}-compressed")
+    if plan.recipe.short_names:
+        shorten(graph_model, short_names(model), name_mark(model))
+    name = f"{model.name}-compressed"
+    small = encode(graph_model, name, plan.recipe.keep_metadata)
+    return replace(small, input_sizes=input_sizes(model))
 
 
 def _forget_shapes(graph_model: ir.Model) -> None:

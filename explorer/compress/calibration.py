@@ -7,7 +7,7 @@ with the original at the same ones.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from explorer.measure.runtime import SCORING_THREADS, new_session, run
 from explorer.model import Layer, Model, Shape
 
 MAX_SAMPLES = 512
+MOST_HELD_OUT, FEWEST_HELD_OUT, SHARE_HELD_OUT = 32, 4, 8
 MOST_ROWS = 8192  # places of a layer, spread over all samples
 FEWEST_ROWS = 3072
 ROWS_OF_INPUT = 24  # places for each number that enters an output
@@ -77,6 +78,8 @@ class LayerStatistics:
 class Calibration:
     """Samples without labels, and what the original does with them.
 
+    `held_out` are some of those given that nothing is fitted to; None where there are too few.
+
     `ranges`: smallest and largest value by tensor name, of all samples. `spreads`: a sample of each
     activation's values. `layers`: statistics by layer name, of the `fitted` samples, which run in
     chunks of `chunk`: the first of those given, and blends of them.
@@ -88,6 +91,7 @@ class Calibration:
     layers: dict[str, LayerStatistics] = field(repr=False)
     fitted: tuple[Dataset, ...] = field(repr=False)
     chunk: int
+    held_out: Dataset | None = field(default=None, repr=False)
     memory: Memory = field(default_factory=Memory, repr=False)
 
     @property
@@ -101,6 +105,8 @@ def calibrate(
 ) -> Calibration:
     """Run up to 512 samples through a model; labels are not looked at.
 
+    Every eighth of them, at most 32, is held out, to see whether a fit helps.
+
     Blends of them run too, see `blends`. `progress` is called with what is done and to do of both,
     and may raise to stop the work. The same samples are run once; the model remembers.
 
@@ -111,10 +117,22 @@ def calibrate(
     samples = load_data(data, model).head(MAX_SAMPLES)  # type: ignore[arg-type]
     key = ("calibration", samples.id)
     if key not in model._cache:
-        model._cache[key] = calibrate_on(model, samples, progress=progress)
+        rest, held_out = _split(samples)
+        found = calibrate_on(model, rest, progress=progress)
+        model._cache[key] = replace(found, held_out=held_out)
     calibration: Calibration = model._cache[key]
     model._cache["newest_calibration"] = calibration
     return calibration
+
+
+def _split(samples: Dataset) -> tuple[Dataset, Dataset | None]:
+    """The samples to fit to, and those held out: every eighth, at most 32, none of a few."""
+    held = min(MOST_HELD_OUT, len(samples) // SHARE_HELD_OUT)
+    if held < FEWEST_HELD_OUT:
+        return samples, None
+    places = np.linspace(0, len(samples) - 1, held).astype(np.int64)
+    rest = np.setdiff1d(np.arange(len(samples)), places)
+    return samples.part(rest, "fitted"), samples.part(places, "held out")
 
 
 def newest_calibration(model: Model) -> Calibration | None:

@@ -12,6 +12,7 @@ What was solved is remembered, under a key that names all it depends on: a recip
 layer solves that one and the later ones again, and no others.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -52,7 +53,14 @@ def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | Non
         return "nothing was removed, and rounding to 8 bits or more needs none"
     if any(captured(node) for node in model.graph_model.graph):
         return "the graph has branches or loops"
+    if plan_key(plan) in calibration.memory.worse:
+        return "it made the outputs worse on samples held out from the calibration"
     return None
+
+
+def plan_key(plan: Plan) -> str:
+    """Names a plan, for what is remembered about it."""
+    return json.dumps([plan.model_id, plan.recipe.to_json(), [g.removed for g in plan.groups]])
 
 
 def _needs_refit(model: Model, plan: Plan) -> bool:

@@ -4,12 +4,11 @@ Equal to `profile(apply(model, plan))`: exactly for parameters, MACs and peak me
 byte up to protobuf's framing for the file.
 """
 
-import json
-
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from explorer.compress.naming import for_shortened, shortened
 from explorer.compress.planned import needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import NewConstant, new_constants
@@ -25,11 +24,12 @@ from explorer.compress.storage import (
     stored_form,
 )
 from explorer.formats.onnx_file import bare_proto
+from explorer.graph.annotations import annotation_bytes
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.opset import upgrade
-from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes
+from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import (
     HALF_BITS,
     RECORD_KEY,
@@ -38,6 +38,7 @@ from explorer.graph.weights import (
     packed_bits,
     read_record,
     scale_bytes,
+    written_record,
 )
 from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
@@ -57,12 +58,24 @@ def estimate(model: Model, plan: Plan) -> Profile:
         params=sum(_size(weight, dims) for weight in find_weights(model)),
         nonzero_params=None,
         macs=macs,
-        file_bytes=_file_bytes(model, plan, dims, {**forms, **biases}),
+        file_bytes=_file_bytes_as_named(model, plan, dims, {**forms, **biases}),
         gzip_bytes=None,
         packed_bytes=_packed_bytes(model, plan, dims, forms, biases),
         peak_activation_bytes=_peak_bytes(model, plan, dims),
+        annotation_bytes=_annotation_bytes(model, plan),
         uncounted_ops=uncounted,
+        input_sizes=input_sizes(model),
     )
+
+
+def _annotation_bytes(model: Model, plan: Plan) -> int:
+    """Notes that stay: all of them where nothing changes, else those that the recipe keeps."""
+    if changes_nothing(model, plan):
+        return annotation_bytes(model)
+    if not plan.recipe.keep_metadata:
+        return 0
+    opset = needed_opset(model, plan)
+    return base_bytes(model, opset, keeps_metadata=True) - base_bytes(model, opset)
 
 
 def changes_nothing(model: Model, plan: Plan) -> bool:
@@ -181,7 +194,7 @@ def record_of(model: Model, plan: Plan, forms: dict[str, StoredForm]) -> str:
             entry["zeros"] = round(choice.sparsity * element_count(form.dims))
         if entry:
             record.setdefault(layer.weight, entry)
-    return json.dumps(record, separators=(",", ":")) if record else ""
+    return written_record(record)
 
 
 def kept_record(model: Model) -> dict[str, dict[str, int]]:
@@ -197,12 +210,12 @@ def _dtype(model: Model, name: str) -> ir.DataType:
     return dtype
 
 
-def base_bytes(model: Model, opset: int = 0) -> int:
-    """Size of the normalised file without the shapes of intermediate tensors, at an opset.
+def base_bytes(model: Model, opset: int = 0, keeps_metadata: bool = False) -> int:
+    """Size of the normalised file, at an opset, with or without notes beside nodes and tensors.
 
     It is what a compressed file would come to if nothing were compressed.
     """
-    key = ("base_bytes", opset)
+    key = ("base_bytes", opset, keeps_metadata)
     if key not in model._cache:
         graph_model = upgrade(model.graph_model.clone(), opset, infer_shapes(model))
         graph_model.metadata_props.pop(RECORD_KEY, None)
@@ -212,8 +225,20 @@ def base_bytes(model: Model, opset: int = 0) -> int:
                 dims = tuple(int(dim) for dim in value.const_value.shape.numpy())
                 size += TensorForm(name, value.const_value.dtype, dims).file_bytes
                 initializers.pop(name)  # counted, so that no weight is copied to be measured
-        model._cache[key] = size + int(bare_proto(graph_model).ByteSize())
+        model._cache[key] = size + int(bare_proto(graph_model, keeps_metadata).ByteSize())
     return int(model._cache[key])
+
+
+def _file_bytes_as_named(
+    model: Model, plan: Plan, dims: dict[str, Shape], forms: dict[str, StoredForm]
+) -> int:
+    if not plan.recipe.short_names or changes_nothing(model, plan):
+        return _file_bytes(model, plan, dims, forms)
+    model, plan = shortened(model), for_shortened(model, plan)
+    dims = planned_dims(model, plan)
+    forms = stored_forms(model, plan, dims)
+    biases = integer_biases(model, plan, dims, forms)
+    return _file_bytes(model, plan, dims, {**forms, **biases})
 
 
 def _file_bytes(
@@ -222,7 +247,7 @@ def _file_bytes(
     if changes_nothing(model, plan):
         return len(model.data)
     old_dims = infer_shapes(model).dims
-    size = base_bytes(model, needed_opset(model, plan))
+    size = base_bytes(model, needed_opset(model, plan), plan.recipe.keep_metadata)
     for name in model.graph_model.graph.initializers:
         form = forms.get(name)
         if form is None and dims[name] == old_dims[name]:
@@ -231,7 +256,7 @@ def _file_bytes(
         new = form.weight if form is not None else TensorForm(name, dtype, dims[name])
         size += new.file_bytes - TensorForm(name, dtype, old_dims[name]).file_bytes
         if form is not None and form.node is not None:
-            size += form.extra_bytes + renaming_bytes(model, name, form.node.output)
+            size += form.extra_bytes + renaming_bytes(model, name, form.output)
     for name, pair in _activation_forms(model, plan).items():
         size += pair.file_bytes + renaming_bytes(model, name, pair.dequantize.output)
     for constant in new_constants(model, plan, dims):

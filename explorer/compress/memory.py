@@ -35,6 +35,7 @@ class Memory:
     ranges: dict[Version, tuple[float, float]] = field(default_factory=dict)
     removals: dict[int, Any] = field(default_factory=dict)
     curves: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
+    worse: set[str] = field(default_factory=set)  # plans that fit the held-out samples worse
     sequences: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
 
     def curve(

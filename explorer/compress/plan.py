@@ -18,6 +18,7 @@ from explorer.errors import RecipeError
 from explorer.graph.channels import ChannelGroup, find_channels
 from explorer.graph.layers import find_layers
 from explorer.graph.memory import QUANTIZE
+from explorer.graph.others import describe_others
 from explorer.graph.weights import find_weights
 from explorer.measure.fidelity import why_not_raised
 from explorer.model import Layer, Model, per_model
@@ -25,6 +26,8 @@ from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
 
 NAMES_SHOWN = 8  # layer names listed in a message
+FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
+UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
 NO_GROUPS = "has one scale for each output channel, as integer kernels know no groups"
 
 
@@ -88,7 +91,7 @@ def _assemble(
                 **vars(coupling),
             )
         )
-    return Plan(model.id, recipe, tuple(planned), groups)
+    return Plan(model.id, recipe, tuple(planned), groups, describe_others(model))
 
 
 def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan:
@@ -244,8 +247,8 @@ def choose_storage(
     model: Model, layer: Layer, recipe: Recipe, bits: int
 ) -> tuple[int, str, str | None]:
     """Width, storage type, and why it isn't the one asked for."""
-    own_bits = 16 if layer.dtype == "float16" else 32
-    if bits >= own_bits:
+    own_bits = FLOAT_BITS[layer.dtype]
+    if bits >= min(own_bits, UNCHANGED_BITS):
         return own_bits, layer.dtype, None
     is_grouped = recipe.granularity == "group"
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS

@@ -22,6 +22,7 @@ STORAGE = {
     "uint8": ir.DataType.UINT8,
     "float16": ir.DataType.FLOAT16,
     "float32": ir.DataType.FLOAT,
+    "float64": ir.DataType.DOUBLE,
 }
 NUMPY_TYPES = {
     "int8": np.int8,
@@ -62,13 +63,14 @@ def grid_for(
 ) -> Grid:
     """The grid of a layer; a group as long as the whole input is one scale per channel.
 
-    So it is for weights stored as uint8, as integer kernels know no groups. In an embedding table
+    So it is for weights stored as uint8, as integer kernels know no groups; there a weight on the
+    left of a product, or another one in each batch, has one scale for all. In an embedding table
     each row, a word's, has a scale of its own.
     """
     scaled, summed = layer.out_axis, layer.in_axis
     if layer.op == EMBEDDING:
         scaled, summed = summed, scaled
-    if granularity == "tensor":
+    if granularity == "tensor" or (storage == "uint8" and not layer.is_linear):
         return Grid(None)
     if granularity == "channel" or storage == "uint8" or shape[summed] <= group_size:
         return Grid(scaled)

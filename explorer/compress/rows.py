@@ -45,7 +45,7 @@ def is_regression(node: ir.Node, layer: Layer) -> bool:
         node.attributes[name].as_float() for name in ("alpha", "beta") if name in node.attributes
     ]
     is_plain = not is_flag_set(node, "transA") and all(factor == 1 for factor in factors)
-    return layer.op in ("Gemm", "MatMul") and is_plain and len(layer.weight_shape) == 2
+    return layer.op in ("Gemm", "MatMul") and is_plain and layer.is_linear
 
 
 def output_rows(layer: Layer, output: Array, places: Places) -> Floats:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from explorer.compress.quantizers import STORAGE, Grid, has_zero_point
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
-from explorer.graph.operators import is_standard, weights_of
+from explorer.graph.operators import is_standard, stands_left, weights_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Model, Shape, per_model
 
@@ -25,6 +25,7 @@ FUSED_ACTIVATIONS = frozenset({"Clip", "Relu"})  # the runtime folds these into 
 # What is added to names of tensors and nodes (`resize` adds the last six).
 SUFFIXES = (
     "float",
+    "single",
     "scale",
     "zero_point",
     "quantized",
@@ -84,17 +85,27 @@ class NodeForm:
 
 @dataclass(frozen=True)
 class StoredForm:
-    """A weight in its storage type, with what turns it back into floats at load time."""
+    """A weight in its storage type, with what turns it back into floats at load time.
+
+    `cast` follows the `node` where that can't give the type that the weight had.
+    """
 
     weight: TensorForm
     scale: TensorForm | None = None
     zero_point: TensorForm | None = None
     node: NodeForm | None = None
+    cast: NodeForm | None = None
+
+    @property
+    def output(self) -> str:
+        """What the readers of the weight read instead."""
+        last = self.cast or self.node
+        return last.output if last is not None else self.weight.name
 
     @property
     def extra_bytes(self) -> int:
         """Bytes beside the weight's own entry."""
-        parts = (self.scale, self.zero_point, self.node)
+        parts = (self.scale, self.zero_point, self.node, self.cast)
         return sum(part.file_bytes for part in parts if part is not None)
 
 
@@ -124,8 +135,12 @@ def stored_form(
     output = f"{name}{mark}float"
     if storage == "float16":
         return StoredForm(weight, node=NodeForm("Cast", (name,), output, (("to", int(dtype)),)))
-    scale = TensorForm(f"{name}{mark}scale", dtype, grid.scale_shape(dims))
-    point = None
+    single = ir.DataType.FLOAT if dtype == ir.DataType.DOUBLE else dtype
+    scale = TensorForm(f"{name}{mark}scale", single, grid.scale_shape(dims))
+    cast, point = None, None
+    if single != dtype:
+        wide, output = output, f"{name}{mark}single"
+        cast = NodeForm("Cast", (output,), wide, (("to", int(dtype)),))
     if has_zero_point(storage, bits):
         point = TensorForm(f"{name}{mark}zero_point", weight.dtype, scale.dims)
     inputs = (name, scale.name) if point is None else (name, scale.name, point.name)
@@ -134,7 +149,8 @@ def stored_form(
         attributes = (("axis", grid.axis),)
     if grid.block is not None:
         attributes = (*attributes, ("block_size", grid.block))
-    return StoredForm(weight, scale, point, NodeForm(DEQUANTIZE, inputs, output, attributes))
+    node = NodeForm(DEQUANTIZE, inputs, output, attributes)
+    return StoredForm(weight, scale, point, node, cast)
 
 
 def bias_form(
@@ -228,7 +244,8 @@ def _is_integer_kernel(node: ir.Node, constant: set[ir.Value]) -> bool:
     if node.op_type not in INTEGER_OPS or not is_standard(node) or _breaks_fused(node):
         return False
     if node.op_type in INTEGER_PRODUCTS:
-        return bool(weights_of(node))
+        weights = weights_of(node)
+        return bool(weights) and not stands_left(node, weights[0][0])
     return not any(value in constant for value in node.inputs)
 
 

@@ -165,9 +165,13 @@ def _write(
             typed = array.astype(part.dtype.numpy())
             values[part.name] = add_initializer(graph, part.name, typed, part.dtype)
     node = form.node.build(values)
-    graph.insert_before(graph[0], node)
+    nodes = [node]
+    if form.cast is not None:
+        values[form.node.output] = node.outputs[0]
+        nodes.append(form.cast.build(values))
+    graph.insert_before(graph[0], nodes)
     for reader, position in readers:
-        reader.replace_input_with(position, node.outputs[0])
+        reader.replace_input_with(position, nodes[-1].outputs[0])
 
 
 def _round_activation(graph: ir.Graph, value: ir.Value, step: _Step, mark: str) -> None:

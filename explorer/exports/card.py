@@ -66,7 +66,7 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield "## What was done to each layer"
     yield _layers(outcome)
     yield "## How to make it again"
-    line = command_line(outcome.recipe, *_names(outcome), outcome.metric)
+    line = command_line(outcome.recipe, *_names(outcome), outcome.metric, outcome.input_sizes)
     if "--recipe" in line:
         yield "With this recipe as `recipe.json`:"
         yield fenced(outcome.recipe.to_json(), "json")

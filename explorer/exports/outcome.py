@@ -65,9 +65,9 @@ class Outcome:
     `title` and all names are a stranger's text. `stem` is a file name that is safe anywhere.
     `setting` is the recipe in words, `day` when this was written (2026-11-23). `remarks` are
     sentences about surprises, `advice` about how the file is meant to be run, and `clock` on how
-    the latency was measured. `inputs` are name, element type and shape of each input. `unit` is
-    that of the points' quality, of which less is better where it `falls`; `metric` is the one that
-    was asked for, if any was.
+    the latency was measured. `inputs` are name, element type and shape of each input, `input_sizes`
+    the shapes that were set. `unit` is that of the points' quality, of which less is better where
+    it `falls`; `metric` is the one that was asked for, if any was.
     """
 
     title: str
@@ -89,6 +89,7 @@ class Outcome:
     clock: str = ""
     host: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[tuple[str, str, str], ...] = ()
+    input_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     is_weight_only: bool = False
     is_made_up: bool = False
     not_compensated: str | None = None

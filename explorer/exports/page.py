@@ -191,7 +191,8 @@ def _again(outcome: Outcome) -> Iterator[Markup]:
     for sentence in outcome.advice:
         yield tag("p", sentence, style="margin-bottom: 0.6rem; max-width: 75ch")
     files = outcome.files
-    line = command_line(outcome.recipe, files.model, files.data, files.calibration, outcome.metric)
+    paths = (files.model, files.data, files.calibration)
+    line = command_line(outcome.recipe, *paths, outcome.metric, outcome.input_sizes)
     recipe = json.dumps(json.loads(outcome.recipe.to_json()), indent=2)
     yield tag("p", "In a shell, with the explorer, where these files are:", class_="faint")
     yield tag("pre", tag("code", block(line)))

@@ -37,7 +37,9 @@ def _steps(outcome: Outcome) -> Iterator[Step]:
     files = outcome.files
     yield Step("The files, and what the page showed of them.", _given(outcome))
     yield Step("What was asked for.", f"recipe = {recipe_code(outcome.recipe)}")
-    yield Step("Load the original.", _LOAD)
+    about = "Load the original, at the input sizes that were set."
+    load = _LOAD_AT if outcome.input_sizes else _LOAD
+    yield Step(about if outcome.input_sizes else "Load the original.", f"{load}\n{_CHECK}")
     yield Step(
         "One pass over the samples for calibration, which need no labels."
         if files.calibration
@@ -54,8 +56,9 @@ def _steps(outcome: Outcome) -> Iterator[Step]:
     yield Step("Time one inference beside the original; another machine, another time.", _TIME)
 
 
-_LOAD = """\
-model = explorer.load(MODEL)
+_LOAD = "model = explorer.load(MODEL)"
+_LOAD_AT = "model = explorer.load(MODEL, input_sizes=INPUT_SIZES)"
+_CHECK = """\
 if model.id != ORIGINAL_ID:
     raise SystemExit(f"{MODEL!r} is not the model that was open on the page.")"""
 _COMPRESS = f"""\
@@ -89,6 +92,8 @@ def _given(outcome: Outcome) -> str:
     names = {"MODEL": files.model, "CALIBRATION": files.calibration, "DATA": files.data}
     lines = ["import explorer", ""]
     lines += [f"{name} = {value!r}" for name, value in names.items() if value is not None]
+    if outcome.input_sizes:
+        lines.append(f"INPUT_SIZES = {dict(outcome.input_sizes)!r}")
     lines += [
         f"ORIGINAL_ID = {outcome.original.model_id!r}  # SHA-256 of the file",
         f"COMPRESSED_ID = {outcome.compressed.model_id!r}",

@@ -50,6 +50,12 @@ class Dataset:
         labels = self.labels[:count] if self.labels is not None else None
         return replace(self, inputs=inputs, labels=labels, id=f"{self.id}:{count}")
 
+    def part(self, places: npt.NDArray[np.int64], name: str) -> "Dataset":
+        """The samples at some places; `name` tells parts of the same samples apart."""
+        inputs = {key: array[places] for key, array in self.inputs.items()}
+        labels = self.labels[places] if self.labels is not None else None
+        return replace(self, inputs=inputs, labels=labels, id=f"{self.id}:{name}")
+
     def batches(self, model: Model, size: int) -> Iterator[dict[str, Array]]:
         """Feeds of at most `size` samples in the model's own types, in order.
 

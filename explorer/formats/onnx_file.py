@@ -15,6 +15,7 @@ from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
+from explorer.graph import annotations
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
@@ -54,8 +55,7 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     """
     proto = _decode(data, title)
     tensors = check_limits(proto, title)
-    if proto.graph.sparse_initializer:
-        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    _check_kinds(proto, title)
     if take_in(tensors, part, title):
         data = _encoded(proto, title)
     _check(proto, data, title)
@@ -77,22 +77,27 @@ def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     return _normalise(onnx.load_model_from_string(data), rearranged)
 
 
-def encode(graph_model: ir.Model, name: str) -> Model:
-    """Write a graph into a new model.
+def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
+    """Write a graph into a new model, without notes beside nodes and tensors unless it keeps them.
 
     Raises:
         ModelError: the file would pass protobuf's limit of 2 GiB.
     """
-    proto = bare_proto(graph_model)
+    proto = bare_proto(graph_model, keeps_metadata)
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{name} would be larger than 2 GiB, which one ONNX file can't hold.")
     return Model(name, proto.SerializeToString())
 
 
-def bare_proto(graph_model: ir.Model) -> onnx.ModelProto:
-    """The graph as protobuf, without what can be inferred about intermediate tensors."""
+def bare_proto(graph_model: ir.Model, keeps_metadata: bool = False) -> onnx.ModelProto:
+    """The graph as protobuf, without what can be inferred about intermediate tensors.
+
+    Notes beside nodes and tensors go too, unless it `keeps_metadata`.
+    """
     proto: onnx.ModelProto = ir.to_proto(graph_model)
     del proto.graph.value_info[:]
+    if not keeps_metadata:
+        annotations.clear(proto)
     return proto
 
 
@@ -118,6 +123,33 @@ def _decode(data: bytes, title: str) -> onnx.ModelProto:
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"{title} is not an ONNX model: it holds no operators.")
     return proto
+
+
+def _check_kinds(proto: onnx.ModelProto, title: str) -> None:
+    """Refuse what is no tensor of numbers one by one: sparse tensors, and maps."""
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{title} has sparse initializers; save its weights as dense tensors.")
+    for node in proto.graph.node:
+        if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
+            where = cleaned(node.name or ", ".join(node.output))
+            raise ModelError(
+                f"{title} has a sparse constant in {where!r}; save its weights as dense tensors."
+            )
+    for values, verb in ((proto.graph.input, "takes"), (proto.graph.output, "gives")):
+        for value in values:
+            if _holds_map(value.type):
+                raise ModelError(
+                    f"{title} {verb} maps ({cleaned(value.name)!r}), and the explorer works on "
+                    "tensors; convert it again with plain arrays (in skl2onnx with zipmap=False)."
+                )
+
+
+def _holds_map(kind: onnx.TypeProto) -> bool:
+    if kind.HasField("sequence_type"):
+        return _holds_map(kind.sequence_type.elem_type)
+    if kind.HasField("optional_type"):
+        return _holds_map(kind.optional_type.elem_type)
+    return bool(kind.HasField("map_type"))
 
 
 def _encoded(proto: onnx.ModelProto, title: str) -> bytes:
@@ -159,6 +191,8 @@ def _normalise(proto: onnx.ModelProto, rearranged: bool = True) -> ir.Model:
 
 
 def _normalised(proto: onnx.ModelProto, rearranged: bool) -> ir.Model:
+    for value in [value for value in proto.graph.value_info if _holds_map(value.type)]:
+        proto.graph.value_info.remove(value)  # which nobody needs, and `ir` doesn't know
     model = ir.from_proto(proto)
     if model.functions:
         passes.InlinePass()(model)
@@ -171,6 +205,7 @@ def _normalised(proto: onnx.ModelProto, rearranged: bool) -> ir.Model:
             ir.Shape(value.const_value.shape.numpy()),
         )
     model.ir_version = max(model.ir_version, IR_VERSION_WITHOUT_INPUT_WEIGHTS)
+    _open_dimensions(model)
     taken: set[str] = set()
     for index, node in enumerate(model.graph):
         if not node.name or node.name in taken:
@@ -189,6 +224,15 @@ def _shapes_of(model: ir.Model) -> Shapes:
         return infer(model)
     except ModelError:
         return Shapes({}, {}, {})
+
+
+def _open_dimensions(model: ir.Model) -> None:
+    """A dimension of zero or less of an input or output is open."""
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.shape is not None and any(isinstance(d, int) and d <= 0 for d in value.shape):
+            value.shape = ir.Shape(
+                [None if isinstance(d, int) and d <= 0 else d for d in value.shape]
+            )
 
 
 def _check_ends(model: ir.Model, title: str) -> None:

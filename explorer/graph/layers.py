@@ -14,6 +14,7 @@ from explorer.graph.operators import (
     int_attribute,
     is_flag_set,
     is_standard,
+    stands_left,
     weights_of,
 )
 from explorer.graph.quantized import closed_weights, packed_shape
@@ -100,6 +101,8 @@ def _describe(node: ir.Node, weight: ir.Value, name: str) -> Layer:
         out_axis, in_axis, channels = 0, 1, shape[0]
     elif node.op_type in GATES and len(shape) == 3:
         out_axis, in_axis, channels = 1, 2, shape[1] // GATES[node.op_type]
+    elif stands_left(node, weight):
+        out_axis, in_axis, channels = len(shape) - 2, len(shape) - 1, shape[-2]
     else:
         out_axis, in_axis, channels = len(shape) - 1, len(shape) - 2, shape[-1]
     bias = node.inputs[2] if node.op_type in BIASED and len(node.inputs) > 2 else None

@@ -8,7 +8,11 @@ EMBEDDING = "Gather"
 SPLIT_INPUT_OPSET = 13  # from here on the sizes of Split are an input
 RECURRENT_SUFFIX = ".recurrent"
 WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
-WEIGHT_DTYPES = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16"}
+WEIGHT_DTYPES = {
+    ir.DataType.FLOAT: "float32",
+    ir.DataType.FLOAT16: "float16",
+    ir.DataType.DOUBLE: "float64",
+}
 STANDARD_DOMAINS = ("", "ai.onnx")
 FUSED = frozenset({"FusedConv", "FusedGemm"})  # a product and its activation function in one
 CONTRIB = "com.microsoft"  # operators of ONNX Runtime's own
@@ -29,7 +33,7 @@ def weights_of(node: ir.Node) -> list[tuple[ir.Value, str]]:
     """The constant weights of a layer node, with what tells their names apart; none for others."""
     fused = node.domain == CONTRIB and node.op_type in FUSED
     if fused or (is_standard(node) and node.op_type in PRODUCTS):
-        weight = _weight(node, 1)
+        weight = _weight(node, 1) or _left_weight(node)
         return [(weight, "")] if weight is not None and _fits(node, weight) else []
     if is_standard(node) and node.op_type == EMBEDDING:
         table = _weight(node, 0)
@@ -57,8 +61,20 @@ def _weight(node: ir.Node, position: int) -> ir.Value | None:
     return None if weight.const_value.size == 0 or weight.is_graph_output() else weight
 
 
+def _left_weight(node: ir.Node) -> ir.Value | None:
+    """The weight of a MatMul that stands on the left of what it multiplies."""
+    return _weight(node, 0) if node.op_type == "MatMul" else None
+
+
+def stands_left(node: ir.Node, weight: ir.Value) -> bool:
+    """True for the first operand of a MatMul."""
+    return node.op_type == "MatMul" and node.inputs[0] is weight
+
+
 def _fits(node: ir.Node, weight: ir.Value) -> bool:
-    if node.op_type in ("FusedGemm", "Gemm", "MatMul"):
+    if node.op_type == "MatMul":
+        return _rank(weight) > 1
+    if node.op_type in ("FusedGemm", "Gemm"):
         return _rank(weight) == 2
     groups = int_attribute(node, "group", 1)
     return groups >= 1 and _rank(weight) > 2 and dims_of(weight)[0] % groups == 0

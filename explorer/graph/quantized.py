@@ -96,11 +96,22 @@ def closed_weights(node: ir.Node) -> list[tuple[ir.Value, str]]:
     found = []
     for position, suffix in zip(positions, ("", RECURRENT_SUFFIX), strict=False):
         value = node.inputs[position] if position < len(node.inputs) else None
-        source = value.producer() if value is not None else None
         if not quantized and not fused:
-            if source is None or source.op_type not in FLOAT_SOURCES:
-                continue
-            value = source.inputs[0]
+            value = _stored(value)
+            if value is None and node.op_type == "MatMul":
+                value = _stored(node.inputs[0])  # a weight on the left
         if value is not None and value.const_value is not None and len(value.const_value.shape) > 1:
             found.append((value, suffix))
     return found
+
+
+def _stored(value: ir.Value | None) -> ir.Value | None:
+    """What is turned into floats to give a value: dequantized, cast, or one after the other."""
+    source = value.producer() if value is not None else None
+    if source is None or source.op_type not in FLOAT_SOURCES:
+        return None
+    stored = source.inputs[0]
+    inner = stored.producer() if stored is not None else None
+    if source.op_type == "Cast" and inner is not None and inner.op_type == DEQUANTIZE:
+        return inner.inputs[0]
+    return stored

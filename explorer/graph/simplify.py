@@ -1,9 +1,9 @@
 """Detours that exporters leave in a graph, taken out before anything else looks at it.
 
 The network computes the same afterwards. What goes: copies of weights under another name, weights
-that are cut, joined or reshaped on the way to their layer, zeros and ones that several nodes share,
-integers that the graph computes from shapes that never change, and initial states of recurrent
-cells that are zero anyway.
+that are computed, cut, joined or reshaped on the way to their layer, zeros and ones that several
+nodes share, integers that the graph computes from shapes that never change, and initial states of
+recurrent cells that are zero anyway.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from explorer.graph.computed import find_computed
 from explorer.graph.operators import (
     GATES,
     SPLIT_INPUT_OPSET,
@@ -42,6 +43,8 @@ def simplify(graph_model: ir.Model) -> None:
     if any(node.op_type in SHAPE_SOURCES for node in graph):
         _freeze_integers(graph_model)
     _write_out_splits(graph_model)
+    for node, array in find_computed(graph_model):
+        _replace(graph, node, _constant(graph, str(node.outputs[0].name), array))
     _fold_slices(graph)
     _fold_moved_weights(graph)
     _unshare_constants(graph)

@@ -257,6 +257,11 @@ def read_record(graph_model: ir.Model) -> dict[str, dict[str, int]]:
     }
 
 
+def written_record(record: dict[str, dict[str, int]]) -> str:
+    """The record as it stands in the file; empty where there is nothing to say."""
+    return json.dumps(record, separators=(",", ":")) if record else ""
+
+
 def _dequantizer(value: ir.Value) -> ir.Node | None:
     for node in value.consumers():
         if node.op_type == DEQUANTIZE and node.inputs[0] is value:

@@ -324,4 +324,4 @@ def _close_all() -> None:
 
 def _fresh(model: Model) -> Model:
     """The same model without what it remembers."""
-    return Model(model.name, model.data)
+    return model.with_changes()

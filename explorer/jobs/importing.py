@@ -25,12 +25,15 @@ from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
+from explorer.opening import load as open_checked
+from explorer.opening import sized
 
 MADE_UP = (
     "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
     "with the original is measured on them, not accuracy, and no weights are refitted to them."
 )
 NONE_MADE_UP = "No samples were given, and no random inputs can take their place. {reason}"
+Sizes = dict[str, list[int]]  # of inputs, by name
 File = dict[str, str]  # "path", and "name" as the person knows it
 
 LEAKY = (
@@ -46,6 +49,7 @@ def import_files(
     shape: list[int] | None = None,
     asked: dict[str, Any] | None = None,
     mapping: dict[str, int] | None = None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
 
@@ -53,7 +57,8 @@ def import_files(
     be made up, there are `notes` on why.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
-    are prepared, a `Preprocessing`, and `mapping` which class number a label gets, by its name.
+    are prepared, a `Preprocessing`, and `mapping` which class number a label gets, by its name;
+    `input_sizes` are shapes that were set, by input.
     """
     context.progress(0.1, "looking at the files")
     if not all(Path(file["path"]).exists() for file in files):
@@ -65,7 +70,12 @@ def import_files(
         raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
     if not models and not (data and current):
         raise ModelError("There is no model among these files; drop one, with its samples or not.")
-    given = {"data": data[0] if data else None, "asked": asked, "mapping": mapping}
+    given = {
+        "data": data[0] if data else None,
+        "asked": asked,
+        "mapping": mapping,
+        "input_sizes": input_sizes,
+    }
     kind = identify(Path(models[0]["path"]), models[0]["name"]) if models else None
     if kind is not None and kind.needs_torch:
         first = "try_out" if kind.runs_code else "convert"
@@ -74,11 +84,11 @@ def import_files(
     model = current
     if models:
         imported = import_model(Path(models[0]["path"]), models[0]["name"])
-        model = _keep_model(context, imported, models[0])
+        model = _keep_model(context, imported, models[0], input_sizes)
     if data:
         context.hand_over("import_data", file=data[0], model=model, asked=asked, mapping=mapping)
     elif model:
-        _make_examples(context, model)
+        _make_examples(context, model, input_sizes)
 
 
 def try_out(
@@ -88,6 +98,7 @@ def try_out(
     data: File | None,
     asked: dict[str, Any] | None,
     mapping: dict[str, int] | None = None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
     context.progress(0.1, "trying it out")
@@ -95,7 +106,8 @@ def try_out(
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
 
     open_once(Path(file["path"]), kind, file["name"], _shapes(shape))
-    context.hand_over("convert", file=file, shape=shape, data=data, asked=asked, mapping=mapping)
+    given = {"data": data, "asked": asked, "mapping": mapping, "input_sizes": input_sizes}
+    context.hand_over("convert", file=file, shape=shape, **given)
 
 
 def convert(
@@ -105,16 +117,17 @@ def convert(
     data: File | None,
     asked: dict[str, Any] | None,
     mapping: dict[str, int] | None = None,
+    input_sizes: Sizes | None = None,
 ) -> None:
     """Part `model`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
     _kind_if_confined(file)
     imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
-    model = _keep_model(context, imported, file)
+    model = _keep_model(context, imported, file, input_sizes)
     if data is not None:
         context.hand_over("import_data", file=data, model=model, asked=asked, mapping=mapping)
     else:
-        _make_examples(context, model)
+        _make_examples(context, model, input_sizes)
 
 
 def _kind_if_confined(file: File) -> Kind:
@@ -156,9 +169,11 @@ def _is_data(path: Path, title: str) -> bool:
     return True
 
 
-def _keep_model(context: Context, imported: Imported, file: File) -> File:
+def _keep_model(
+    context: Context, imported: Imported, file: File, input_sizes: Sizes | None
+) -> File:
     """Write the model beside the file that it was made from, if it can be run in good time."""
-    check_ends(imported.model)
+    check_ends(sized(imported.model, input_sizes))
     path = f"{file['path']}.onnx"
     imported.model.save(path)
     context.part(
@@ -167,18 +182,18 @@ def _keep_model(context: Context, imported: Imported, file: File) -> File:
     return {"path": path, "name": file["name"]}
 
 
-def _make_examples(context: Context, model: File) -> None:
+def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> None:
     """Part `data`, made up: enough to see how far a compressed model agrees with the original.
 
     Where that fails, part `notes` says why instead.
     """
     context.progress(0.8, "making up inputs")
     try:
-        examples = make_examples(load(model["path"], model["name"]))
+        examples = make_examples(open_checked(model["path"], model["name"], input_sizes))
     except (DataError, MeasurementError) as error:
         context.part("notes", [NONE_MADE_UP.format(reason=error)])
         return
-    path = Path(f"{model['path']}-made-up.npz")
+    path = Path(f"{model['path']}-{secrets.token_hex(4)}-made-up.npz")  # others may be open
     save_npz(examples, path)
     note = MADE_UP.format(count=len(examples))
     context.part("data", {"test": str(path), "calibration": None, "notes": [note]})

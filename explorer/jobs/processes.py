@@ -17,8 +17,13 @@ from explorer.jobs.sandbox import MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = {False: ("explorer.jobs.tasks",), True: ("explorer.jobs.tasks", "torch")}
-# Of the server's environment, which may hold secrets.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", MEMORY)
+# Of the server's environment, which may hold secrets. With other kernels of OpenBLAS the last bits
+# of a sum are others, and a script outside would not make the same file.
+KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", MEMORY),
+    *KERNELS,
+)
 SEND_S = 2.0
 MESSAGE_BYTES = 2**16  # of a zygote
 LINE_BYTES = 2**26  # of one event

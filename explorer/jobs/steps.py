@@ -129,9 +129,10 @@ def make(
 
 def tell(context: Context, made: Made, **kept: str) -> None:
     """Parts `file`, with where it is `kept`, and the file's `profile`."""
-    named = {**kept, "model_id": made.model.id, "name": made.model.name}
+    named: dict[str, Any] = {**kept, "model_id": made.model.id, "name": made.model.name}
     facts = {"not_compensated": made.not_compensated, "weight_only": is_weight_only(made.model)}
     profiled = asdict(profile(made.model))
+    named["input_sizes"] = profiled["input_sizes"]
     context.part("file", {**named, **facts})  # the two at once are drawn at once
     context.part("profile", profiled)
 

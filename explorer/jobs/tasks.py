@@ -2,9 +2,12 @@
 
 A model is named by a *source*: {"model": path, "name": title, "data": path or null,
 "calibration": path or null, "made_up": whether the data are random inputs, "metric": what quality
-is measured by, or null for what fits}. The few models used last stay open.
+is measured by, or null for what fits, "input_sizes": shapes that were set, by input}. A file alone
+is {"path", "name", "input_sizes": all that it was counted with}. The few models used last stay
+open.
 """
 
+import json
 import secrets
 import time
 from collections import OrderedDict
@@ -16,6 +19,7 @@ from typing import Any
 from explorer.errors import FILES_GONE, DataError, JobError
 from explorer.formats.data import load_data
 from explorer.formats.onnx_file import load
+from explorer.graph.shapes import input_sizes
 from explorer.jobs import importing, steps
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
@@ -27,6 +31,7 @@ from explorer.measure.host import describe_host
 from explorer.measure.pictures import picture_of
 from explorer.measure.quality import check_labels
 from explorer.measure.roofline import machine_limits, node_rows
+from explorer.model import Model
 from explorer.opening import load as open_checked
 from explorer.recipe import Recipe
 from explorer.search import spending
@@ -40,6 +45,7 @@ PASSING = "passing-"  # files that are there until they are timed
 
 Task = Callable[..., None]
 Source = dict[str, Any]
+File = dict[str, Any]
 
 TASKS: dict[str, Task] = {
     "import_files": importing.import_files,
@@ -70,7 +76,7 @@ def open_model(context: Context, source: Source) -> None:
     model = opened.model
     context.part("host", {**describe_host(), "leaks": leaks(Path.cwd())})
     steps.introduce(context, opened)
-    named = {"path": source["model"], "name": model.name}
+    named = _named(source["model"], model)
     context.hand_over("latency", model=named, against=named)
     steps.score(context, opened, model)
 
@@ -90,8 +96,7 @@ def compress(
     opened = _open(source)
     made = steps.make(context, opened, Recipe.from_json(recipe), counted)
     made.model.save(out)
-    candidate = {"path": out, "name": made.model.name}
-    original = {"path": source["model"], "name": opened.model.name}
+    candidate, original = _named(out, made.model), _named(source["model"], opened.model)
     context.hand_over("latency", model=candidate, against=original)
     steps.tell(context, made, path=out)
     steps.score(context, opened, made.model)
@@ -101,21 +106,21 @@ def compress(
 @task
 def latency(
     context: Context,
-    model: dict[str, str],
-    against: dict[str, str],
+    model: File,
+    against: File,
     part: str = "latency",
     is_passing: bool = False,
 ) -> None:
-    """The `part`, of one file beside another, both as {"path", "name"}; then anew, but surer.
+    """The `part`, of one file beside another; then anew, but surer.
 
     A file that `is_passing` is removed.
     """
     try:
-        timed = load(model["path"], model["name"])
+        timed = _load(model)
     finally:
         if is_passing:
             Path(model["path"]).unlink(missing_ok=True)
-    reference = timed if against == model else load(against["path"], against["name"])
+    reference = timed if against == model else _load(against)
     steps.clock(context, timed, reference, part)
 
 
@@ -170,8 +175,8 @@ def survey(
         if small is not None:
             path = Path.cwd() / f"{PASSING}{secrets.token_hex(8)}.onnx"
             small.save(path)
-            candidate = {"path": str(path), "name": small.name}
-            original = {"path": source["model"], "name": opened.model.name}
+            candidate = _named(str(path), small)
+            original = _named(source["model"], opened.model)
             context.hand_over(
                 "latency", model=candidate, against=original, part=part, is_passing=True
             )
@@ -181,16 +186,16 @@ def survey(
 
 
 @task
-def compare(context: Context, source: Source, small: dict[str, str]) -> None:
+def compare(context: Context, source: Source, small: File) -> None:
     """Parts `changes` (`Changes`; None without class scores) and `pictures` of its flips.
 
-    `small` is the compressed file as {"path", "name"}.
+    `small` is the compressed file.
     """
     opened = _open(source)
     if opened.data is None:
         raise DataError("There are no samples to compare the two models on.")
     context.progress(0.1, "comparing on all samples")
-    model = load(small["path"], small["name"])
+    model = _load(small)
     changes = find_changes(model, opened.data, opened.model, context.check, opened.metric)
     context.part("changes", asdict(changes) if changes is not None else None)
     flips = changes.flips if changes is not None else ()
@@ -198,18 +203,18 @@ def compare(context: Context, source: Source, small: dict[str, str]) -> None:
 
 
 @task
-def weights(context: Context, source: Source, small: dict[str, str], layer: str) -> None:
+def weights(context: Context, source: Source, small: File, layer: str) -> None:
     """Part `weights`: how those of a layer are distributed before and after (`histograms`)."""
-    model = load(small["path"], small["name"])
+    model = _load(small)
     context.part("weights", histograms(_open(source).model, model, layer))
 
 
 @task
-def costs(context: Context, model: dict[str, str], limits: bool = False) -> None:
+def costs(context: Context, model: File, limits: bool = False) -> None:
     """Part `nodes` of a file with their costs (`roofline`), and those `limits` of this machine."""
     if limits:
         context.part("limits", machine_limits(context.check))
-    context.part("nodes", node_rows(load(model["path"], model["name"]), context.check))
+    context.part("nodes", node_rows(_load(model), context.check))
 
 
 @task
@@ -250,16 +255,28 @@ def _part_of(probe: Probe) -> str:
     return f"sensitivity:{probe.place}:{setting}"
 
 
+def _named(path: str, model: Model) -> File:
+    """A model's file, for a task that takes it up at the same input sizes."""
+    return {"path": path, "name": model.name, "input_sizes": input_sizes(model)}
+
+
+def _load(file: File) -> Model:
+    sizes = file.get("input_sizes") or {}
+    shapes = {name: tuple(shape) for name, shape in sizes.items()}
+    return load(file["path"], file["name"]).with_changes(input_sizes=shapes)
+
+
 def _open(source: Source) -> Opened:
     path = Path(source["model"])
     if not path.exists():
         raise JobError(FILES_GONE)
+    sizes = source.get("input_sizes") or {}
     more = (source.get(name) for name in ("data", "calibration", "metric"))
-    key = (str(path), path.stat().st_mtime_ns, *more)
+    key = (str(path), path.stat().st_mtime_ns, *more, json.dumps(sizes, sort_keys=True))
     if key in _opened:
         _opened.move_to_end(key)
         return _opened[key]
-    model = open_checked(path, source.get("name"))
+    model = open_checked(path, source.get("name"), sizes)
     data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
     metric, scoring, made_up = source.get("metric"), None, bool(source.get("made_up"))
     if data is not None and (data.labels is not None or metric is not None):

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from explorer.formats.data import Dataset, load_data
-from explorer.graph.shapes import element_count, infer_shapes
+from explorer.errors import MeasurementError
+from explorer.formats.data import Dataset, fixed_batch, load_data
+from explorer.graph.shapes import element_count, input_sizes, sizes_of_batch
 from explorer.measure.quality import evaluate
 from explorer.measure.runtime import example_inputs
 from explorer.model import Model
@@ -13,15 +14,17 @@ MOST_VALUES = 2**24
 
 
 def make_examples(model: Model) -> Dataset:
-    """Random inputs without labels.
+    """Random inputs without labels; a batch that the model leaves open holds as many samples.
 
     Raises:
         DataError: the model takes none.
-        MeasurementError: the runtime can't run it on them.
+        MeasurementError: its inputs have no axis of samples, or the runtime can't run it on them.
     """
-    dims = infer_shapes(model).dims
-    values = sum(element_count(dims.get(spec.name, ())) for spec in model.inputs)
+    values = sum(element_count(shape) for shape in input_sizes(model).values())
     count = max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, MOST_VALUES // max(values, 1)))
-    examples = load_data(example_inputs(model, count=count), model)
+    sizes = input_sizes(model) if fixed_batch(model) else sizes_of_batch(model, count)
+    if sizes is None:
+        raise MeasurementError(f"{model.name} takes no batch of samples.")
+    examples = load_data(example_inputs(model, sizes=sizes), model)
     evaluate(model, examples.head(1), model)
     return replace(examples, labels=None)

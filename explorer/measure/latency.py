@@ -9,15 +9,16 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from explorer.formats.data import Array
+from explorer.graph.shapes import input_sizes
 from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run_example
-from explorer.model import Model
+from explorer.model import Model, Shape
 from explorer.report import Latency
 
 WARM_UPS = 3
@@ -41,7 +42,9 @@ def measure_latency(
     check: Callable[[], None] = lambda: None,
     tell: Callable[[Latency], None] = lambda _: None,
 ) -> Latency:
-    """Time one inference of `model` at batch 1, and its ratio to `against` (or to itself).
+    """Time one inference of `model`, and its ratio to `against` (or to itself).
+
+    Both get inputs of the model's input sizes; of those of `against` where only these were set.
 
     `check` is called between samples and may raise to stop the measurement; `tell` is told the
     first result once there are enough pairs for one, where more of them make it surer.
@@ -50,7 +53,8 @@ def measure_latency(
         MeasurementError: the runtime can't run one of them.
     """
     reference = against if against is not None else model
-    times = [_Timed(m, threads, clock) for m in (model, reference)]
+    sizes = _common_sizes(model, reference)
+    times = [_Timed(m, threads, clock, sizes) for m in (model, reference)]
     own: list[float] = []
     other: list[float] = []
     collecting = gc.isenabled()
@@ -89,7 +93,7 @@ def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency
     ratios = [own[rows].min() / other[rows].min() for rows in halves]
     doubt = max(control, 1 / control)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    quartiles = np.percentile(own, [25, 75])
+    quartiles, others = np.percentile(own, [25, 75]), np.percentile(other, [25, 75])
     return Latency(
         median_s=float(np.median(own)),
         iqr_s=float(quartiles[1] - quartiles[0]),
@@ -103,15 +107,18 @@ def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency
         ratio_high=max(float(high), ratio) * doubt,
         control_ratio=control,
         reference_median_s=float(np.median(other)),
+        reference_iqr_s=float(others[1] - others[0]),
     )
 
 
 class _Timed:
     """A model ready to be timed, with as many calls a sample as the clock needs."""
 
-    def __init__(self, model: Model, threads: int, clock: Clock) -> None:
+    def __init__(
+        self, model: Model, threads: int, clock: Clock, sizes: Mapping[str, Shape] | None
+    ) -> None:
         self.session: ort.InferenceSession = open_session(model, threads)
-        self.feed: dict[str, Array] = example_inputs(model)
+        self.feed: dict[str, Array] = example_inputs(model, sizes=sizes)
         self.clock = clock
         self.calls = 1
         run_example(model, self.session, self.feed)  # fails in words if it fails
@@ -123,6 +130,23 @@ class _Timed:
         for _ in range(self.calls):
             self.session.run(None, self.feed)
         return (self.clock() - started) / self.calls
+
+
+def _common_sizes(model: Model, reference: Model) -> Mapping[str, Shape] | None:
+    """Input sizes that both models take; None where each has to be timed at its own."""
+    is_set = bool(reference.input_sizes) and not model.input_sizes
+    sizes = input_sizes(reference if is_set else model)
+    return sizes if _takes(model, sizes) and _takes(reference, sizes) else None
+
+
+def _takes(model: Model, sizes: Mapping[str, Shape]) -> bool:
+    """Whether the shapes are those of the model's inputs, as far as its file fixes them."""
+    shapes = {spec.name: spec.shape for spec in model.inputs}
+    return shapes.keys() == sizes.keys() and all(
+        len(shape) == len(sizes[name])
+        and all(isinstance(a, str) or a == b for a, b in zip(shape, sizes[name], strict=True))
+        for name, shape in shapes.items()
+    )
 
 
 def _enough(samples: int, elapsed_s: float) -> bool:

@@ -30,7 +30,7 @@ US = 1e-6  # the record's unit
 
 
 def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -> dict[str, float]:
-    """Seconds of each node with multiply-accumulates, by its name in the graph, at batch 1.
+    """Seconds of each node with multiply-accumulates, by its name in the graph, for one inference.
 
     The least of several runs with one thread. Nodes that the runtime has replaced by others under
     names of their own are absent. `check` is called between runs and may raise to stop the work.

@@ -5,9 +5,10 @@ import gzip
 import numpy as np
 import onnx_ir as ir
 
+from explorer.graph.annotations import annotation_bytes
 from explorer.graph.costs import count_graph
 from explorer.graph.memory import find_lifetimes, peak_bytes
-from explorer.graph.shapes import Shapes, element_count, infer_shapes
+from explorer.graph.shapes import Shapes, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import find_weights, packed_bits, scale_bytes
 from explorer.model import Model, Shape
 from explorer.report import Profile
@@ -39,7 +40,9 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
         gzip_bytes=len(gzip.compress(model.data, GZIP_LEVEL, mtime=0)) if gzipped else None,
         packed_bytes=(bits + 7) // 8 + scale_bytes(model),
         peak_activation_bytes=_peak_bytes(model, shapes),
+        annotation_bytes=annotation_bytes(model),
         uncounted_ops=uncounted,
+        input_sizes=input_sizes(model),
     )
 
 

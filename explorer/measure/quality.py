@@ -1,6 +1,7 @@
 """The only data: how well a model does on real samples, alone and against the original."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,14 @@ from explorer.formats.data import Array, Dataset, Labels, load_data
 from explorer.measure.real_values import score_values
 from explorer.measure.relabelling import Relabelling, find_relabelling
 from explorer.measure.runtime import run_all
-from explorer.measure.scoring import TOP, Scoring, class_scores, scoring_of, values_of
+from explorer.measure.scoring import (
+    TOP,
+    Scoring,
+    class_scores,
+    row_of_scores,
+    scoring_of,
+    values_of,
+)
 from explorer.metrics import METRICS
 from explorer.model import Model
 from explorer.report import Quality
@@ -88,6 +96,36 @@ def output_error(
             error += float(((output.astype(np.float64) - wide) ** 2).sum())
             variance += float(((wide - wide.mean(axis=0)) ** 2).sum())
     return error / max(variance, float(np.finfo(np.float64).tiny))
+
+
+def deviation(model: Model, reference: Model, data: Dataset) -> float:
+    """How far outputs lie from the reference's on some samples; infinite where they aren't numbers.
+
+    Of class scores the mean Kullback-Leibler divergence of the two distributions, as agreement and
+    accuracy follow it; of other outputs their squared error relative to the variance.
+
+    Raises:
+        MeasurementError: the runtime can't run a model.
+    """
+    outputs, originals = model_outputs(model, data), model_outputs(reference, data)
+    scores, others = row_of_scores(outputs), row_of_scores(originals)
+    is_class = scoring_of(reference, originals, None, None).metric == "agreement"
+    if not is_class or scores is None or others is None or scores.shape != others.shape:
+        found = output_error(model, data, reference)
+    else:
+        wanted, given = _log_shares(others), _log_shares(scores)
+        found = float((np.exp(wanted) * (wanted - given)).sum(axis=1).mean())
+    return found if np.isfinite(found) else np.inf
+
+
+def _log_shares(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Logarithm of the softmax of scores, or of the scores where they are shares already."""
+    wide = scores.astype(np.float64)
+    is_share = (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1, atol=1e-3)
+    logits = np.log(np.maximum(wide, np.finfo(np.float32).tiny)) if is_share else wide
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    shares: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shares
 
 
 def check_labels(model: Model, data: Dataset, metric: str | None = None) -> Scoring:

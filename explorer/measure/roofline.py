@@ -40,7 +40,7 @@ def machine_limits(check: Callable[[], None] = lambda: None) -> dict[str, float]
 def node_rows(model: Model, check: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """Each node with multiply-accumulates: `name`, `op`, `macs`, `bytes` and measured `seconds`.
 
-    `bytes` are those of its weights, inputs and outputs, each moved once, at batch 1. `seconds` is
+    `bytes` are those of its weights, inputs and outputs, each moved once. `seconds` is
     None where the runtime runs others in its place.
 
     Raises:

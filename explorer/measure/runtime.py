@@ -3,11 +3,12 @@
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
@@ -15,9 +16,9 @@ from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import NUMBERS, Array, Dataset
 from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
-from explorer.graph.shapes import infer_shapes
+from explorer.graph.shapes import input_sizes
 from explorer.measure.out_of_range import check_indices, is_out_of_range
-from explorer.model import Model, ValueRange
+from explorer.model import Model, Shape, ValueRange
 
 # What the runtime raises; its exceptions have no common root of their own.
 FAILURES = (
@@ -37,8 +38,11 @@ RUNTIME = f"onnxruntime {ort.__version__}"
 BATCH = 64  # samples per call where the model takes any number: more don't stay in the cache
 SCORING_THREADS = 2
 MOST_EXAMPLE = 2**28  # numbers in an input that is made up
+ONLY_ONES = ValueRange(1, 1, "")  # of a mask
 ONE_BIT = ValueRange(0, 1, "")  # whole numbers that are made up where nothing limits them
 RUN_LIMIT_S = 10.0  # for one run on one sample, which takes the largest networks a second or two
+NAMELESS = "?"  # an open dimension without a name, in a `TensorSpec`
+MASK = "mask"  # in the name of an input whose zeros leave out what another one holds
 QUIET = 4  # log only what is fatal; everything else arrives as an exception
 UNKNOWN_OP = re.compile(r"(\S+?)\(?-?\d*\)? is not a registered function/op")
 NO_KERNEL = re.compile(r"implementation for ([\w.:]+)\(")
@@ -74,9 +78,26 @@ def new_session(
     if is_weight_only(model):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        return ort.InferenceSession(model.data, options, providers=["CPUExecutionProvider"])
+        data = _with_open_inputs(model)
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except FAILURES as error:
         raise MeasurementError(explain(error, model.name)) from error
+
+
+def _with_open_inputs(model: Model) -> bytes:
+    """The file; where inputs have dimensions of zero, which the runtime takes at their word, open.
+
+    It opens those below zero by itself.
+    """
+    if not any(NAMELESS in spec.shape for spec in model.inputs):
+        return model.data
+    proto = onnx.load_model_from_string(model.data)
+    dims = [dim for value in proto.graph.input for dim in value.type.tensor_type.shape.dim]
+    empty = [dim for dim in dims if dim.HasField("dim_value") and dim.dim_value == 0]
+    for dim in empty:
+        dim.ClearField("dim_value")
+    data: bytes = proto.SerializeToString() if empty else model.data
+    return data
 
 
 def is_weight_only(model: Model) -> bool:
@@ -202,21 +223,21 @@ def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
         left -= size
 
 
-def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Array]:
-    """Random inputs of the model's own shapes; integers are 0 and 1, or indices into their table.
+def example_inputs(
+    model: Model, seed: int = 0, sizes: Mapping[str, Shape] | None = None
+) -> dict[str, Array]:
+    """Random inputs of the model's input sizes, or of other ones.
 
-    With a `count`, a batch that the model leaves open holds as many samples.
+    Integers are 0 and 1, in a mask 1, or indices into their table.
 
     Raises:
         MeasurementError: an input takes no numbers, or more than fit into memory.
     """
     rng = np.random.default_rng(seed)
-    dims = infer_shapes(model).dims
+    sizes = input_sizes(model) if sizes is None else sizes
     feed: dict[str, Array] = {}
     for spec in model.inputs:
-        shape = dims.get(spec.name, ())
-        if count > 1 and spec.shape and not isinstance(spec.shape[0], int):
-            shape = (count, *shape[1:])
+        shape = sizes.get(spec.name, ())
         if spec.dtype not in NUMBERS:
             raise MeasurementError(
                 f"{model.name} takes {cleaned(spec.dtype)} values, which the explorer can't make "
@@ -230,16 +251,25 @@ def example_inputs(model: Model, seed: int = 0, count: int = 1) -> dict[str, Arr
         if spec.dtype.startswith("float") and spec.values is None:
             values = rng.standard_normal(shape, dtype=np.float32)
         else:
-            limits = spec.values or ONE_BIT
+            limits = spec.values or (ONLY_ONES if MASK in spec.name.lower() else ONE_BIT)
             values = rng.integers(min(max(0, limits.low), limits.high), limits.high + 1, shape)
         feed[spec.name] = values.astype(spec.dtype)
     return feed
 
 
+def runs_with(model: Model, sizes: Mapping[str, Shape]) -> bool:
+    """False where the runtime opens a model and refuses inputs of these shapes."""
+    try:
+        run_limited(open_session(model), example_inputs(model, sizes=sizes), RUN_LIMIT_S)
+    except MeasurementError:
+        return True  # too slow, or wrong in a way that no size would help
+    except FAILURES:
+        return False
+    return True
+
+
 def check_ends(model: Model, limit_s: float = RUN_LIMIT_S) -> None:
     """Run a model once, and stop it where it goes on for too long; other failures don't count.
-
-    The runtime looks between two nodes whether it should stop; one node may still take any time.
 
     Raises:
         MeasurementError: one run takes longer than `limit_s`.

@@ -88,12 +88,11 @@ class Sensitivity:
         """The inverse of `to_dict`, also after a way through JSON."""
         probe = {field.name: values[field.name] for field in fields(Probe)}
         probe["members"] = tuple(probe["members"])
-        profile = {**values["profile"], "uncounted_ops": tuple(values["profile"]["uncounted_ops"])}
         return cls(
             probe=Probe(**probe),
             channels=values["channels"],
             kept=values["kept"],
-            profile=Profile(**profile),
+            profile=Profile.from_dict(values["profile"]),
             quality=Quality(**values["quality"]),
             output_error=values["output_error"],
         )

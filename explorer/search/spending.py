@@ -171,7 +171,7 @@ def find_gains(
     check_aim(on)
     if on == "size":
         size = base_bytes(model)
-        return [float(size - each.profile.file_bytes) for each in found]
+        return [float(size - each.profile.content_bytes) for each in found]
     if on == "macs":
         total = sum(macs_by_node(model).values())
         return [float(total - each.profile.macs) for each in found]
@@ -205,7 +205,7 @@ def _finish(
         latency = measure_latency(best.model, model, check=check)
         saved = 1 - latency.ratio if best.model is not model else 0.0
     elif on == "size":
-        saved = 1 - after.file_bytes / before.file_bytes
+        saved = 1 - after.content_bytes / before.content_bytes
     elif before.macs:
         saved = 1 - after.macs / before.macs
     return Spent(

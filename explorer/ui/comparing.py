@@ -38,6 +38,8 @@ TITLES = {
     "group_size": ("Group size", {}),
     "widths": ("Normalised widths too", {}),
     "compensate": ("Compensated", {}),
+    "keep_metadata": ("Metadata of nodes kept", {}),
+    "short_names": ("Short names", {}),
     "seed": ("Seed", {}),
     "layers": ("Own choices of layers", {}),
 }

@@ -1,20 +1,20 @@
 """The sidebar: which model, and what to do to it."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from explorer.errors import DataError, ExplorerError, RecipeError
+from explorer.errors import ExplorerError, RecipeError
 from explorer.recipe import (
     CRITERIA,
     GRANULARITIES,
     SCOPES,
     Recipe,
 )
-from explorer.ui import metric, reading, renumbering, uploads
+from explorer.ui import input_sizes, metric, reading, renumbering, uploads
+from explorer.ui.input_sizes import shape_in
 from explorer.ui.projected import Projected, project
 from explorer.ui.session import Session
 from explorer.widget import words
@@ -23,7 +23,6 @@ Files = list[tuple[str, bytes]]
 
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
-MOST_DIMENSIONS = 8
 REMOVE = "Its files and results go, but for those that another of your models needs."
 RECIPE_BYTES = 2**24
 SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
@@ -86,26 +85,12 @@ def _model(session: Session) -> None:
     reading.draw(session)
     metric.draw(session)
     renumbering.draw(session)
+    input_sizes.draw(session)
 
 
 def _take_files(session: Session, files: Files) -> None:
     st.session_state["own_model"] = False  # what comes of it shows on the page
     session.receive(files, shape_in(st.session_state["w_shape"]))
-
-
-def shape_in(text: str) -> tuple[int, ...] | None:
-    """A shape such as 1 x 3 x 224 x 224, or None where nothing is said.
-
-    Raises:
-        DataError: it is no shape.
-    """
-    words = re.split(r"[\s,x×]+", text.strip().strip("[]()"))
-    if words == [""]:
-        return None
-    sizes = tuple(int(word) for word in words if re.fullmatch(r"\d{1,9}", word))
-    if len(sizes) != len(words) or 0 in sizes or len(sizes) > MOST_DIMENSIONS:
-        raise DataError("The input shape must be numbers such as 1 x 3 x 224 x 224.")
-    return sizes
 
 
 def _take_recipe(session: Session, files: Files) -> None:
@@ -158,6 +143,20 @@ def _more_choices(session: Session) -> None:
         key=compensate.key,
         help=words.HELP["compensate"],
         on_change=_writer(session, compensate),
+    )
+    keeping = project("keep_metadata", recipe.keep_metadata)
+    st.toggle(
+        "Keep metadata of nodes",
+        key=keeping.key,
+        help=words.HELP["keep_metadata"],
+        on_change=_writer(session, keeping),
+    )
+    shortening = project("short_names", recipe.short_names)
+    st.toggle(
+        "Short names",
+        key=shortening.key,
+        help=words.HELP["short_names"],
+        on_change=_writer(session, shortening),
     )
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)

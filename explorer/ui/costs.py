@@ -18,10 +18,10 @@ FLOPS = 2  # of a multiply-accumulate
 ROOFLINE_PX = 420
 WAITING = "Original and compressed model are being timed node by node …"
 EXPLAINED = (
-    "Seconds are from the runtime's own record of each node, one thread, batch 1, the least of "
-    "several runs; recording takes a few microseconds a node, so they say how the time is shared "
-    "out. Bytes are weights, inputs and outputs as the graph has them, each moved once: where the "
-    "runtime fuses rounding into a node, it moves fewer."
+    "Seconds are from the runtime's own record of each node, one thread, one inference, the least "
+    "of several runs; recording takes a few microseconds a node, so they say how the time is "
+    "shared out. Bytes are weights, inputs and outputs as the graph has them, each moved once: "
+    "where the runtime fuses rounding into a node, it moves fewer."
 )
 ROOF = (
     "A node can't do more operations a second than the machine (flat roof), nor than memory brings "
@@ -59,7 +59,8 @@ def _answers(session: Session) -> tuple[Answer, Answer] | None:
     small = trial.named_file if trial is not None else None
     if source is None or small is None:
         return None
-    original = {"path": str(source.model), "name": source.title}
+    sizes = session.original["profile"]["input_sizes"]
+    original = {"path": str(source.model), "name": source.title, "input_sizes": sizes}
     asked = ({"model": original, "limits": True}, {"model": small})
     before, after = (session.questions.ask(source, "costs", each) for each in asked)
     return (before, after) if before is not None and after is not None else None

@@ -118,7 +118,14 @@ def _draw_offer(offer: Offer, is_first: bool = False) -> None:
 
 def _draw_command(recipe: Recipe, source: Source) -> None:
     files = files_of(source)
-    line = command_line(recipe, files.model, files.data, files.calibration, source.metric)
+    line = command_line(
+        recipe,
+        files.model,
+        files.data,
+        files.calibration,
+        source.metric,
+        dict(source.input_sizes),
+    )
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
     st.caption(f"The same result from a shell{needs_recipe} where these files are:")
     st.code(line, language=None, wrap_lines=True)  # its colours for shells are too faint

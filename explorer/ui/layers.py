@@ -92,6 +92,7 @@ def draw(session: Session) -> None:
     if session.recipe.layers:
         without = replace(session.recipe, layers=())
         st.button("Clear own choices", on_click=lambda: session.set_recipe(without))
+    st.caption(trial.parts["plan"].get("others", ""))
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
     sensitivity.draw(session)

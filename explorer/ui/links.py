@@ -1,7 +1,7 @@
 """The address of the page says what it shows, so that it can be passed on.
 
-A link to a sample shows the same model and setting elsewhere; of an uploaded model, which is on no
-other page, it carries the setting alone.
+A link to a sample shows the same model, input sizes and setting elsewhere; of an uploaded model,
+which is on no other page, it carries the setting alone.
 """
 
 import json
@@ -14,22 +14,25 @@ from explorer.errors import RecipeError
 from explorer.metrics import CHOICES
 from explorer.recipe import Recipe
 from explorer.ui.session import Session
-from explorer.ui.sources import samples
+from explorer.ui.sources import InputSizes, samples
 
-MODEL, SETTING, METRIC = "model", "setting", "metric"
+MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
+NO_SIZES = "The link's input sizes can't be used; these are the usual ones."
 NOT_HERE = "The link's model isn't among the samples here; this is the first of them."
 
 
 def follow(session: Session) -> None:
     """Open what the address says, or else the first sample, when a visit begins."""
     keys = {source.key: source for source in samples()}
-    model, setting = (st.query_params.get(name) for name in (MODEL, SETTING))
-    source = keys.get(model or "", samples()[0])
+    model, sizes, setting = (st.query_params.get(name) for name in (MODEL, SIZES, SETTING))
+    refusals = [NOT_HERE] if model is not None and model not in keys else []
+    found = _read_sizes(sizes) if sizes is not None and model in keys else ()
+    refusals += [NO_SIZES] if found is None else []
+    source = keys.get(model or "", samples()[0]).resized(found or ())
     metric = st.query_params.get(METRIC)
-    if source.key == model and metric in CHOICES:
+    if model in keys and metric in CHOICES:
         source = session.sources[source.key] = replace(source, metric=metric)
     session.open(source)
-    refusals = [NOT_HERE] if model is not None and model not in keys else []
     if setting is not None:
         try:
             session.set_recipe(Recipe.from_json(setting))
@@ -40,14 +43,29 @@ def follow(session: Session) -> None:
 
 def write(session: Session) -> None:
     """Let the address say what is asked for now."""
-    selected = session.selected
-    told = {SETTING: _short(session.recipe)}
-    if selected is not None and replace(selected, metric=None) in samples():
-        told[MODEL] = selected.key
+    told, selected = {SETTING: _short(session.recipe)}, session.selected
+    sample = replace(selected.resized(()), metric=None) if selected is not None else None
+    if selected is not None and sample is not None and sample in samples():
+        told[MODEL] = sample.key
+        if selected.input_sizes:
+            told[SIZES] = json.dumps(dict(selected.input_sizes), separators=(",", ":"))
         if selected.metric is not None:
             told[METRIC] = selected.metric
     if st.query_params.to_dict() != told:
         st.query_params.from_dict(told)
+
+
+def _read_sizes(text: str) -> InputSizes | None:
+    """The input sizes in a link; None where it holds anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not all(isinstance(x, list) for x in found.values()):
+        return None
+    if any(type(size) is not int for shape in found.values() for size in shape):
+        return None
+    return tuple((name, tuple(shape)) for name, shape in found.items())
 
 
 def _short(recipe: Recipe) -> str:

@@ -11,6 +11,7 @@ from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
 from explorer.report import Latency, Plan
+from explorer.text import format_shape
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source
@@ -54,7 +55,8 @@ def outcome_of(session: Session) -> Outcome:
         advice=tuple(file_sentences(trial.parts["plan"]["layers"], file["weight_only"])),
         clock=sizes.latency_sentence(Latency(**measured)) if measured else "",
         host=view.original.get("host", {}),
-        inputs=tuple(map(_input, described["inputs"])),
+        inputs=tuple(_input(spec, view.original["profile"]) for spec in described["inputs"]),
+        input_sizes=dict(source.input_sizes),
         is_weight_only=file["weight_only"],
         is_made_up=source.made_up,
         not_compensated=file["not_compensated"],
@@ -131,6 +133,8 @@ def _point(point: Mapping[str, Any], recipe: Recipe) -> Point:
     )
 
 
-def _input(spec: Mapping[str, Any]) -> tuple[str, str, str]:
-    shape = " x ".join(str(dim) for dim in spec["shape"])
-    return spec["name"], spec["dtype"], shape
+def _input(spec: Mapping[str, Any], profile: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Name, type and shape; with the sizes that were taken, where the file leaves some open."""
+    shape, sizes = format_shape(spec["shape"]), profile["input_sizes"].get(spec["name"])
+    is_open = sizes is not None and list(sizes) != list(spec["shape"])
+    return spec["name"], spec["dtype"], f"{shape}, here {format_shape(sizes)}" if is_open else shape

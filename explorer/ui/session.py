@@ -19,7 +19,7 @@ from explorer.ui.memory import Memory
 from explorer.ui.picks import Picks
 from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store
-from explorer.ui.sources import Drop, Source
+from explorer.ui.sources import Drop, InputSizes, Source
 from explorer.ui.spending import Spending
 from explorer.ui.storage import Folder
 from explorer.ui.sweeping import Sweeping
@@ -255,6 +255,16 @@ class Session:
             self._memory.forget(source)
             self.importing.remove(source, [*self.sources.values(), *self._leaving])
 
+    def set_input_sizes(self, sizes: InputSizes) -> None:
+        """Count, time and make up everything at other input sizes; none stands for usual ones."""
+        source = self.source
+        if source is None or sizes == source.input_sizes:
+            return
+        if source.drop is not None:  # inputs that were made up must be of these sizes
+            self.read(replace(source.drop, input_sizes=sizes))
+        else:
+            self.open(source.resized(sizes))
+
     @one_at_a_time
     def cancel_importing(self) -> None:
         """Have the import end soon, at a person's wish; the open model stays."""
@@ -445,6 +455,10 @@ class Session:
             self.sources.pop(refused.key, None)
             if refused.drop is not None:
                 self.importing.let_go(refused.drop, self.sources.values())
+            elif self.source is None and refused.input_sizes:  # a link may say anything
+                notice = self.notice
+                self.open(refused.resized(()))
+                self.notice = notice
 
     def _change_model(self, source: Source, parts: Parts) -> None:
         if self.recipe.layers and self.source is not None:  # they are of the model before
@@ -458,16 +472,16 @@ class Session:
         self._clear_leaving()
 
     def _replace_readings(self, source: Source) -> None:
-        """Let go of the same files as they were read before."""
-        files = source.drop.files if source.drop is not None else None
-        for older in list(self.sources.values()):
-            same = older.drop is not None and older.drop.files == files
-            if same and older != source:
-                del self.sources[older.key]
-                self._memory.forget(older)
-                for path in {older.data, older.calibration} - {source.data, source.calibration}:
-                    if path is not None:
-                        path.unlink(missing_ok=True)
+        """Let go of the same files as they were read before, or at other input sizes."""
+        for older in [each for each in self.sources.values() if each.has_files_of(source)]:
+            if older == source:
+                continue
+            named = (source if each is older else each for each in self.sources.values())
+            self.sources = {each.key: each for each in named}
+            self._memory.forget(older)
+            for path in {older.data, older.calibration} - {source.data, source.calibration}:
+                if path is not None:
+                    path.unlink(missing_ok=True)
 
     def _original_incomplete(self) -> bool:
         described = self.original.get("model", {})

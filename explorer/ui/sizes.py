@@ -36,12 +36,12 @@ def sizes_html(view: View) -> str:
 
 def latency_sentence(latency: Latency) -> str:
     """How the latency was measured, and how far to trust it."""
-    medians = format_seconds(latency.median_s)
+    fastest = format_seconds(latency.min_s)
     if latency.reference_median_s is not None:
-        medians += f", of the original {format_seconds(latency.reference_median_s)}"
+        fastest += f", of the original {format_seconds(latency.reference_min_s)}"
     trust = "reliable" if latency.reliable else "not reliable: the machine was busy"
     return (
-        f"Median latency {medians}; interquartile range {format_seconds(latency.iqr_s)}, "
+        f"Fastest run {fastest}; interquartile range {format_seconds(latency.iqr_s)}, "
         f"{latency.runs} runs, {latency.threads} thread, {latency.runtime}; the original against "
         f"itself gave × {latency.control_ratio:.3f}; {trust}."
     )

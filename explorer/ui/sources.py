@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,8 @@ from explorer.ui.storage import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
 OWN_DATA = " (own data)"
+SIZES_MARK = "@"  # before the input sizes in a key
+InputSizes = tuple[tuple[str, tuple[int, ...]], ...]  # shapes by input, which can be hashed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class Source:
     `made_up` says that the data are random inputs, and `preparation` how samples were prepared: a
     `Preprocessing` as JSON, or None. `classes` names the labels and `characters` the whole numbers
     of texts, from 1 on, where that is known; `pairs` are the labels as their file writes them, each
-    with its class number. `metric` is what a person wants quality measured by.
+    with its class number. `metric` is what a person wants quality measured by. `input_sizes` are
+    shapes of inputs that were set.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Source:
     characters: str = ""
     metric: str | None = None
     pairs: tuple[tuple[str, int], ...] = ()
+    input_sizes: InputSizes = ()
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -56,7 +60,19 @@ class Source:
             "calibration": str(self.calibration) if self.calibration else None,
             "made_up": self.made_up,
             "metric": self.metric,
+            "input_sizes": dict(self.input_sizes),
         }
+
+    def resized(self, sizes: InputSizes) -> "Source":
+        """The same model and data at other input sizes, as a source of its own."""
+        key = self.key.removesuffix(_mark(self.input_sizes))
+        return replace(self, key=f"{key}{_mark(sizes)}", input_sizes=sizes)
+
+    def has_files_of(self, other: "Source") -> bool:
+        """Whether both were read from the same files, perhaps in other ways."""
+        if self.drop is None or other.drop is None:
+            return self.resized(()) == other.resized(())
+        return self.drop.files == other.drop.files
 
     @property
     def stem(self) -> str:
@@ -97,8 +113,9 @@ def _characters(name: str) -> str:
 class Drop:
     """Files that a person has dropped, (name, path) each, and the model that was open then.
 
-    `shape` is that of the model's input and `asked` how samples are prepared and `mapping` which
-    class number a label gets, as JSON, where the person has said so.
+    `shape` is that of the model's input, `asked` how samples are prepared and `mapping` which class
+    number a label gets, as JSON, and `input_sizes` the shapes that its inputs are to have, where
+    the person has said so.
     """
 
     files: tuple[tuple[str, Path], ...]
@@ -106,6 +123,7 @@ class Drop:
     shape: tuple[int, ...] | None = None
     asked: str | None = None
     mapping: str | None = None
+    input_sizes: InputSizes = ()
 
     def arguments(self) -> dict[str, Any]:
         """Of the task `import_files`."""
@@ -116,6 +134,7 @@ class Drop:
             "shape": self.shape,
             "asked": json.loads(self.asked) if self.asked else None,
             "mapping": json.loads(self.mapping) if self.mapping else None,
+            "input_sizes": dict(self.input_sizes),
         }
 
     def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
@@ -144,6 +163,10 @@ class Drop:
             if model is not None and samples_title != title:
                 title += f" with {samples_title}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}/{self.mapping}"
+        sizes = self.input_sizes
+        if model is None and current is not None:
+            sizes = sizes or current.input_sizes
+        key += _mark(sizes)
         parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(
             key=key,
@@ -159,7 +182,12 @@ class Drop:
             preparation=json.dumps(prepared) if prepared else None,
             classes=tuple(data.get("classes") or ()) if data is not None else (),
             pairs=tuple((name, number) for name, number in (data or {}).get("pairs") or ()),
+            input_sizes=sizes,
         )
+
+
+def _mark(sizes: InputSizes) -> str:
+    return f"{SIZES_MARK}{json.dumps(sizes)}" if sizes else ""
 
 
 def _own(path: str, domain: Domain) -> Path:

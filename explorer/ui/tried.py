@@ -14,7 +14,7 @@ from explorer.exports.axes import cost_text
 from explorer.exports.axes import quality_text as quality_tick
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
-from explorer.report import Latency, Quality
+from explorer.report import Latency, Quality, content_bytes
 from explorer.text import format_bytes, format_count, format_quality
 from explorer.tradeoff_charts import Axis, Mark
 from explorer.ui.picks import ORIGINAL, Picks
@@ -79,7 +79,7 @@ class Result:
         """What can stand on an axis."""
         profile = self.profile or {}
         return {
-            "file_bytes": profile.get("file_bytes"),
+            "file_bytes": content_bytes(profile) if profile else None,
             "macs": profile.get("macs"),
             "peak_activation_bytes": profile.get("peak_activation_bytes"),
             "latency": self.latency.ratio if self.latency else None,

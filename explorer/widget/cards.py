@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.metrics import METRICS
-from explorer.report import Latency, Quality
+from explorer.report import Latency, Quality, content_bytes
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.widget.trials import View
-from explorer.widget.words import DEFINITIONS, NAIVE
+from explorer.widget.words import ANNOTATIONS, DEFINITIONS, NAIVE
 
 UNKNOWN = "–"
 SAME = "no change"
@@ -40,9 +40,9 @@ KINDS = {  # where a number comes from: what the card says, and what that means
 class Card:
     """One quantity; `tone` is good, bad or even, `kind` says where the number comes from.
 
-    `note` is a sentence below the numbers. `amount` and `before` are the bare numbers of now and of
-    the original, `full` what a bar is part of where it isn't the original. `unit` is that of a
-    quality, and `falls` says that less is better.
+    `note` is a sentence below the numbers, `note_help` what it means. `amount` and `before` are the
+    bare numbers of now and of the original, `full` what a bar is part of where it isn't the
+    original. `unit` is that of a quality, and `falls` says that less is better.
     """
 
     key: str
@@ -55,6 +55,7 @@ class Card:
     kind: str = "measured"
     tone: str = "even"
     note: str = ""
+    note_help: str = ""
     amount: float | None = None
     before: float | None = None
     full: float | None = None
@@ -92,14 +93,30 @@ def _profile_cards(view: View) -> Iterator[Card]:
     for key, title, text in PROFILE_CARDS:
         card = Card(key, title, DEFINITIONS[key], kind=_kind(view, "profile"))
         if before:
-            card = replace(card, original=text(before[key]), before=before[key])
+            amount = _compared(before, key)
+            card = replace(card, original=text(amount), before=amount)
+            if key == "file_bytes" and before.get("annotation_bytes"):
+                card = replace(card, note=_annotation_note(before), note_help=ANNOTATIONS)
         if after:
             within = ESTIMATE_WITHIN.get(key, EXACT) if view.estimated else EXACT
             card = replace(card, value=text(after[key]), interval=within, amount=after[key])
         if before and after:
-            difference = relative(before[key], after[key])
-            card = replace(card, difference=difference, tone=_tone(after[key] - before[key]))
+            amounts = _compared(before, key), _compared(after, key)
+            tone = _tone(amounts[1] - amounts[0])
+            card = replace(card, difference=relative(*amounts), tone=tone)
         yield card
+
+
+def _compared(profile: Mapping[str, Any], key: str) -> int:
+    """A count as it is compared: files without the notes in them."""
+    return content_bytes(profile) if key == "file_bytes" else int(profile[key])
+
+
+def _annotation_note(original: Mapping[str, Any]) -> str:
+    notes, size = original["annotation_bytes"], original["file_bytes"]
+    return (
+        f"without {format_bytes(notes)} of notes, {100 * notes / size:.0f} % of the original file"
+    )
 
 
 def _latency_card(view: View) -> Card:
@@ -158,6 +175,7 @@ def _quality_card(view: View) -> Card:
         amount=after.value,
         interval=f"{low.removesuffix(' %').removesuffix(' dB')}–{high}",
         note=_naive_note(view, after),
+        note_help=NAIVE,
     )
 
 
@@ -226,5 +244,5 @@ def _number(card: Card) -> dict[str, Any]:
         "kind_text": kind,
         "kind_note": note,
         "note": card.note,
-        "note_help": NAIVE if card.note else "",
+        "note_help": card.note_help if card.note else "",
     }

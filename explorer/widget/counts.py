@@ -9,6 +9,7 @@ explained where they are read, in `js/plan.js` and `js/estimate.js`.
 """
 
 import base64
+import json
 from collections.abc import Collection
 from typing import Any
 
@@ -58,7 +59,7 @@ def counts(
     asked = {row[2] for x in layers for rows in x.get("storage", {}).values() for row in rows}
     file = File(model, recipe, sizes, portions).counts(sorted(asked))
     return {
-        "model": model.id,
+        "model": _identity(model),
         "fixed": fixed_of(recipe),
         "layers": layers,
         "groups": _groups(model, portions),
@@ -70,6 +71,12 @@ def counts(
         **file,
         "sizes": sizes.listed,  # at last, as the others list them
     }
+
+
+def _identity(model: Model) -> str:
+    """Of the file, and of the input sizes that were set: counts are of these."""
+    sizes = sorted(model.input_sizes.items())
+    return f"{model.id} {json.dumps(sizes)}" if sizes else model.id
 
 
 def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:

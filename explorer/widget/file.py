@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.compress.estimate import (
+    LOST_IN_HALF,
     base_bytes,
     constant_bytes,
     data_of,
@@ -23,6 +24,7 @@ from explorer.compress.estimate import (
     read_both_ways,
     renaming_bytes,
 )
+from explorer.compress.naming import shortened
 from explorer.compress.plan import group_plan, plan
 from explorer.compress.planned import activation_opset
 from explorer.compress.portions import Portions
@@ -65,6 +67,7 @@ class File:
         self, model: Model, recipe: Recipe, sizes: Sizes, portions: Mapping[int, Portions]
     ) -> None:
         self.inexact: list[str] = []
+        model = shortened(model) if recipe.short_names else model
         self._model, self._recipe, self._sizes, self._portions = model, recipe, sizes, portions
         self._graph = model.graph_model.graph
         self._mark = name_mark(model)
@@ -116,7 +119,8 @@ class File:
         }
 
     def _base_bytes(self, opset: int) -> int:
-        return base_bytes(self._model, opset if opset > opset_of(self._model.graph_model) else 0)
+        needed = opset if opset > opset_of(self._model.graph_model) else 0
+        return base_bytes(self._model, needed, self._recipe.keep_metadata)
 
     def _dtype_of(self, name: str) -> ir.DataType:
         return infer_shapes(self._model).dtypes[name]
@@ -163,16 +167,19 @@ class File:
         }
         if parameter is not None:
             told["bits"] = parameter.bits
-            told["nonzero"] = self._nonzero(parameter)
+            told["nonzero"] = self._nonzero(parameter, 0.0)
+            if loses_small(parameter):
+                told["nonzero_half"] = self._nonzero(parameter, LOST_IN_HALF)
         if layer is not None:
             told |= self._layer(layer, dtype)
         return told
 
-    def _nonzero(self, weight: StoredWeight) -> int | None:
-        """How many of those that stay aren't zero, as a size; None where all are."""
-        count = weight.count_nonzero() if weight.may_be_sparse else weight.size
-        if loses_small(weight):
-            self.inexact.append("packed_bytes")  # it has more zeros in float16
+    def _nonzero(self, weight: StoredWeight, lost: float) -> int | None:
+        """How many of those that stay are larger than what is lost, as a size; None where all."""
+        if not weight.may_be_sparse:
+            return None
+        is_filled = np.abs(weight.tensor.numpy()) > lost
+        count = int(np.count_nonzero(is_filled))
         if count == weight.size:
             return None
         cuts = find_channels(self._model).cuts
@@ -183,7 +190,7 @@ class File:
             self.inexact.append("packed_bytes")
             return count
         others = tuple(a for a in range(len(self._dims[weight.name])) if a != axes[0])
-        filled = np.count_nonzero(weight.tensor.numpy(), axis=others)
+        filled = np.count_nonzero(is_filled, axis=others)
         return self._sizes.of(cuts[weight.name, axes[0]], np.asarray(filled, dtype=np.int64))
 
     def _layer(self, layer: Layer, dtype: ir.DataType) -> dict[str, Any]:
@@ -195,15 +202,20 @@ class File:
         grids = (Grid(None), channel, Grid(summed, self._recipe.group_size))
         form = partial(stored_form, layer.weight, shape, dtype=dtype, mark=self._mark)
 
+        scale = form(storage="int8", bits=8, grid=grids[0]).scale
+        assert scale is not None
+
         def node_bytes(storage: str, bits: int, grid: Grid) -> int:
-            node = form(storage=storage, bits=bits, grid=grid).node
-            return node.file_bytes if node is not None else 0
+            stored = form(storage=storage, bits=bits, grid=grid)
+            return sum(x.file_bytes for x in (stored.node, stored.cast) if x is not None)
 
         return {
             "layer": self._places[layer.name],
+            "scale_type": [int(scale.dtype), scale.dtype.bitwidth],
             "scaled": channel.axis,
             "summed": summed,
             "one_scale": layer.weight in read_both_ways(self._model),
+            "one_scale_unsigned": not layer.is_linear,
             "cast": node_bytes("float16", 16, grids[0]),
             "dequantize": [[node_bytes("int8", bits, grid) for grid in grids] for bits in (8, 2)],
             "renaming": renaming_bytes(

@@ -8,7 +8,17 @@ from typing import Any
 from explorer.recipe import Recipe
 
 # What isn't on the sliders; counts hold for a recipe's own values of these.
-FIXED = ("criterion", "round_to", "granularity", "group_size", "widths", "compensate", "seed")
+FIXED = (
+    "criterion",
+    "round_to",
+    "granularity",
+    "group_size",
+    "widths",
+    "compensate",
+    "keep_metadata",
+    "short_names",
+    "seed",
+)
 MASKS = ("unstructured", "block")
 BITS = "bits"
 SCRIPTS = Path(__file__).with_name("js")

@@ -6,7 +6,7 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
-from explorer.report import Quality
+from explorer.report import Quality, content_bytes
 from explorer.text import format_quality
 from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
@@ -68,7 +68,7 @@ def _original(original: Parts, quality: Quality | None) -> dict[str, Any] | None
 def _costs(parts: Mapping[str, Any]) -> dict[str, float | None]:
     profile, latency = parts["profile"], parts.get("latency")
     return {
-        "file_bytes": profile["file_bytes"],
+        "file_bytes": content_bytes(profile),
         "macs": profile["macs"],
         "latency": latency["ratio"] if latency else None,
     }

@@ -29,11 +29,11 @@ class Trial:
         return path if path and path.is_file() and not path.is_symlink() else None
 
     @property
-    def named_file(self) -> dict[str, str] | None:
+    def named_file(self) -> dict[str, Any] | None:
         """The file as tasks name it, once it is complete and as long as it is there."""
         if not self.complete or self.file is None:
             return None
-        return {key: self.parts["file"][key] for key in ("path", "name")}
+        return {key: self.parts["file"][key] for key in ("path", "name", "input_sizes")}
 
 
 def report_of(model_id: str, name: str, parts: Parts) -> Report:

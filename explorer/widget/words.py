@@ -59,6 +59,15 @@ HELP = {
         "width of a transformer and its embeddings. What stays is then averaged over fewer."
     ),
     "compensate": "Refit what stays, on calibration samples, so that it makes up for what went.",
+    "keep_metadata": (
+        "Exporters write stack traces with paths of their machine, doc strings and shapes beside "
+        "nodes and tensors. No runtime reads them, so they are left out. The model's own metadata, "
+        "such as class names and licence, stays in any case."
+    ),
+    "short_names": (
+        "Gives tensors and nodes short names, which saves some bytes for each. Inputs and outputs "
+        "keep theirs."
+    ),
     "sensitivity": (
         "Compresses one place at a time, leaves all else as it is, and scores each on the first "
         "samples. Takes a while; a changed setting goes first."
@@ -100,6 +109,10 @@ DEFINITIONS = {
 }
 
 MOST_CHOICES = 6  # for single layers, that are told one by one
+ANNOTATIONS = (
+    "Stack traces, doc strings and shapes that exporters write beside nodes and tensors. They are "
+    "left out of compressed files, and the sizes of both files are compared without them."
+)
 NAIVE = "The same setting without refitting what stays, scored on the same samples."
 
 
@@ -148,7 +161,9 @@ def _unusual(recipe: Recipe) -> list[str]:
         words.append(f"multiples of {recipe.round_to}")
     if recipe.pattern == "channel" and recipe.widths:
         words.append("normalised widths too")
-    return words + ([] if recipe.compensate else ["not refitted"])
+    words += [] if recipe.compensate else ["not refitted"]
+    words += ["with metadata of nodes"] if recipe.keep_metadata else []
+    return words + (["short names"] if recipe.short_names else [])
 
 
 def percent(share: float) -> int:

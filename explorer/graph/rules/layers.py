@@ -98,6 +98,9 @@ def matrix_product(tracer: Tracer, node: ir.Node) -> None:
     if not tracer.is_layer(node) or shape is None or output is None:
         matmul_of_activations(tracer, node)
         return
+    if not tracer.layers[str(node.name)][0].is_linear:
+        _product_of_another_form(tracer, node)
+        return
     weight = constant_value(node.inputs[1])
     out_axis = 0 if "Gemm" in node.op_type and is_flag_set(node, "transB") else 1
     ids = None
@@ -109,6 +112,29 @@ def matrix_product(tracer: Tracer, node: ir.Node) -> None:
     if ids is not None:
         tracer.cut(weight, 1 - out_axis, ids, node)
     _make(tracer, node, weight, out_axis, shape[out_axis], out_axis=len(output) - 1)
+
+
+def _product_of_another_form(tracer: Tracer, node: ir.Node) -> None:
+    """A weight on the left sums over the last axis but one, and makes new ids there.
+
+    Where there is another weight in each batch, channels only pass.
+    """
+    layer = tracer.layers[str(node.name)][0]
+    left, data, output = node.inputs[0], node.inputs[1], tracer.shape_of(node.outputs[0])
+    shape, entering = layer.weight_shape, tracer.shape_of(data)
+    if str(left.name if left is not None else "") != layer.weight or len(shape) > 2:
+        tracer.leave(node, "has another weight in each batch")
+        matmul_of_activations(tracer, node)
+        return
+    if entering is None or output is None or len(entering) < 2:
+        tracer.leave(node, "multiplies a vector from the left")
+        tracer.keep_inputs(node, f"is multiplied from the left by {where(node)}")
+        return
+    ids = _entering(tracer, node, data, axis=len(entering) - 2)
+    weight = constant_value(left)
+    if ids is not None:
+        tracer.cut(weight, 1, ids, node)
+    _make(tracer, node, weight, 0, shape[0], out_axis=len(output) - 2)
 
 
 @rule("Gather")
@@ -126,7 +152,11 @@ def gather(tracer: Tracer, node: ir.Node) -> None:
 
 def _inputs(tracer: Tracer, node: ir.Node, axis: int) -> Ids | None:
     """Ids of the first input along the axis that the node sums over."""
-    labels = tracer.labels_of(node.inputs[0])
+    return _entering(tracer, node, node.inputs[0], axis)
+
+
+def _entering(tracer: Tracer, node: ir.Node, data: ir.Value | None, axis: int) -> Ids | None:
+    labels = tracer.labels_of(data)
     if labels is None:
         return None
     if axis not in labels.axes and labels.shape[axis] != 1:

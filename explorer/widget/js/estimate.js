@@ -67,8 +67,9 @@ function formOf(counts, tensor, layer) {
   const pointed = layer.storage === "uint8" || layer.bits <= FEW_BITS;
   const name = tensor.name + counts.mark;
   let beside = tensor.dequantize[pointed ? 1 : 0][kind] + tensor.renaming;
-  beside += tensorBytes(name + SCALE, tensor.type, tensor.width, scale);
-  let scaleBytes = dataBytes(scale, tensor.width);
+  const [scaleType, scaleWidth] = tensor.scale_type;
+  beside += tensorBytes(name + SCALE, scaleType, scaleWidth, scale);
+  let scaleBytes = dataBytes(scale, scaleWidth);
   if (pointed) {
     beside += tensorBytes(name + ZERO_POINT, type, width, scale);
     scaleBytes += dataBytes(scale, width);
@@ -79,7 +80,8 @@ function formOf(counts, tensor, layer) {
 // Kind of a weight's grid (one scale, one a slice, one a block), and the scales' dimensions.
 function scaleOf(counts, tensor, storage) {
   const { granularity, group_size: group } = counts.fixed;
-  if (tensor.one_scale || granularity === "tensor") return [0, []];
+  const one = tensor.one_scale || (tensor.one_scale_unsigned && storage === "uint8");
+  if (one || granularity === "tensor") return [0, []];
   const dims = tensor.now;
   const whole = granularity === "channel" || storage === "uint8" || dims[tensor.summed] <= group;
   if (whole) return [1, [dims[tensor.scaled]]];
@@ -167,7 +169,7 @@ function packedBytes(counts, plan, tensors, biases, at, rounds) {
     const width = layer ? layer.bits : tensor.bits;
     let zeros = 0;
     if (layer?.sparsity) zeros = round(layer.sparsity * size);
-    else if (width >= 16 && !rounded.has(tensor)) zeros = zerosLeft(tensor, size, at);
+    else if (width >= 16 && !rounded.has(tensor)) zeros = zerosLeft(tensor, width, size, at);
     const others = size - zeros;
     bits += Math.min(size * width, size + others * width, others * (width + INDEX_BITS));
   }
@@ -176,8 +178,10 @@ function packedBytes(counts, plan, tensors, biases, at, rounds) {
 }
 
 // Zeros among the weights that stay. Where both axes shrink, as large a share as before.
-function zerosLeft(tensor, size, at) {
-  const { nonzero } = tensor;
+// In float16 the smallest weights are zero, too.
+function zerosLeft(tensor, width, size, at) {
+  const half = width === 16 && tensor.nonzero_half !== undefined;
+  const nonzero = half ? tensor.nonzero_half : tensor.nonzero;
   if (nonzero === null) return 0;
   if (nonzero < 0) return size - at[-1 - nonzero];
   return Math.round(size * (1 - nonzero / tensor.elements));

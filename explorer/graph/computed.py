@@ -1,0 +1,116 @@
+"""Tensors that the graph computes from constants alone, as weight and spectral norms leave them.
+
+    w = g * v / ReduceL2(v)        y = Conv(x, w)
+    s = Exp(Clip(scale))           y = Mul(x, s)
+
+become a Conv with one weight, and a Mul by one tensor. Runtimes compute the same when they load the
+file.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
+from explorer.graph.operators import GATES, PRODUCTS, WEIGHT_DTYPES, is_standard, opset_of
+
+MOVES = frozenset("Cast Concat Expand Identity Reshape Slice Squeeze Transpose Unsqueeze".split())
+ARITHMETIC = frozenset(
+    """
+    Abs Add Clip Div Exp MatMul Max Min Mul Neg Pow Reciprocal ReduceL1 ReduceL2 ReduceMax
+    ReduceMean ReduceMin ReduceSum ReduceSumSquare Sigmoid Softplus Sqrt Sub Tanh Where
+    """.split()
+)
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+
+Cone = dict[ir.Node, None]  # a set of nodes
+
+
+def find_computed(graph_model: ir.Model) -> list[tuple[ir.Node, np.ndarray[Any, Any]]]:
+    """Nodes whose only output is made of constants, with what it comes to.
+
+    Only weights may come from products; other tensors are those that don't grow on the way.
+    """
+    found: dict[ir.Node, np.ndarray[Any, Any]] = {}
+    constant = _constant_nodes(graph_model.graph)
+    for reader in graph_model.graph:
+        if reader in constant:
+            continue  # is folded with what reads it
+        is_layer = is_standard(reader) and reader.op_type in PRODUCTS | GATES.keys()
+        for value in reader.inputs:
+            node = value.producer() if value is not None else None
+            if node is None or node not in constant or node in found:
+                continue
+            cone = _cone_of(node)
+            if cone is None or (not is_layer and any(x.op_type == "MatMul" for x in cone)):
+                continue
+            array = _computed(graph_model, cone, node)
+            if array is not None and (is_layer or array.size <= _size_of_leaves(cone)):
+                found[node] = array
+    return list(found.items())
+
+
+def _constant_nodes(graph: ir.Graph) -> Cone:
+    """Nodes that compute from constants alone."""
+    constant: Cone = {}
+    for node in graph:
+        known = node.op_type in MOVES | ARITHMETIC and is_standard(node) and len(node.outputs) == 1
+        inputs = [value for value in node.inputs if value is not None]
+        if known and inputs and all(_is_constant(value, constant) for value in inputs):
+            constant[node] = None
+    return constant
+
+
+def _is_constant(value: ir.Value, constant: Cone) -> bool:
+    return value.const_value is not None or value.producer() in constant
+
+
+def _size_of_leaves(cone: Cone) -> int:
+    leaves = {value for node in cone for value in node.inputs if value is not None}
+    return sum(value.const_value.size for value in leaves if value.const_value is not None)
+
+
+def _cone_of(node: ir.Node) -> Cone | None:
+    """What computes a constant; None where it isn't arithmetic, or something else reads a part."""
+    cone, left = {node: None}, [node]
+    while left:
+        for value in left.pop().inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and producer not in cone:
+                cone[producer] = None
+                left.append(producer)
+    if not any(each.op_type in ARITHMETIC for each in cone) or node.outputs[0].is_graph_output():
+        return None
+    for value in (value for each in cone for value in each.inputs if value is not None):
+        outside = any(reader not in cone for reader in value.consumers())
+        if value.const_value is not None and value.const_value.size > 1 and outside:
+            return None
+    return cone
+
+
+def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[Any, Any] | None:
+    """The output of the last node of a cone, by ONNX's reference implementation."""
+    result = str(node.outputs[0].name)
+    leaves: dict[str, Any] = {
+        str(value.name): value.const_value.numpy()
+        for each in cone
+        for value in each.inputs
+        if value is not None and value.const_value is not None
+    }
+    graph = onnx.helper.make_graph(
+        [ir.to_proto(each) for each in graph_model.graph if each in cone],
+        "weight",
+        [onnx.ValueInfoProto(name=name) for name in leaves],
+        [onnx.ValueInfoProto(name=result)],
+    )
+    imports = [onnx.helper.make_opsetid("", opset_of(graph_model))]
+    model = onnx.helper.make_model(graph, opset_imports=imports)
+    try:
+        outputs: Any = ReferenceEvaluator(model).run(None, leaves)
+    except FAILURES:
+        return None  # the reference doesn't know this form of an operator; the weight stays so
+    array = np.asarray(outputs[0])
+    is_weight = ir.DataType.from_numpy(array.dtype) in WEIGHT_DTYPES
+    return array if is_weight and np.isfinite(array).all() else None

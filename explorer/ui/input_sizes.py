@@ -1,0 +1,113 @@
+"""The input sizes that everything is counted with, and a form to set others."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import DataError
+from explorer.formats.names import cleaned
+from explorer.text import format_shape, format_sizes
+from explorer.ui.session import Session
+from explorer.ui.sources import InputSizes
+
+MOST_DIMENSIONS = 8
+MOST_FIELDS = 4  # inputs of a cache follow the others
+TITLE_SHAPES = 2  # in the title
+ABOUT = (
+    "The file leaves dimensions of its inputs open. Everything here is counted, timed and made up "
+    "with these sizes; the file that you download keeps its open dimensions."
+)
+FIXED = "The file fixes the sizes of its inputs."
+HELP = "Whole numbers, batch first. An empty field takes a size with which the network runs."
+
+
+def draw(session: Session) -> None:
+    """The sizes of the open model, in the sidebar."""
+    profile = session.original.get("profile")
+    if session.source is None or profile is None or "model" not in session.original:
+        return
+    sizes = profile["input_sizes"]
+    with st.expander(title_of(sizes), key="input_sizes"):
+        specs = [spec for spec in session.original["model"]["inputs"] if is_open(spec)]
+        st.caption(ABOUT if specs else FIXED)
+        if specs:
+            _form(session, specs[:MOST_FIELDS], sizes)
+        fields = {spec["name"] for spec in specs[:MOST_FIELDS]}
+        others = {name: shape for name, shape in sizes.items() if name not in fields}
+        if others:
+            st.caption(f"Others: {format_sizes(others)}" if fields else format_sizes(others))
+
+
+def title_of(sizes: Mapping[str, Sequence[int]]) -> str:
+    """With the sizes of the first inputs."""
+    shapes = [format_shape(shape) for shape in sizes.values()]
+    more = len(shapes) - TITLE_SHAPES
+    shown = ", ".join(shapes[:TITLE_SHAPES]) + (f" and {more} more" if more > 0 else "")
+    return f"Input size{'s' if len(shapes) > 1 else ''}: {shown}"
+
+
+def is_open(spec: Mapping[str, Any]) -> bool:
+    """Whether the file leaves a dimension of an input open."""
+    return any(isinstance(dim, str) for dim in spec["shape"])
+
+
+def _form(
+    session: Session, specs: Sequence[Mapping[str, Any]], sizes: Mapping[str, Sequence[int]]
+) -> None:
+    assert session.source is not None
+    known = {spec["name"]: format_shape(sizes.get(spec["name"], ())) for spec in specs}
+    with st.form("sizes", border=False):
+        texts = {}
+        for at, spec in enumerate(specs):
+            dims = format_shape([cleaned(str(dim)) for dim in spec["shape"]])
+            texts[spec["name"]] = st.text_input(
+                f"{cleaned(spec['name'])} ({dims})",
+                known[spec["name"]],
+                max_chars=200,
+                help=HELP,
+                key=f"w_size_{session.source.key}_{at}",
+            )
+        if st.form_submit_button("Set sizes", width="stretch"):
+            _set(session, texts, known)
+
+
+def _set(session: Session, texts: Mapping[str, str], known: Mapping[str, str]) -> None:
+    assert session.source is not None
+    try:
+        session.set_input_sizes(chosen(texts, known, session.source.input_sizes))
+    except DataError as error:
+        session.notice = str(error)
+    st.rerun()
+
+
+def chosen(texts: Mapping[str, str], known: Mapping[str, str], before: InputSizes) -> InputSizes:
+    """The shapes that were set: those set before, and those whose text is another now.
+
+    Raises:
+        DataError: a text is no shape.
+    """
+    sizes = dict(before)
+    for name, text in texts.items():
+        shape = shape_in(text)
+        if shape is None:
+            sizes.pop(name, None)
+        elif text.strip() != known[name]:
+            sizes[name] = shape
+    return tuple(sizes.items())
+
+
+def shape_in(text: str) -> tuple[int, ...] | None:
+    """A shape such as 1 x 3 x 224 x 224, or None where nothing is said.
+
+    Raises:
+        DataError: it is no shape.
+    """
+    words = re.split(r"[\s,x×]+", text.strip().strip("[]()"))
+    if words == [""]:
+        return None
+    sizes = tuple(int(word) for word in words if re.fullmatch(r"\d{1,9}", word))
+    if len(sizes) != len(words) or 0 in sizes or len(sizes) > MOST_DIMENSIONS:
+        raise DataError("The input shape must be numbers such as 1 x 3 x 224 x 224.")
+    return sizes
