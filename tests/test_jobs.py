@@ -69,7 +69,15 @@ def test_opening_a_model(desk: Desk) -> None:
     job = desk.submit("open_model", {"source": source()})
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.DONE, None)
-    assert set(job.parts) == {"host", "profile", "model", "latency", "first_quality", "quality"}
+    assert set(job.parts) == {
+        "host",
+        "profile",
+        "model",
+        "latency",
+        "first_quality",
+        "quality",
+        "relabelling",
+    }
     assert job.parts["quality"]["samples"] == 10_000
     assert job.parts["model"]["labelled"]
 
