@@ -45,7 +45,8 @@ def valid(seed: int, kind: str) -> tuple[explorer.Model, dict[str, np.ndarray]]:
 
 def distance(output: np.ndarray, wanted: np.ndarray) -> float:
     """Root mean square of the difference, relative to that of what is wanted."""
-    return float(np.sqrt(((output - wanted) ** 2).mean() / (wanted**2).mean()))
+    power = max(float((wanted**2).mean()), np.finfo(np.float32).tiny)
+    return float(np.sqrt(((output - wanted) ** 2).mean() / power))
 
 
 def check(model: explorer.Model, recipe: Recipe, feed: dict[str, np.ndarray], calibrated: bool):
