@@ -1,6 +1,7 @@
 """Counts against counters that no one here wrote, and against sums done by hand."""
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from graphs import FAMILIES, INPUT, family
 from torch import Tensor, nn
 
 import explorer
+from explorer import Recipe
 from explorer.graph.costs import FORMULAS, ZERO_MAC_OPS, formula
 from explorer.text import uncounted_sentence
 
@@ -61,6 +63,13 @@ HELD = {
 }
 
 
+def listed_parameters(model: explorer.Model) -> int:
+    """Those of the layers in the table, and those of which the sentence below it speaks."""
+    listed = {layer.weight: layer.weights for layer in model.layers}
+    others = re.findall(r"\(([\d,]+) numbers?\)", explorer.plan(model, Recipe()).others)
+    return sum(listed.values()) + sum(int(each.replace(",", "")) for each in others)
+
+
 @pytest.mark.parametrize("exporter", ["new", "old"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_are_those_that_torch_would_train(name: str, exporter: str) -> None:
@@ -87,6 +96,7 @@ def test_parameters_are_those_that_torch_would_train(name: str, exporter: str) -
     trained += sum(sizes[bias] for bias in biases)
     trained += HELD.get(name, HELD.get(f"{name}-{exporter}", 0))
     assert explorer.profile(model, gzipped=False).params == trained
+    assert listed_parameters(model) == trained
 
 
 SETTINGS_ONLY = {

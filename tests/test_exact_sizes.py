@@ -5,6 +5,7 @@ import onnx_ir as ir
 import pytest
 from conftest import with_weights
 from onnx import numpy_helper
+from test_widget import assert_alike
 
 import explorer
 from explorer import Recipe
@@ -73,3 +74,13 @@ def test_of_weights_too_small_for_float16() -> None:
     equal(model, Recipe(weight_bits=16))
     pruned = Recipe(pattern="channel", ratio=0.4, round_to=1, weight_bits=16, compensate=False)
     equal(model, pruned)
+
+
+def test_of_a_row_of_factors_of_which_one_is_left() -> None:
+    body = "{ a = Conv (x, w)  m = Mul (a, s)  y = Conv (m, v) }"
+    model = with_weights(HEAD.format(opset=17) + body, w=(3, 6, 1, 1), s=(3, 1, 1), v=(5, 3, 1, 1))
+    recipe = Recipe(pattern="channel", ratio=0.8, round_to=1, compensate=False)
+    assert explorer.plan(model, recipe).layers[0].kept == 1
+    equal(model, recipe)
+    equal(model, Recipe(pattern="channel", ratio=0.4, round_to=1, compensate=False))
+    assert_alike(model, None, lots=4, recipes=20, seed=0)

@@ -8,8 +8,6 @@ import onnx_ir as ir
 import pytest
 import torch
 from conftest import run_onnx, with_weights
-from exporting import exported
-from families import FAMILIES
 from onnx import numpy_helper
 from oracle import expected_outputs
 from test_widget import assert_alike
@@ -165,13 +163,3 @@ def test_each_parameter_is_in_the_table_or_in_the_sentence_below() -> None:
     listed = sum(layer.weights for layer in model.layers)
     assert listed + sum(numbers) == explorer.profile(model).params
     assert plan.others in plan_table(plan)
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_of_every_family_nothing_is_left_out(name: str) -> None:
-    model = explorer.load(exported(name, "old", 17), name)
-    plan = explorer.plan(model, Recipe())
-    numbers = re.findall(r"\(([\d,]+) numbers?\)", plan.others)
-    listed = {layer.weight: layer.weights for layer in model.layers}
-    total = sum(listed.values()) + sum(int(each.replace(",", "")) for each in numbers)
-    assert total == explorer.profile(model).params

@@ -319,6 +319,8 @@ def _packed_bytes(
     bits = 0
     for weight in find_weights(model):
         size, choice = _size(weight, dims), owners.get(weight.name)
+        if not size:
+            continue
         if weight.fixed:
             choice = None
         width = choice.weight_bits if choice is not None else weight.bits
@@ -341,7 +343,7 @@ def _packed_bytes(
 
 
 def _size(weight: StoredWeight, dims: dict[str, Shape]) -> int:
-    return weight.size if weight.fixed else element_count(dims[weight.name])
+    return weight.size if weight.fixed else weight.params_of(element_count(dims[weight.name]))
 
 
 def loses_small(weight: StoredWeight) -> bool:

@@ -52,7 +52,8 @@ class StoredWeight:
     """One parameter tensor: `bits` is its true width, `masked` how many zeros its mask has.
 
     `masked` is None for a tensor without a recorded mask. `shape` is (inputs, outputs) of a weight
-    that lies packed in bytes; `fixed` marks what no compression changes.
+    that lies packed in bytes; `fixed` marks what no compression changes, `operand` what is only
+    added or multiplied element by element.
     """
 
     name: str
@@ -63,6 +64,11 @@ class StoredWeight:
     zero_point: ir.TensorProtocol | None = None
     shape: tuple[int, int] | None = None
     fixed: bool = False
+    operand: bool = False
+
+    def params_of(self, size: int) -> int:
+        """How many of `size` numbers that are left are parameters: a single operand is none."""
+        return 0 if self.operand and size == 1 else size
 
     @property
     def may_be_sparse(self) -> bool:
@@ -154,9 +160,14 @@ def _is_constant(value: ir.Value) -> bool:
     operators = {use.node.op_type for use in uses}
     if operators <= {"InstanceNormalization"} and all(use.idx for use in uses):
         return bool((tensor.numpy() == (1 if uses[0].idx == 1 else 0)).all())
-    if not operators <= ARITHMETIC:
+    if not _is_operand(value):
         return False
     return tensor.size == 1 or _counts_up(tensor) or (operators <= MASKING and _is_mask(tensor))
+
+
+def _is_operand(value: ir.Value) -> bool:
+    readers = value.consumers()
+    return bool(readers) and all(node.op_type in ARITHMETIC for node in readers)
 
 
 def _counts_up(tensor: ir.TensorProtocol) -> bool:
@@ -206,6 +217,7 @@ def _stored(value: ir.Value, entry: dict[str, int], inner: bool) -> StoredWeight
         zero_point=point.const_value if point is not None else None,
         shape=shape,
         fixed=inner or shape is not None,
+        operand=is_float and _is_operand(value),
     )
 
 

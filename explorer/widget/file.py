@@ -167,6 +167,7 @@ class File:
         }
         if parameter is not None:
             told["bits"] = parameter.bits
+            told["operand"] = parameter.operand
             told["nonzero"] = self._nonzero(parameter, 0.0)
             if loses_small(parameter):
                 told["nonzero_half"] = self._nonzero(parameter, LOST_IN_HALF)

@@ -30,7 +30,7 @@ export function estimate(counts, recipe, plan) {
   const biases = rounds ? integerBiases(counts, tensors, weights) : [];
   const layerMacs = counts.layers.map((_, place) => macsOf(counts.macs[place], at));
   return {
-    params: counts.rest.params + sum(tensors.map((t) => (t.bits ? product(t.now) : 0))),
+    params: counts.rest.params + sum(tensors.map(paramsOf)),
     macs: sum(layerMacs) + macsOf(counts.macs[-1], at),
     file_bytes: fileBytes(counts, recipe, plan, tensors, biases, dimsOf),
     packed_bytes: packedBytes(counts, plan, tensors, biases, at, rounds),
@@ -156,6 +156,12 @@ function recordBytes(counts, plan, tensors) {
   return fieldBytes(fieldBytes(counts.record.key) + fieldBytes(text));
 }
 
+// A single number that is added or multiplied is no parameter.
+function paramsOf(tensor) {
+  const size = tensor.bits ? product(tensor.now) : 0;
+  return tensor.operand && size === 1 ? 0 : size;
+}
+
 // Weights at their width, the cheapest of dense, bitmask and index list, with their scales.
 function packedBytes(counts, plan, tensors, biases, at, rounds) {
   const rounded = new Set(biases.map((bias) => bias.tensor));
@@ -163,7 +169,7 @@ function packedBytes(counts, plan, tensors, biases, at, rounds) {
   let scales = counts.rest.scale_bytes + (rounds ? counts.rounding.scale_bytes : 0);
   for (const tensor of tensors) {
     scales += tensor.form?.scaleBytes ?? 0;
-    if (!tensor.bits) continue;
+    if (!paramsOf(tensor)) continue;
     const layer = tensor.layer === undefined ? null : plan.layers[tensor.layer];
     const size = product(tensor.now);
     const width = layer ? layer.bits : tensor.bits;
