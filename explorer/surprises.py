@@ -21,6 +21,7 @@ FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
 RIGHT_ANSWERS = ("accuracy", "top5", "binary")  # metrics that count them
+INTEGER_BITS = 8  # at most so many make weights integers
 STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
 
@@ -231,6 +232,21 @@ def weights_unpacked(case: _Case) -> Iterator[str]:
         "Only the weights are narrow: the runtime turns them back into floats before it "
         "computes, so they make the file smaller but not the time shorter."
     )
+
+
+@rule
+def weights_left_wide(case: _Case) -> Iterator[str]:
+    """Few bits were asked for, and the file can't hold them."""
+    reasons: dict[str, list[str]] = {}
+    for layer in case.layers:
+        asked = case.recipe.choice(layer["name"]).weight_bits or case.recipe.weight_bits
+        is_wide = layer["storage"].startswith("float") and asked <= INTEGER_BITS
+        if is_wide and layer["skipped"] and not layer["closed"]:
+            reasons.setdefault(layer["skipped"], []).append(layer["name"])
+    for reason, names in reasons.items():
+        verb = "keeps" if len(names) == 1 else "keep"
+        who = _counted(names)
+        yield f"{who[:1].upper()}{who[1:]} {verb} floating-point weights: {reason}."
 
 
 @rule

@@ -235,3 +235,29 @@ def test_a_choice_for_the_last_layer_of_a_sample_is_explained() -> None:
 def test_results_that_are_not_there_yet_are_no_surprise() -> None:
     plan = {"layers": [LAYER | {"kept": 8}]}
     assert surprises(CHANNEL, plan, {}, {"profile": None}, {}) == []
+
+
+REFUSED = "int8 needs opset 13, which the graph can't be raised to: Resize 'up' grows"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "said"),
+    [
+        (Recipe(weight_bits=8), {"skipped": REFUSED}, True),
+        (Recipe(layers=(LayerChoice("conv", None, 4),)), {"skipped": REFUSED}, True),
+        (Recipe(weight_bits=8), {"storage": "int8", "weight_bits": 8}, False),
+        (Recipe(), {"skipped": "has a ratio, but the pattern is 'none'"}, False),
+    ],
+)
+def test_weights_that_can_not_be_stored_in_few_bits_say_why(
+    recipe: Recipe, changes: dict[str, Any], said: bool
+) -> None:
+    sentence = f"Layer 'conv' keeps floating-point weights: {REFUSED}."
+    assert (sentence in told(recipe, changes)) == said
+
+
+def test_what_was_not_done_on_opening_is_said() -> None:
+    original = {"model": {"remarks": ["Its graph is used as it is."]}}
+    assert surprises(Recipe(), {"layers": [LAYER]}, original, {}, {}) == [
+        "Its graph is used as it is."
+    ]
