@@ -158,7 +158,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--no-compensate", action="store_true", help="leave the kept weights as they are")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
     add("--metric", metavar="NAME", help=METRIC_HELP)
-    add("--keep-metadata", action="store_true", help="keep notes beside nodes and tensors")
+    add("--keep-metadata", action="store_true", help="keep exporter metadata of nodes and tensors")
     add("--short-names", action="store_true", help="give tensors and nodes short names")
     add("--latency", action="store_true", help="time original and result")
     add("--widths", action="store_true", help="also prune what a normalisation runs over")

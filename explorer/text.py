@@ -15,7 +15,7 @@ MOVES_SHOWN = 4
 INPUTS_SHOWN = 4
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
-NOTES = "  of it notes of the exporter"
+NOTES = "  of which exporter metadata"
 FLAG_NAMES = (
     "pattern",
     "ratio",

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import run_onnx
+from conftest import run_onnx, with_weights
 from exporting import export_new, export_old
 from torch import nn
 
@@ -112,15 +112,15 @@ def test_the_card_compares_like_with_like() -> None:
     view = View(original={"profile": before}, compressed={"profile": after}, trial=None)
     card = cards(view, busy=False)[0]
     assert (card.original, card.value, card.difference) == ("32.8 kB", "16.4 kB", "−50 %")
-    assert card.note == "without 22.6 kB of notes, 41 % of the original file"
+    assert card.note == "without 22.6 kB of exporter metadata, 41 % of the original file"
 
 
 def test_the_table_in_the_shell_names_them() -> None:
     model = explorer.load(annotated())
     report = explorer.Report(model.id, model.name, explorer.profile(model))
-    assert "of it notes of the exporter" in report_table([report])
+    assert "of which exporter metadata" in report_table([report])
     bare = replace(report, profile=replace(report.profile, annotation_bytes=0))
-    assert "notes" not in report_table([bare])
+    assert "metadata" not in report_table([bare])
 
 
 SHORT = (
@@ -148,3 +148,18 @@ def test_short_names_change_no_output_and_keep_inputs_and_outputs(recipe: Recipe
     told, found = explorer.estimate(model, plans[0]), explorer.profile(short)
     assert told.file_bytes == found.file_bytes
     assert (told.params, told.packed_bytes) == (found.params, found.packed_bytes)
+
+
+@pytest.mark.parametrize("names", [("t1", "t0"), ("t10", "t0"), ("t2", "t1")])
+def test_short_names_that_the_file_has_already_lose_no_weight(names: tuple[str, str]) -> None:
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[n,6] x) => (float[n,5] y) '
+        f"{{ a = MatMul (x, {names[0]})  r = Relu (a)  y = MatMul (r, {names[1]}) }}"
+    )
+    model = with_weights(text, **dict(zip(names, ((6, 8), (8, 5)), strict=True)))
+    x = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+    for bits in (16, 8):
+        recipe = Recipe(short_names=True, weight_bits=bits, compensate=False)
+        small = explorer.apply(model, explorer.plan(model, recipe))
+        found, wanted = (run_onnx(each.data, {"x": x})[0] for each in (small, model))
+        assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()

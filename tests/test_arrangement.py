@@ -113,3 +113,8 @@ def test_what_was_assumed_is_said_in_the_shell(tmp_path, capsys) -> None:
     told = capsys.readouterr().err
     assert "'images' has no axis of channels, so one was added" in told
     assert "'target' was taken for the labels" in told
+
+
+def test_a_single_number_is_no_sample() -> None:
+    with pytest.raises(DataError):
+        read({"x": np.array(5.0)}, ROWS)

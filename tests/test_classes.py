@@ -40,6 +40,8 @@ FOUR = KnownClasses(4)
         ["img_9_b", "img_10_a"],
         ["9", "10", "a", "B"],
         ["a", "a1", "a2", "a10", "b"],
+        ["k2", "k" + "1" * 5000],
+        ["a01", "a2", "a010"],
     ],
 )
 def test_natural_order(ordered: list[str]) -> None:
@@ -57,6 +59,8 @@ def test_natural_order(ordered: list[str]) -> None:
         (["class10", "class2"], FOUR, [1, 0], ("class2", "class10")),
         (["Dog", "cat"], KnownClasses(2, ("cat", "dog")), [1, 0], ("cat", "dog")),
         (["hot_dog", "car"], KnownClasses(2, ("car", "hot dog")), [1, 0], ("car", "hot dog")),
+        (["-1", "1", "0"], KnownClasses(3, ("-1", "0", "1")), [0, 2, 1], ("-1", "0", "1")),
+        (["C++", "C"], KnownClasses(2, ("C", "C++")), [1, 0], ("C", "C++")),
         (["no", "yes"], KnownClasses(2, is_single=True), [0, 1], ("no", "yes")),
         (["0", "1"], KnownClasses(2, is_single=True), [0, 1], None),
     ],
@@ -68,6 +72,13 @@ def test_labels_become_class_numbers(
     assert found.labels.tolist() == labels
     assert found.classes == classes
     assert dict(found.pairs) == dict(zip(texts, labels, strict=True))
+
+
+def test_the_models_own_classes_keep_their_names_whatever_a_label_is_mapped_to() -> None:
+    found = numbered(["cat", "dog"], KnownClasses(2, ("cat", "dog")), "their names")
+    assert mapped(found, {"cat": 1, "dog": 0}).classes == ("cat", "dog")
+    by_file = numbered(["no", "yes"], KnownClasses(2), "their names")
+    assert mapped(by_file, {"no": 1, "yes": 0}).classes == ("yes", "no")
 
 
 def test_a_name_that_the_model_has_not_is_said() -> None:

@@ -109,7 +109,7 @@ SETTINGS_ONLY = {
     "{ y = NonMaxSuppression (x, s, k, i, t) }",
     "power": "(float[3] x) => (float[3] y) <float[1] p = {2}> { y = Pow (x, p) }",
     "mask": "(float[1,2,2] x) => (float[1,2,2] y) <float[2,2] m = {0, -65504, 0, 0}> "
-    "{ y = Add (x, m) }",
+    "{ s = Add (x, m)  y = Softmax (s) }",
     "positions": "(float[1,4] x) => (float[1,4] y) <float[4] m = {0, 1, 2, 3}> { y = Mul (x, m) }",
     "normalises only": "(float[1,2,4] x) => (float[1,2,4] y) "
     "<float[2] s = {1, 1}, float[2] b = {0, 0}> { y = InstanceNormalization (x, s, b) }",

@@ -84,3 +84,19 @@ def test_of_a_row_of_factors_of_which_one_is_left() -> None:
     equal(model, recipe)
     equal(model, Recipe(pattern="channel", ratio=0.4, round_to=1, compensate=False))
     assert_alike(model, None, lots=4, recipes=20, seed=0)
+
+
+@pytest.mark.parametrize("values", [(0, 0, 0, 0, -0.5, -0.5, 0.7, 0.7), (-4.6,) * 8])
+def test_of_a_bias_that_looks_like_a_mask(values: tuple[float, ...]) -> None:
+    body = "{ a = MatMul (x, w)  c = Add (a, b)  r = Relu (c)  y = MatMul (r, v) }"
+    head = '<ir_version: 8, opset_import: ["" : 17]> g (float[n,6] x) => (float[n,5] y)'
+    model = with_weights(head + body, w=(6, 8), b=(8,), v=(8, 5))
+    graph = model.graph_model.clone()
+    bias = numpy_helper.from_array(np.array(values, np.float32), "b")
+    graph.graph.initializers["b"].const_value = ir.from_proto(bias)
+    model = encode(graph, "biased")
+    assert explorer.profile(model).params == 48 + 8 + 40
+    recipe = Recipe(pattern="channel", ratio=0.25, round_to=1, compensate=False)
+    plan = explorer.plan(model, recipe)
+    told, found = explorer.estimate(model, plan), explorer.profile(explorer.apply(model, plan))
+    assert told.params == found.params

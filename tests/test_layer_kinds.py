@@ -95,7 +95,7 @@ def test_channels_of_a_weight_on_the_left_go_as_if_they_were_zero() -> None:
 
 def test_a_weight_in_each_batch_says_why_its_channels_stay() -> None:
     plan = explorer.plan(batched(), Recipe(pattern="channel", ratio=0.5))
-    assert plan.layers[0].unprunable == "has another weight in each batch"
+    assert plan.layers[0].unprunable == "has a different weight for each batch index"
 
 
 WEIGHT_NORM = HEAD + (

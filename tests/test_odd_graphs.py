@@ -311,3 +311,39 @@ def test_a_sparse_constant_is_refused_by_name() -> None:
     model.opset_import[0].version = 17
     with pytest.raises(ModelError, match="sparse constant in 'w'"):
         explorer.load(model.SerializeToString())
+
+
+ODD_ATTRIBUTES = {
+    "softmax of a number": '["" : 11]> g (float x) => (float y) { y = Softmax <axis = 0> (x) }',
+    "blocks of nothing": '["" : 11]> g (float[1,c,h,w] x) => (float[1,4,4,4] y) '
+    "{ y = SpaceToDepth <blocksize = 0> (x) }",
+    "one axis twice": '["" : 11]> g (float[a,b,6] x) => (float[n,m,k,l,6] y) '
+    "{ y = Unsqueeze <axes = [0, 0]> (x) }",
+    "integers that are clipped": '["" : 10]> g (float[n,6,8,8] x) => (float[n,5,8,8] y) '
+    "{ a = Conv (x, w)  s = Shape (a)  c = Clip <min = 1.0> (s)  b = Reshape (a, c)"
+    "  y = Conv (b, v) }",
+}
+
+
+@pytest.mark.parametrize("name", ODD_ATTRIBUTES)
+def test_attributes_that_make_no_sense_raise_nothing_but_our_own_errors(name: str) -> None:
+    proto = onnx.parser.parse_model(f"<ir_version: 8, opset_import: {ODD_ATTRIBUTES[name]}")
+    for key, shape in (("w", (8, 6, 1, 1)), ("v", (5, 8, 1, 1))):
+        if any(key in node.input for node in proto.graph.node):
+            proto.graph.initializer.append(numpy_helper.from_array(np.ones(shape, "f4"), key))
+    try:
+        model = explorer.load(proto.SerializeToString())
+        explorer.plan(model, Recipe(weight_bits=8))
+    except explorer.ExplorerError:
+        pass
+
+
+def test_a_weight_that_grows_out_of_a_number_is_not_written_out() -> None:
+    """163 bytes that would be 16 million weights."""
+    text = (
+        HEAD + "g (float[n,4000] x) => (float[n,4000] y) "
+        "<float[1,1] one = {1}, int64[2] size = {4000, 4000}, float[1] two = {2}> "
+        "{ e = Expand (one, size)  w = Mul (e, two)  y = MatMul (x, w) }"
+    )
+    model = explorer.load(onnx.parser.parse_model(text).SerializeToString())
+    assert sum(v.const_value.size for v in model.graph_model.graph.initializers.values()) < 10

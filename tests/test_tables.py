@@ -282,3 +282,10 @@ def test_damaged_tables_are_refused(tmp_path_factory, data: st.DataObject) -> No
         assert found.values.shape[1:] == (3,)
     except DataError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("first", ['sep="', "sep=a", "sep=1"])
+def test_a_first_line_that_says_no_separator_is_a_line_like_any_other(
+    tmp_path: Path, first: str
+) -> None:
+    assert refusal(tmp_path, f"{first}\n1;2;3;0\n4;5;6;1\n")

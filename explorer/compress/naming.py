@@ -50,7 +50,7 @@ def shortened(model: Model) -> Model:
     """The model as its graph is with short names; for counting, as its file is the old one."""
     graph_model = model.graph_model.clone()
     shorten(graph_model, short_names(model), name_mark(model))
-    renamed = Model(model.name, model.data)
+    renamed = model.with_changes()
     renamed.__dict__["graph_model"] = graph_model
     return renamed
 
@@ -69,11 +69,13 @@ def shorten(graph_model: ir.Model, names: Mapping[str, str], mark: str) -> None:
     """
     graph = graph_model.graph
     kept = {str(value.name) for value in (*graph.inputs, *graph.outputs)}
-    for name, value in list(graph.initializers.items()):
-        if name not in kept:
-            del graph.initializers[name]
-            value.name = _short(name, names, mark)
-            graph.initializers[value.name] = value
+    values = list(graph.initializers.values())
+    graph.initializers.clear()  # all at once, as a new name may be another one's old name
+    for value in values:
+        if value.name not in kept:
+            value.name = _short(str(value.name), names, mark)
+    for value in values:
+        graph.register_initializer(value)
     for node in graph:
         for value in node.outputs:
             if value.name and value.name not in kept:

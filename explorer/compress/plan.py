@@ -28,7 +28,7 @@ from explorer.report import GroupPlan, LayerPlan, Plan
 NAMES_SHOWN = 8  # layer names listed in a message
 FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
 UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
-NO_GROUPS = "has one scale for each output channel, as integer kernels know no groups"
+NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
 
 
 def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -> Plan:

@@ -52,7 +52,8 @@ def arranged(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Arrang
             notes.append(f"Array {cleaned(names[spec.name])!r} was taken for the samples.")
         if note:
             notes.append(f"Array {cleaned(names[spec.name])!r} {note}.")
-    count = len(next(iter(inputs.values()))) if inputs else 0
+    first = next(iter(inputs.values()), np.zeros(0))
+    count = len(first) if first.ndim else 0
     label = names.get("") or _label_name(arrays, set(names.values()), count)
     if label is not None and label != LABELS:
         notes.append(f"Array {cleaned(label)!r} was taken for the labels.")

@@ -17,7 +17,7 @@ HEAD_BYTES = 2**22  # what the first two lines may take
 MOST_COLUMNS = 50_000
 BLANK = " "  # one or more of them, or tabs
 SEPARATORS = ("\t", ";", ",", "|", BLANK)
-SAID = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that Excel understands
+SAID = re.compile(r'\s*"?sep=([\t;,| ])"?\s*', re.IGNORECASE)  # a first line that Excel understands
 COUNTED_NAMES = 10  # from which on 0, 1, 2... is a header that pandas has made, not values
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # of UTF-16 and UTF-32
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)

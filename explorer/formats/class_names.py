@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,13 +43,15 @@ class KnownClasses:
 class Numbering:
     """Labels as class numbers, the names by number where there are any, and how it was done.
 
-    `pairs` are the labels as the file writes them, each with its number.
+    `pairs` are the labels as the file writes them, each with its number; `is_named_by_file` says
+    that the names are those of the labels, and not the model's own.
     """
 
     labels: Labels
     classes: tuple[str, ...] | None
     pairs: tuple[tuple[str, int], ...]
     note: str
+    is_named_by_file: bool = False
 
 
 def known_classes(model: Model) -> KnownClasses:
@@ -120,9 +122,15 @@ def natural_key(text: str) -> tuple[Any, ...]:
     parts = DIGITS.split(text.casefold())
     return (
         1,
-        [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in parts],
+        [(part.isdecimal(), *_by_value(part)) for part in parts],
         text,
     )
+
+
+def _by_value(part: str) -> tuple[int, str]:
+    """Digits by how many there are without leading zeros, then one by one; other text as it is."""
+    digits = part.lstrip("0")
+    return (len(digits), digits) if part.isdecimal() else (0, part)
 
 
 def numbered(texts: Sequence[str], known: KnownClasses, order: str) -> Numbering:
@@ -132,10 +140,10 @@ def numbered(texts: Sequence[str], known: KnownClasses, order: str) -> Numbering
     are class numbers; else by natural order, `order` saying in a note of what.
     """
     distinct = sorted(set(texts), key=natural_key)
-    by_name = {_plain(name): number for number, name in enumerate(known.names)}
-    strange = [text for text in distinct if _plain(text) not in by_name]
+    by_name, form = _by_own_name(distinct, known.names)
+    strange = [text for text in distinct if form(text) not in by_name]
     if known.names and not strange:
-        numbers = {text: by_name[_plain(text)] for text in distinct}
+        numbers = {text: by_name[form(text)] for text in distinct}
         note = class_note(known.names, "the model's own names")
         return _numbering(texts, numbers, known.names, note)
     if _are_class_numbers(distinct, known):
@@ -147,7 +155,22 @@ def numbered(texts: Sequence[str], known: KnownClasses, order: str) -> Numbering
     note = class_note(names, order)
     if known.names and len(strange) < len(distinct):
         note += f" The model has no class named {listed(strange)}."
-    return _numbering(texts, numbers, names, note)
+    return replace(_numbering(texts, numbers, names, note), is_named_by_file=True)
+
+
+def _by_own_name(
+    texts: Sequence[str], names: Sequence[str]
+) -> tuple[dict[str, int], Callable[[str], str]]:
+    """The model's class numbers by name, and the form in which a text must be compared.
+
+    Letter case and punctuation don't count, where names are still apart without them.
+    """
+    for form in (str, _plain):
+        by_name = {form(name): number for number, name in enumerate(names)}
+        is_apart = len(by_name) == len(names) and len({form(text) for text in texts}) == len(texts)
+        if is_apart and all(form(text) in by_name for text in texts):
+            return by_name, form
+    return {name: number for number, name in enumerate(names)}, str
 
 
 def mapped(numbering: Numbering, mapping: Mapping[str, int]) -> Numbering:
@@ -168,7 +191,7 @@ def mapped(numbering: Numbering, mapping: Mapping[str, int]) -> Numbering:
         return numbering
     labels = np.array([table[label] for label in numbering.labels.tolist()], np.int64)
     classes = numbering.classes
-    if classes is not None and len(classes) == len(table):  # named by the file, so names move too
+    if classes is not None and numbering.is_named_by_file:  # names move too
         named = {table[number]: name for number, name in enumerate(classes) if number in table}
         classes = tuple(named.get(n, f"class {n}") for n in range(max(named) + 1))
     shown = ", ".join(f"{cleaned(name)!r} = {number}" for name, number in pairs[:5])

@@ -7,6 +7,7 @@ become a Conv with one weight, and a Mul by one tensor. Runtimes compute the sam
 file.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from explorer.graph.operators import GATES, PRODUCTS, WEIGHT_DTYPES, is_standard, opset_of
+from explorer.graph.shapes import SMALL_TENSOR
 
 MOVES = frozenset("Cast Concat Expand Identity Reshape Slice Squeeze Transpose Unsqueeze".split())
 ARITHMETIC = frozenset(
@@ -23,6 +25,7 @@ ARITHMETIC = frozenset(
     ReduceMean ReduceMin ReduceSum ReduceSumSquare Sigmoid Softplus Sqrt Sub Tanh Where
     """.split()
 )
+MOST_GROWTH = 4  # of a tensor on the way, over the largest that the file holds
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 Cone = dict[ir.Node, None]  # a set of nodes
@@ -90,6 +93,32 @@ def _cone_of(node: ir.Node) -> Cone | None:
     return cone
 
 
+def _grows(model: onnx.ModelProto, leaves: dict[str, Any]) -> bool:
+    """True where a tensor on the way may be far larger than what the file holds."""
+    typed = onnx.ModelProto()
+    typed.CopyFrom(model)
+    del typed.graph.input[:]
+    for name, array in leaves.items():
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        typed.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))
+        if array.size <= SMALL_TENSOR:  # a target of Expand or Reshape, perhaps
+            typed.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(typed, data_prop=True).graph
+    except FAILURES:
+        return True
+    most = MOST_GROWTH * max(array.size for array in leaves.values()) + SMALL_TENSOR
+    known = {info.name: info.type.tensor_type.shape for info in inferred.value_info}
+    known |= {info.name: info.type.tensor_type.shape for info in inferred.output}
+    for node in typed.graph.node:
+        shape = known.get(node.output[0])
+        if shape is None or not all(dim.HasField("dim_value") for dim in shape.dim):
+            return True
+        if math.prod(dim.dim_value for dim in shape.dim) > most:
+            return True
+    return False
+
+
 def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[Any, Any] | None:
     """The output of the last node of a cone, by ONNX's reference implementation."""
     result = str(node.outputs[0].name)
@@ -107,6 +136,8 @@ def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[An
     )
     imports = [onnx.helper.make_opsetid("", opset_of(graph_model))]
     model = onnx.helper.make_model(graph, opset_imports=imports)
+    if _grows(model, leaves):
+        return None
     try:
         outputs: Any = ReferenceEvaluator(model).run(None, leaves)
     except FAILURES:

@@ -125,7 +125,7 @@ def spread_softmax(site: Site) -> None:
     """
     node, rank = site.node, site.rank()
     axis = int_attribute(node, "axis", COUNTED_FROM_FRONT)
-    if rank is not None and axis % rank == rank - 1:
+    if rank == 0 or (rank is not None and axis % rank == rank - 1):
         return
     if axis == 1 and _is_flat(node):
         return
@@ -228,6 +228,8 @@ def _like(site: Site, number: float) -> np.ndarray[Any, Any]:
         if len(floats) != 1:
             raise NotConvertibleError("works on numbers of a type that the file doesn't say")
         dtype = floats.pop()
+    if dtype not in FLOATS:
+        raise NotConvertibleError("works on numbers that are no floats, which it didn't before")
     largest = float(np.finfo(dtype.numpy()).max)
     return np.array(min(max(number, -largest), largest), dtype=dtype.numpy())
 

@@ -23,7 +23,7 @@ def describe_others(model: Model) -> str:
     """Which parameters the table of layers doesn't have; empty where it has all.
 
     >>> describe_others(load("sample_models/fashion_mlp.onnx"))  # doctest: +SKIP
-    'Besides these layers, the file has 3 biases (266 numbers). They lose channels ...'
+    'Besides these layers, the file has 3 biases (266 numbers). They are pruned ...'
     """
     listed = {layer.weight for layer in find_all_layers(model)}
     kinds: dict[Kind, list[int]] = {}
@@ -33,9 +33,8 @@ def describe_others(model: Model) -> str:
         return ""
     parts = [_counted(kind, sizes) for kind, sizes in kinds.items()]
     return (
-        f"Besides these layers, the file has {_joined(parts)}. They lose channels with the layers "
-        "that they belong to; only weights of products, embeddings and recurrent cells are "
-        "quantized or set to zero."
+        f"Besides these layers, the file has {_joined(parts)}. They are pruned together with their "
+        "layers; only weights of products, embeddings and recurrent cells are quantized or masked."
     )
 
 

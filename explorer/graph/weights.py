@@ -40,6 +40,7 @@ SETTINGS: dict[str, tuple[int, ...] | None] = {
     "Upsample": (1,),
 }
 MASKING = frozenset({"Add", "Sub", "Where"})  # what reads a mask of attention
+ON_THE_WAY = MASKING | {"Cast", "Div", "Identity", "Mul", "Reshape", "Squeeze", "Unsqueeze"}
 ARITHMETIC = MASKING | {"Div", "Mul"}
 FEWEST_COUNTED = 3  # numbers that make a row of positions
 MASKED = -1e4  # at most this stands for minus infinity
@@ -162,7 +163,8 @@ def _is_constant(value: ir.Value) -> bool:
         return bool((tensor.numpy() == (1 if uses[0].idx == 1 else 0)).all())
     if not _is_operand(value):
         return False
-    return tensor.size == 1 or _counts_up(tensor) or (operators <= MASKING and _is_mask(tensor))
+    is_mask = operators <= MASKING and _meets_softmax(value) and _is_mask(tensor)
+    return tensor.size == 1 or _counts_up(tensor) or is_mask
 
 
 def _is_operand(value: ir.Value) -> bool:
@@ -174,6 +176,21 @@ def _counts_up(tensor: ir.TensorProtocol) -> bool:
     if tensor.size < FEWEST_COUNTED or max(tensor.shape.numpy()) != tensor.size:
         return False
     return bool((tensor.numpy().reshape(-1) == np.arange(tensor.size)).all())
+
+
+def _meets_softmax(value: ir.Value) -> bool:
+    """True for a table, not a row, that is added to what becomes the weights of attention."""
+    if value.const_value is None or sum(size != 1 for size in value.const_value.shape.numpy()) < 2:
+        return False
+    left, seen = [value], {value}
+    while left:
+        for node in left.pop().consumers():
+            if node.op_type == "Softmax":
+                return True
+            passing = [out for out in node.outputs if node.op_type in ON_THE_WAY]
+            left += [out for out in passing if out not in seen]
+            seen.update(passing)
+    return False
 
 
 def _is_mask(tensor: ir.TensorProtocol) -> bool:

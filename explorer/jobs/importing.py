@@ -7,7 +7,7 @@ What comes of all is one form: an ONNX model, and archives of samples for test a
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
+from explorer.model import Model, TensorSpec
 from explorer.opening import load as open_checked
 from explorer.opening import sized
 
@@ -86,7 +87,8 @@ def import_files(
         imported = import_model(Path(models[0]["path"]), models[0]["name"])
         model = _keep_model(context, imported, models[0], input_sizes)
     if data:
-        context.hand_over("import_data", file=data[0], model=model, asked=asked, mapping=mapping)
+        del given["data"]
+        context.hand_over("import_data", file=data[0], model=model, **given)
     elif model:
         _make_examples(context, model, input_sizes)
 
@@ -125,7 +127,8 @@ def convert(
     imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
     model = _keep_model(context, imported, file, input_sizes)
     if data is not None:
-        context.hand_over("import_data", file=data, model=model, asked=asked, mapping=mapping)
+        given = {"asked": asked, "mapping": mapping, "input_sizes": input_sizes}
+        context.hand_over("import_data", file=data, model=model, **given)
     else:
         _make_examples(context, model, input_sizes)
 
@@ -199,16 +202,32 @@ def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> 
     context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
 
 
+def _at_sizes(network: Model, sizes: Sizes) -> tuple[TensorSpec, ...]:
+    """The inputs with the sizes that were set, all but the number of samples."""
+    return tuple(
+        replace(spec, shape=(*spec.shape[:1], *sizes[spec.name][1:]))
+        if spec.name in sizes
+        else spec
+        for spec in network.inputs
+    )
+
+
 def import_data(
     context: Context,
     file: File,
     model: File,
     asked: dict[str, Any] | None,
     mapping: dict[str, int] | None = None,
+    input_sizes: Sizes | None = None,
 ) -> None:
-    """Part `data`, of samples for a model that is there already."""
+    """Part `data`, of samples for a model that is there already.
+
+    Images get the `input_sizes` that were set.
+    """
     context.progress(0.6, "reading the samples")
     network = load(model["path"], model["name"])
+    is_images = data_kinds.kind_of(Path(file["path"]), file["name"]) is data_kinds.IMAGES
+    inputs = _at_sizes(network, input_sizes or {}) if is_images else network.inputs
 
     def share_right(tried: Dataset) -> float:
         context.progress(0.7, "trying ways to prepare the samples")
@@ -219,7 +238,7 @@ def import_data(
     samples = import_samples(
         Path(file["path"]),
         file["name"],
-        network.inputs,
+        inputs,
         Preprocessing.from_dict(asked) if asked else None,
         share_right,
         known=known_classes(network),

@@ -23,8 +23,8 @@ TOLERANCE = 1e-4  # of the largest number in an output
 HALF_TOLERANCE = 5e-3  # where the graph holds half-precision numbers, which have 3 digits
 HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 NOT_REARRANGED = (
-    "Its graph is used as it is: rearranged as the explorer usually does, it would give other "
-    "outputs, so fewer channels may be prunable."
+    "The graph is used as it is, because the explorer's usual simplification would change its "
+    "outputs; fewer channels may be prunable."
 )
 
 

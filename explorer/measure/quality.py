@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors import DataError
+from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import Array, Dataset, Labels, load_data
 from explorer.measure.real_values import score_values
 from explorer.measure.relabelling import Relabelling, find_relabelling
@@ -27,6 +27,7 @@ Z_95 = 1.959964  # the normal distribution's two-sided 95 % point
 CACHED_BYTES = 64 * 2**20  # outputs of a reference are kept up to this size
 DIFFERENT_SHAPES = "The outputs of the two models have different shapes; they can't be compared."
 
+BY_VALUE = ("binary", "mae", "r2")  # metrics that look at numbers, and not which is largest
 FEW = 8  # samples that tell what outputs look like
 
 Hits = npt.NDArray[np.bool_]
@@ -200,6 +201,8 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 def _labelled(
     scoring: Scoring, outputs: list[Array], original: list[Array] | None, labels: Labels
 ) -> Quality:
+    if scoring.metric in BY_VALUE:
+        _check_finite(outputs, original)
     if scoring.metric in ("r2", "mae"):
         wanted = labels.reshape(len(labels), -1).astype(np.float64)
         values, others = (_values(each, wanted.shape[1]) for each in (outputs, original))
@@ -210,6 +213,15 @@ def _labelled(
     if right is None:
         raise DataError(DIFFERENT_SHAPES)
     return _accuracy(scoring.metric, right, other_right)
+
+
+def _check_finite(outputs: list[Array], original: list[Array] | None) -> None:
+    for each in (outputs, original or outputs):
+        if not np.isfinite(each[0].astype(np.float64)).all():
+            raise MeasurementError(
+                "Some outputs are not finite numbers (NaN or infinity), so they can't be scored; "
+                "compress less, or check the samples."
+            )
 
 
 def _values(outputs: list[Array] | None, targets: int) -> npt.NDArray[np.float64] | None:

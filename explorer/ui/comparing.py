@@ -38,7 +38,7 @@ TITLES = {
     "group_size": ("Group size", {}),
     "widths": ("Normalised widths too", {}),
     "compensate": ("Compensated", {}),
-    "keep_metadata": ("Metadata of nodes kept", {}),
+    "keep_metadata": ("Exporter metadata kept", {}),
     "short_names": ("Short names", {}),
     "seed": ("Seed", {}),
     "layers": ("Own choices of layers", {}),

@@ -146,7 +146,7 @@ def _more_choices(session: Session) -> None:
     )
     keeping = project("keep_metadata", recipe.keep_metadata)
     st.toggle(
-        "Keep metadata of nodes",
+        "Keep exporter metadata",
         key=keeping.key,
         help=words.HELP["keep_metadata"],
         on_change=_writer(session, keeping),

@@ -10,7 +10,7 @@ from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.widget.trials import View
 
-INCOMPLETE = "Not everything could be measured, so there may be more to know about this setting."
+INCOMPLETE = "Some measurements failed, so this list may be incomplete."
 
 
 def draw(session: Session) -> None:

@@ -227,6 +227,8 @@ class Session:
         if self.source is None or self.importing.job is not None:
             return
         changed = replace(self.source, **changes)
+        if changed.drop is not None:  # so that it is kept where the samples are read anew
+            changed = replace(changed, drop=replace(changed.drop, metric=changed.metric))
         if changed != self.source:
             self.sources[changed.key] = changed
             self.open(changed)
@@ -255,10 +257,11 @@ class Session:
             self._memory.forget(source)
             self.importing.remove(source, [*self.sources.values(), *self._leaving])
 
+    @one_at_a_time
     def set_input_sizes(self, sizes: InputSizes) -> None:
         """Count, time and make up everything at other input sizes; none stands for usual ones."""
         source = self.source
-        if source is None or sizes == source.input_sizes:
+        if source is None or sizes == source.input_sizes or self.importing.job is not None:
             return
         if source.drop is not None:  # inputs that were made up must be of these sizes
             self.read(replace(source.drop, input_sizes=sizes))

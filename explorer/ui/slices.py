@@ -33,7 +33,7 @@ class Known:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 
-Store = dict[tuple[str, str], Known]
+Store = dict[tuple[Source, str], Known]
 
 
 class Slices:
@@ -158,7 +158,7 @@ class Slices:
     def _of(self, source: Source, base: Recipe) -> Known:
         is_shared = self._shared is not None and source in samples()
         store = self._shared if is_shared and self._shared is not None else self._own
-        return store.setdefault((source.key, base.to_json()), Known())
+        return store.setdefault((source, base.to_json()), Known())
 
 
 def _take(known: Known, job: Job) -> None:

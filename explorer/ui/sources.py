@@ -114,8 +114,8 @@ class Drop:
     """Files that a person has dropped, (name, path) each, and the model that was open then.
 
     `shape` is that of the model's input, `asked` how samples are prepared and `mapping` which class
-    number a label gets, as JSON, and `input_sizes` the shapes that its inputs are to have, where
-    the person has said so.
+    number a label gets, as JSON, `input_sizes` the shapes that its inputs are to have and `metric`
+    what quality is measured by, where the person has said so.
     """
 
     files: tuple[tuple[str, Path], ...]
@@ -123,7 +123,15 @@ class Drop:
     shape: tuple[int, ...] | None = None
     asked: str | None = None
     mapping: str | None = None
-    input_sizes: InputSizes = ()
+    input_sizes: InputSizes | None = None
+    metric: str | None = None
+
+    @property
+    def sizes(self) -> InputSizes:
+        """The shapes that were set, here or for the model that was open."""
+        if self.input_sizes is not None:
+            return self.input_sizes
+        return self.current.input_sizes if self.current is not None else ()
 
     def arguments(self) -> dict[str, Any]:
         """Of the task `import_files`."""
@@ -134,7 +142,7 @@ class Drop:
             "shape": self.shape,
             "asked": json.loads(self.asked) if self.asked else None,
             "mapping": json.loads(self.mapping) if self.mapping else None,
-            "input_sizes": dict(self.input_sizes),
+            "input_sizes": dict(self.sizes),
         }
 
     def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
@@ -163,9 +171,7 @@ class Drop:
             if model is not None and samples_title != title:
                 title += f" with {samples_title}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}/{self.mapping}"
-        sizes = self.input_sizes
-        if model is None and current is not None:
-            sizes = sizes or current.input_sizes
+        sizes = self.sizes if model is None else self.input_sizes or ()
         key += _mark(sizes)
         parted = ("test.npz", "calibration.npz") if calibration else (None, None)
         return Source(
@@ -183,6 +189,7 @@ class Drop:
             classes=tuple(data.get("classes") or ()) if data is not None else (),
             pairs=tuple((name, number) for name, number in (data or {}).get("pairs") or ()),
             input_sizes=sizes,
+            metric=self.metric,
         )
 
 

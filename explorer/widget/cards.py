@@ -115,7 +115,8 @@ def _compared(profile: Mapping[str, Any], key: str) -> int:
 def _annotation_note(original: Mapping[str, Any]) -> str:
     notes, size = original["annotation_bytes"], original["file_bytes"]
     return (
-        f"without {format_bytes(notes)} of notes, {100 * notes / size:.0f} % of the original file"
+        f"without {format_bytes(notes)} of exporter metadata, "
+        f"{100 * notes / size:.0f} % of the original file"
     )
 
 

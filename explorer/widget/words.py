@@ -162,7 +162,7 @@ def _unusual(recipe: Recipe) -> list[str]:
     if recipe.pattern == "channel" and recipe.widths:
         words.append("normalised widths too")
     words += [] if recipe.compensate else ["not refitted"]
-    words += ["with metadata of nodes"] if recipe.keep_metadata else []
+    words += ["with exporter metadata"] if recipe.keep_metadata else []
     return words + (["short names"] if recipe.short_names else [])
 
 

@@ -123,7 +123,7 @@ def _product_of_another_form(tracer: Tracer, node: ir.Node) -> None:
     left, data, output = node.inputs[0], node.inputs[1], tracer.shape_of(node.outputs[0])
     shape, entering = layer.weight_shape, tracer.shape_of(data)
     if str(left.name if left is not None else "") != layer.weight or len(shape) > 2:
-        tracer.leave(node, "has another weight in each batch")
+        tracer.leave(node, "has a different weight for each batch index")
         matmul_of_activations(tracer, node)
         return
     if entering is None or output is None or len(entering) < 2:

@@ -197,13 +197,15 @@ def _unsqueeze(node: ir.Node, position: int, axes: Axes) -> Axes | None:
         return None
     rank = len(axes) + len(added)
     new, rest = {place % rank for place in added}, iter(axes)
+    if len(new) < len(added):
+        return None  # the same place twice, which the runtime refuses
     return tuple(None if place in new else next(rest) for place in range(rank))
 
 
 @_moves("Squeeze")
 def _squeeze(node: ir.Node, position: int, axes: Axes) -> Axes | None:
     gone = constant_ints(node, 1, "axes")
-    if position != 0 or not gone:
+    if position != 0 or not gone or not axes:
         return None
     places = {place % len(axes) for place in gone}
     return tuple(axis for place, axis in enumerate(axes) if place not in places)

@@ -141,4 +141,4 @@ def _steps_fit(node: ir.Node, inputs: Dims, values: list[Any]) -> bool:
 @_check("SpaceToDepth")
 def _blocks_fit(node: ir.Node, inputs: Dims, values: list[Any]) -> bool:
     block = int_attribute(node, "blocksize", 1)
-    return inputs[0] is None or all(size % block == 0 for size in inputs[0][2:])
+    return inputs[0] is None or (block > 0 and all(size % block == 0 for size in inputs[0][2:]))
