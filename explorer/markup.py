@@ -25,7 +25,8 @@ def report_html(report: Report) -> str:
 def plan_html(plan: Plan) -> str:
     """What happens to each layer, one a line, and below it what ties layers together."""
     ties = "".join(f"<li>{escape(sentence)}</li>" for sentence in group_sentences(plan.groups))
-    return _table(plan_rows(plan)) + (f"<ul>{ties}</ul>" if ties else "")
+    others = f"<p>{escape(plan.others)}</p>" if plan.others else ""
+    return _table(plan_rows(plan)) + others + (f"<ul>{ties}</ul>" if ties else "")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

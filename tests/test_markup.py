@@ -72,7 +72,9 @@ def test_a_plan_shows_the_same_cells_as_the_shell(resnet: explorer.Model) -> Non
     read = Reading(plan._repr_html_())
     assert read.rows == stripped(plan_rows(plan))
     assert len(read.rows) == 1 + len(resnet.layers)
-    sentences = plan_table(plan).split("\n\n")[1].splitlines()
+    _, others, ties = plan_table(plan).split("\n\n")
+    assert f"<p>{escape(others)}</p>" in plan._repr_html_()
+    sentences = ties.splitlines()
     assert all(f"<li>{escape(each)}</li>" in plan._repr_html_() for each in sentences)
 
 
