@@ -21,6 +21,7 @@ PROFILE_CARDS = (
     ("peak_activation_bytes", "Memory", format_bytes),
 )
 EXACT = "exact"
+LEAST_ANNOTATED = 0.02  # share of the original file that is worth a note
 SIGNIFICANCE = 0.05
 ESTIMATE_WITHIN = {"file_bytes": "± 1 %"}  # what an estimate promises
 KINDS = {  # where a number comes from: what the card says, and what that means
@@ -95,7 +96,8 @@ def _profile_cards(view: View) -> Iterator[Card]:
         if before:
             amount = _compared(before, key)
             card = replace(card, original=text(amount), before=amount)
-            if key == "file_bytes" and before.get("annotation_bytes"):
+            notes = before.get("annotation_bytes", 0)
+            if key == "file_bytes" and notes >= LEAST_ANNOTATED * before[key]:
                 card = replace(card, note=_annotation_note(before), note_help=ANNOTATIONS)
         if after:
             within = ESTIMATE_WITHIN.get(key, EXACT) if view.estimated else EXACT
