@@ -2,4 +2,4 @@
 
 from explorer.ui import frame, layers
 
-frame.draw(layers.draw)
+frame.draw(layers.draw, parts=("plan",))

@@ -573,15 +573,13 @@ def test_sensitivity_depends_on_how_but_not_on_how_much():
     assert base_of(Recipe(criterion="random", seed=3)).seed == 3
 
 
-def test_an_estimate_shows_at_once_and_old_measurements_stay():
-    before = Trial(Recipe(), {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}, True)
+def test_an_estimate_shows_at_once_and_what_is_not_measured_is_open():
     estimate = {**PROFILE, "params": 500, "nonzero_params": None, "gzip_bytes": None}
-    view = view_of({"profile": PROFILE}, Trial(Recipe(ratio=0.5), {"estimate": estimate}), before)
+    view = view_of({"profile": PROFILE}, Trial(Recipe(ratio=0.5), {"estimate": estimate}))
     assert view.estimated
-    assert view.stale == {"latency", "quality"}
     shown = {card.title: card for card in cards(view, busy=True)}
     assert (shown["Parameters"].kind, shown["Parameters"].difference) == ("estimated", "−50 %")
-    assert (shown["Latency"].kind, shown["Latency"].value) == ("previous", "90.0 µs")
+    assert (shown["Latency"].kind, shown["Latency"].value) == ("coming", "–")
 
 
 def test_cards_say_what_is_measured_and_how_sure_it_is():
@@ -613,16 +611,16 @@ def test_the_card_says_what_refitting_wins(metric, value, naive, note):
         "quality": quality,
     }
     trial = Trial(Recipe(ratio=0.3), parts)
-    assert cards(view_of({}, trial, None), busy=True)[-1].note == "naive: measuring …"
+    assert cards(view_of({}, trial), busy=True)[-1].note == "naive: measuring …"
     trial = Trial(trial.recipe, {**parts, "naive_quality": {**quality, "value": naive}}, True)
-    view = view_of({}, trial, None)
+    view = view_of({}, trial)
     (card,) = [card for card in cards(view, busy=False) if card.note]
     assert card.note == note
     assert numbers([card])[0]["note"] == note
     newer = Trial(Recipe(ratio=0.4), {"estimate": PROFILE})
-    assert cards(view_of({}, newer, trial), busy=True)[-1].note == note  # of the setting before
+    assert cards(view_of({}, newer), busy=True)[-1].note == ""
     off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
-    assert cards(view_of({}, Trial(newer.recipe, off, True), trial), busy=False)[-1].note == ""
+    assert cards(view_of({}, Trial(newer.recipe, off, True)), busy=False)[-1].note == ""
 
 
 def test_the_naive_number_reaches_the_sentences():
@@ -637,7 +635,7 @@ def test_the_naive_number_reaches_the_sentences():
     before = Trial(recipe, collapsed, True)
     newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
     for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
-        session = SimpleNamespace(source=None, view=view_of({}, newest, before))
+        session = SimpleNamespace(source=None, view=view_of({}, newest))
         told = " ".join(results._surprises(session))
         assert ("this loses 33.0 points" in told) == is_told
 

@@ -1,6 +1,7 @@
 """A visit under two threads: a run that a newer one replaces goes on beside it for a moment."""
 
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 from explorer import Recipe
 from explorer.errors import JobError
 from explorer.jobs import Domain, Job, State
-from explorer.ui import frame
+from explorer.ui import frame, links
 from explorer.ui import session as sessions
+from explorer.ui.memory import Memory
 from explorer.ui.session import Session
-from explorer.ui.sources import Drop, Source
+from explorer.ui.sources import Drop, Source, samples
 from explorer.ui.storage import Storage
 from explorer.ui.trying import BEGAN_ANEW
+from explorer.widget.cards import cards
+from explorer.widget.trials import FIRST_RECIPE, Trial
 
 NEAR_S = 5.0
 MODEL = {"model": {"samples": 0}}
@@ -302,3 +306,69 @@ def test_a_setting_that_fails_goes_back_and_that_is_said(
     visit.edit_recipe(before)
     end(State.FAILED, "It was killed.")
     assert (visit.recipe, visit.notice) == (before, "It was killed.")
+
+
+PROFILE = {"params": 1, "macs": 2, "file_bytes": 3, "peak_activation_bytes": 4}
+QUALITY = {"metric": "accuracy", "value": 0.9, "low": 0.8, "high": 0.95, "samples": 10}
+MEASURED = {"plan": {}, "estimate": PROFILE, "profile": PROFILE, "quality": QUALITY}
+
+
+def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
+    visit: Session, pool: Interrupting, tmp_path: Path
+) -> None:
+    visit.original = {"model": {"samples": 10}}
+    file = tmp_path / "compressed.onnx"
+    file.touch()
+    pool.jobs[-1][0].parts = {**MEASURED, "file": {"path": str(file), "not_compensated": None}}
+    pool.jobs[-1][0].end(State.DONE)
+    visit.advance()
+    assert {card.kind for card in cards(visit.view, busy=False)} == {"measured", "unknown"}
+    asked = Recipe(pattern="channel", ratio=0.5)
+    visit.set_recipe(asked)
+    pool.jobs[-1][0].position = 3
+    visit.advance()
+    assert visit.view.trial is not None
+    assert visit.view.trial.recipe == asked
+    shown = cards(visit.view, visit.busy, visit.queued)
+    assert {(card.kind, card.value) for card in shown} == {("queued", "queued, 3 ahead")}
+    assert [trial.recipe for trial in visit.tried] != [asked]
+    pool.jobs[-1][0].state = State.RUNNING
+    pool.jobs[-1][0].parts = {"plan": {}, "estimate": PROFILE}
+    visit.advance()
+    kinds = [card.kind for card in cards(visit.view, visit.busy, visit.queued)]
+    assert kinds == [*4 * ["estimated"], "coming", "coming"]
+
+
+def test_while_files_are_imported_the_numbers_are_not_those_of_another_setting(
+    visit: Session, pool: Interrupting, tmp_path: Path
+) -> None:
+    pool.jobs[-1][0].parts = {**MEASURED, "file": {"path": str(tmp_path), "not_compensated": None}}
+    pool.jobs[-1][0].end(State.DONE)
+    visit.advance()
+    visit.original = {"model": {"samples": 10}}
+    visit.receive([("m.onnx", b"no model")])
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    assert {card.value for card in cards(visit.view, visit.busy)} == {"–"}
+
+
+def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
+    pool: Interrupting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, file = samples()[0], tmp_path / "small.onnx"
+    file.touch()
+    usual = Trial(
+        FIRST_RECIPE,
+        {**MEASURED, "file": {"path": str(file), "not_compensated": None}},
+        complete=True,
+    )
+    monkeypatch.setattr(Memory, "_originals", {sample: MODEL})
+    monkeypatch.setattr(Memory, "_shared", OrderedDict({(sample, FIRST_RECIPE.to_json()): usual}))
+    asked = Recipe(pattern="channel", ratio=0.5)
+    link = {"model": sample.key, "setting": asked.to_json()}
+    monkeypatch.setattr(links.st, "query_params", link)
+    visit = Session(pool, Storage(tmp_path).folder())
+    links.follow(visit)
+    assert visit.view.trial is not None
+    assert (visit.view.trial.recipe, visit.view.compressed) == (asked, {})
+    assert visit.tried == ()
+    assert [arguments["recipe"] for _, arguments in pool.jobs] == [asked.to_json()]

@@ -75,7 +75,7 @@ class Bench:
     @property
     def view(self) -> View:
         """What to show now."""
-        return view_of(self.original, self._running or self._shown, self._shown)
+        return view_of(self.original, self._running or self._shown)
 
     @property
     def tried(self) -> tuple[Trial, ...]:

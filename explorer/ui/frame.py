@@ -47,7 +47,7 @@ def summary(session: Session) -> None:
     """The headline numbers in a line, for pages without the panel."""
     words = [
         f"{card.title} <b>{escape(card.value)}</b> {escape(_change(card.difference))}"
-        for card in cards(session.view, session.busy)
+        for card in cards(session.view, session.busy, session.queued)
     ]
     st.html(f'<p class="ce-summary">{"".join(f"<span>{word}</span>" for word in words)}</p>')
 

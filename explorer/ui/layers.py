@@ -70,7 +70,7 @@ def draw(session: Session) -> None:
     """The table, or a word while there is no plan."""
     trial = session.view.trial
     if trial is None or "plan" not in trial.parts:
-        st.caption("The table comes with the first plan.")
+        st.caption("The table comes with the plan of this setting.")
         return
     planned = trial.parts["plan"]["layers"]
     names = [layer["name"] for layer in planned]

@@ -32,12 +32,12 @@ def follow(session: Session) -> None:
     metric = st.query_params.get(METRIC)
     if model in keys and metric in CHOICES:
         source = session.sources[source.key] = replace(source, metric=metric)
-    session.open(source)
-    if setting is not None:
+    if setting is not None:  # first, or a model that is known already opens with another setting
         try:
             session.set_recipe(Recipe.from_json(setting))
         except RecipeError as error:
             refusals.append(f"The link's setting can't be used: {error}")
+    session.open(source)
     session.notice = " ".join(refusals) or session.notice
 
 

@@ -63,7 +63,7 @@ def draw(session: Session) -> None:
         "model": session.counts and name_of(session.counts),
         "recipe": asdict(session.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
-        "numbers": numbers(cards(session.view, session.busy)),
+        "numbers": numbers(cards(session.view, session.busy, session.queued)),
         "tried": tried(session.original, session.tried, session.busy),
         "words": PANEL,
     }

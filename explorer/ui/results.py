@@ -36,7 +36,7 @@ def is_incomplete(view: View) -> bool:
     """True where a number of this setting is missing that should have been measured."""
     scored = ("quality",) if view.original.get("model", {}).get("samples") else ()
     wanted = ("profile", "latency", *scored)
-    return any(name in view.stale or not view.compressed.get(name) for name in wanted)
+    return any(not view.compressed.get(name) for name in wanted)
 
 
 def _surprises(session: Session) -> list[str]:
@@ -48,15 +48,13 @@ def _surprises(session: Session) -> list[str]:
 def surprises_of(
     view: View, reading_title: str | None = None, classes: Sequence[str] = ()
 ) -> list[str]:
-    """About the numbers of this setting; those of the setting before say nothing about it.
+    """About the numbers of this setting.
 
     `reading_title` is that of what the page says on how samples were read; `classes` names the
     labels.
     """
     if view.trial is None or "plan" not in view.trial.parts:
         return []
-    known = {name: view.compressed[name] for name in view.compressed if name not in view.stale}
-    if "quality" not in view.stale:
-        known["naive_quality"] = view.naive
+    known = {**view.compressed, "naive_quality": view.naive}
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
     return surprises(view.trial.recipe, plan, view.original, known, host, reading_title, classes)

@@ -102,8 +102,16 @@ class Session:
         if job is None:
             return None
         if job.state is State.WAITING:
-            return 0.0, f"waiting, {job.position} ahead" if job.position else "waiting"
+            return 0.0, self.queued
         return job.progress if job.state is not State.CANCELLED else (job.progress[0], "stopping")
+
+    @property
+    def queued(self) -> str:
+        """Where in the queue the work stands; empty once it has begun, or where there is none."""
+        job = self._awaited
+        if job is None or job.state is not State.WAITING:
+            return ""
+        return f"queued, {job.position} ahead" if job.position else "queued, next"
 
     @property
     def ahead(self) -> int:
@@ -139,7 +147,7 @@ class Session:
     @property
     def view(self) -> View:
         """What to draw now."""
-        return self.trying.view(self.original)
+        return self.trying.view(self.original, self.recipe)
 
     @property
     def counts(self) -> Counts | None:

@@ -51,9 +51,13 @@ class Trying:
         job = self.job
         return job if job is not None and self._running is None and job.position <= 1 else None
 
-    def view(self, original: Parts) -> View:
-        """What to draw now, beside the `original`."""
-        return view_of(original, self._running or self._shown, self._shown)
+    def view(self, original: Parts, asked: Recipe) -> View:
+        """What to draw of the setting that is `asked` for, beside the `original`."""
+        trial = self._running or self._shown
+        if trial is not None and trial.recipe != asked:
+            trial = None
+        waits = trial is None and (self._making is not None or self._shown is not None)
+        return view_of(original, Trial(asked) if waits else trial)
 
     def tried(self, source: Source) -> tuple[Trial, ...]:
         """Every setting tried on a model that has numbers, oldest first."""

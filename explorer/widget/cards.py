@@ -29,8 +29,8 @@ KINDS = {  # where a number comes from: what the card says, and what that means
     "first": ("first samples", "Of the first samples alone; the others are being scored."),
     "noisy": ("measured, noisy", "The machine was busy while this was timed."),
     "estimated": ("estimated", "Computed from the plan; the file is being written."),
-    "previous": ("setting before", "Of the setting before; the new number is on its way."),
-    "coming": ("measuring …", "The number is on its way."),
+    "queued": ("queued", "Other work is ahead; this setting is measured when its turn comes."),
+    "coming": ("measuring …", "This is being measured."),
     "unknown": ("not known", "This could not be measured."),
     "made_up": ("on random inputs", "There are no samples: give some for an accuracy."),
     "unscored": ("no samples", "Add an .npz file with samples to have the model scored."),
@@ -64,13 +64,17 @@ class Card:
     falls: bool = True
 
 
-def cards(view: View, busy: bool) -> list[Card]:
-    """File size, parameters, MACs, memory, latency, quality."""
+def cards(view: View, busy: bool, queued: str = "") -> list[Card]:
+    """File size, parameters, MACs, memory, latency, quality.
+
+    `queued` says where in the queue the work stands, which then is where a number will come.
+    """
     made = [*_profile_cards(view), _latency_card(view), _quality_card(view)]
-    waiting = "coming" if busy else "unknown"
-    shown = [replace(card, kind=waiting) if card.value == UNKNOWN else card for card in made]
+    kind = "queued" if queued else "coming" if busy else "unknown"
+    text = queued or UNKNOWN
+    shown = [replace(c, kind=kind, value=text) if c.value == UNKNOWN else c for c in made]
     if view.original.get("model", {}).get("samples") == 0:
-        shown[-1] = replace(shown[-1], kind="unscored")
+        shown[-1] = replace(shown[-1], kind="unscored", value=UNKNOWN)
     return shown
 
 
@@ -214,8 +218,6 @@ def _quality(parts: Mapping[str, Any]) -> Quality | None:
 
 
 def _kind(view: View, part: str) -> str:
-    if part in view.stale:
-        return "previous"
     return "estimated" if part == "profile" and view.estimated else "measured"
 
 

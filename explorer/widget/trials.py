@@ -44,12 +44,12 @@ def report_of(model_id: str, name: str, parts: Parts) -> Report:
 
 @dataclass(frozen=True)
 class View:
-    """What the screen shows: the newest number of each kind, and which are not this setting's.
+    """What the screen shows of one setting; a number of another one never stands in its place.
 
     `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
     the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only; `stale` names the parts that belong to the setting before. `naive` is the quality of the
-    same setting without refitting, where that is known; `naive_coming` says that it will be.
+    only. `naive` is the quality of the same setting without refitting, where that is known;
+    `naive_coming` says that it will be.
     """
 
     original: Parts
@@ -57,26 +57,23 @@ class View:
     trial: Trial | None
     estimated: bool = False
     first_samples: bool = False
-    stale: frozenset[str] = frozenset()
     naive: Parts | None = None
     naive_coming: bool = False
 
 
-def view_of(original: Parts, newest: Trial | None, before: Trial | None) -> View:
-    """Fill what the newest trial doesn't know yet with numbers of the trial before."""
-    if newest is None:
+def view_of(original: Parts, trial: Trial | None) -> View:
+    """A trial's numbers as far as they are known, estimates in the place of those to come."""
+    if trial is None:
         return View(original, {}, None)
-    parts = dict(newest.parts)
+    parts = dict(trial.parts)
     estimated = "profile" not in parts and "estimate" in parts
     if estimated:
         parts["profile"] = parts["estimate"]
     first_samples = "quality" not in parts and "first_quality" in parts
     if first_samples:
         parts["quality"] = parts["first_quality"]
-    old = before.parts if before else {}
-    stale = frozenset() if newest.complete else frozenset(set(MEASURED) & set(old) - set(parts))
-    compressed = {name: {**old, **parts}[name] for name in (*stale, *parts) if name in MEASURED}
-    naive = (old if "quality" in stale else parts).get("naive_quality")
+    compressed = {name: parts[name] for name in MEASURED if name in parts}
+    naive = parts.get("naive_quality")
     refitted = "file" in parts and parts["file"]["not_compensated"] is None
-    coming = refitted and naive is None and "quality" in parts and not newest.complete
-    return View(original, compressed, newest, estimated, first_samples, stale, naive, coming)
+    coming = refitted and naive is None and "quality" in parts and not trial.complete
+    return View(original, compressed, trial, estimated, first_samples, naive, coming)

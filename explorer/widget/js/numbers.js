@@ -16,7 +16,7 @@ const TEXTS = {
   peak_activation_bytes: formatBytes,
   latency: formatSeconds,
 };
-const WAITING = ["previous", "coming"];
+const WAITING = ["queued", "coming"];
 const WITHIN = { file_bytes: "± 1 %", params: "exact", macs: "exact", peak_activation_bytes: "exact" };
 const COUNTED = "Computed from the plan, in your browser; let go to have the file written.";
 const PREDICTED =
@@ -104,14 +104,14 @@ export class Numbers {
   }
 }
 
-// A number while the hand moves: counted or predicted here, or of the setting before.
+// A number while the hand moves or the work waits: computed or predicted here, or none.
 function moved(number, foreseen, usual) {
   const { key, original } = number;
   const value = foreseen[key] ?? null;
   if (value === null) {
     if (number.value === null) return number;
-    const before = { kind: "previous", kind_text: "setting before" };
-    return { ...number, ...before, kind_note: "Let go to measure it." };
+    const open = { kind: "coming", kind_text: "not measured", kind_note: "Let go to measure it." };
+    return { ...number, ...open, value, text: "–", difference: "", interval: "", tone: "even" };
   }
   const better = number.falls ? value < original : value > original;
   return {
@@ -121,10 +121,15 @@ function moved(number, foreseen, usual) {
     difference: original === null ? "" : changeOf(number, value),
     tone: value === original ? "even" : better ? "good" : "bad",
     kind: "estimated",
-    kind_text: key in WITHIN ? "estimated" : "predicted",
+    kind_text: [key in WITHIN ? "estimated" : "predicted", ...queued(number)].join(", "),
     kind_note: key in WITHIN ? COUNTED : PREDICTED,
     interval: WITHIN[key] ?? within(number, usual[key] ?? null),
   };
+}
+
+// Where in the queue the number stands that an estimate takes the place of.
+function queued(number) {
+  return number.kind === "queued" ? [number.text] : [];
 }
 
 // What was predicted for the setting whose number has been measured.
