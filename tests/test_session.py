@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -372,3 +373,25 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
     assert (visit.view.trial.recipe, visit.view.compressed) == (asked, {})
     assert visit.tried == ()
     assert [arguments["recipe"] for _, arguments in pool.jobs] == [asked.to_json()]
+
+
+def test_a_new_model_starts_from_the_usual_setting(visit: Session, pool: Interrupting) -> None:
+    def open_(source: Source) -> Recipe:
+        visit.open(source)
+        pool.jobs[-1][0].parts = MODEL
+        pool.jobs[-1][0].end(State.DONE)
+        visit.advance()
+        assert visit.source == source
+        assert pool.jobs[-1][1]["recipe"] == visit.recipe.to_json()
+        return visit.recipe
+
+    first = visit.source
+    assert first is not None
+    moved = Recipe(pattern="unstructured", ratio=0.9, weight_bits=2)
+    visit.set_recipe(moved)
+    assert open_(first.resized((("x", (1, 3)),))) == moved  # the same network
+    assert open_(replace(first, key="own", data=first.model.with_suffix(".npz"))) == moved
+    other = replace(first, key="n", model=first.model.with_name("n.onnx"))
+    assert open_(other) == FIRST_RECIPE
+    visit.set_recipe(moved)
+    assert open_(first) == FIRST_RECIPE

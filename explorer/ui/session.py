@@ -472,8 +472,8 @@ class Session:
                 self.notice = notice
 
     def _change_model(self, source: Source, parts: Parts) -> None:
-        if self.recipe.layers and self.source is not None:  # they are of the model before
-            self.recipe = replace(self.recipe, layers=())
+        if self.source is not None and not _is_same_model(source, self.source):
+            self.recipe = FIRST_RECIPE  # the sliders were those of the model before
             self.overrides_epoch += 1
         self.source, self._candidate = source, None
         self._replace_readings(source)
@@ -498,6 +498,11 @@ class Session:
         described = self.original.get("model", {})
         wanted = ("latency", "quality") if described.get("samples") else ("latency",)
         return self.notice is None and any(name not in self.original for name in wanted)
+
+
+def _is_same_model(one: Source, other: Source) -> bool:
+    """Perhaps with other samples, read in another way, or at other input sizes."""
+    return one.model == other.model or one.has_files_of(other)
 
 
 def _news_of(job: Job) -> object:
