@@ -29,7 +29,7 @@ from explorer.text import machine_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
-from explorer.widget.forecast import surveyed
+from explorer.widget.forecast import basis_of, surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.trials import FIRST_RECIPE, report_of
@@ -149,13 +149,15 @@ class Explorer(anywidget.AnyWidget):
         counts = bench.counts
         if counts is not None and self._counts.get("name") != name_of(counts):
             self._counts = _plain({"name": name_of(counts), "counts": counts})
+        basis = basis_of("", bench.recipe)  # there is one model with one set of samples
         shown = {
+            "basis": basis,
             "model": counts and name_of(counts),
             "recipe": asdict(bench.recipe),
             "seen": self._seen,
             "numbers": numbers(cards(bench.view, bench.busy)),
             "tried": tried(bench.original, bench.tried, bench.busy),
-            "surveyed": surveyed(bench.survey),
+            "surveyed": surveyed(bench.survey, basis),
             "words": PANEL,
         }
         self._shown = _plain(shown)

@@ -1,7 +1,7 @@
 """What the panel predicts while the hand moves, from what was surveyed."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from explorer.jobs.context import Context
 from explorer.recipe import LayerChoice
 from explorer.search.survey import settings
 from explorer.widget.counts import counts
-from explorer.widget.forecast import surveyed
+from explorer.widget.forecast import basis_of, surveyed
 
 REFERENCE, ORIGINAL = 0.9, 0.92  # of the surveyed samples, and of all
 SINGLE = 0.004  # error of each layer or group alone
@@ -149,7 +149,7 @@ def test_predictions_are_close_to_what_is_measured(model):
     opened = steps.Opened(model, data, calibration)
     told = list(steps.survey(Context(emit, lambda: False), opened, Recipe(), done))
     assert parts.pop("probes") > len(told) == len(parts) == len(few)
-    points = json.loads(json.dumps(surveyed(parts)))
+    points = json.loads(json.dumps(surveyed(parts, "data")["points"]))
     original = explorer.evaluate(model, data).value
     for ratio, bits in ((0.3, 32), (0.5, 4), (0.7, 3), (0.88, 32)):
         recipe = Recipe(pattern="channel", ratio=ratio, weight_bits=bits)
@@ -170,3 +170,11 @@ def test_where_less_is_better_predictions_are_mirrored(points):
     for told, other in zip(predict(points, *asked), predict(turned, *asked), strict=True):
         shift = told["quality"] - ORIGINAL
         assert other["quality"] - ORIGINAL == pytest.approx(-shift)
+
+
+def test_predictions_have_another_basis_with_other_data_or_another_way_but_not_other_sliders():
+    recipe = Recipe(pattern="channel", ratio=0.3)
+    basis = basis_of("m/data", recipe)
+    assert basis == basis_of("m/data", replace(recipe, pattern="block", ratio=0.9, weight_bits=2))
+    assert basis != basis_of("m/other", recipe)
+    assert basis != basis_of("m/data", replace(recipe, compensate=False))

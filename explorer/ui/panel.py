@@ -18,7 +18,7 @@ from explorer.ui.session import Session
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
-from explorer.widget.forecast import surveyed
+from explorer.widget.forecast import basis_of, surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.words import PANEL
@@ -59,7 +59,10 @@ def _script() -> bytes:
 
 def draw(session: Session) -> None:
     """The panel, with the numbers as far as they are known."""
+    source = session.source  # how its samples are read and scored is in its arguments
+    basis = basis_of(str(source.arguments()) if source else "", session.recipe)
     data = {
+        "basis": basis,
         "model": session.counts and name_of(session.counts),
         "recipe": asdict(session.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
@@ -68,8 +71,8 @@ def draw(session: Session) -> None:
         "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))
-    points = surveyed(session.surveying.parts(session.source, session.recipe))
-    _keep(session, "surveyed", points)
+    parts = session.surveying.parts(session.source, session.recipe)
+    _keep(session, "surveyed", surveyed(parts, basis))
 
 
 def draw_counts(session: Session) -> None:

@@ -1,5 +1,6 @@
 """The survey as the panel reads it, to predict with (`js/forecast.js`)."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,10 +27,19 @@ def survey_base(recipe: Recipe) -> Recipe:
     )
 
 
-def surveyed(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each setting with its output error and quality, and its latency's ratio where it was timed.
+def basis_of(source: str, recipe: Recipe) -> str:
+    """What predictions are made from: the model with its samples, by a key, and a survey's base.
 
-    `parts` are those of a survey (`explorer.jobs.steps.survey`), by the setting's name.
+    Predictions of one basis say nothing about numbers of another.
+    """
+    return hashlib.sha256(f"{source} {survey_base(recipe).to_json()}".encode()).hexdigest()[:16]
+
+
+def surveyed(parts: Mapping[str, Any], basis: str) -> dict[str, Any]:
+    """The `basis`, and as `points` each setting that was surveyed.
+
+    A point has the output error and quality, and the latency's ratio where it was timed. `parts`
+    are those of a survey (`explorer.jobs.steps.survey`), by the setting's name.
     """
     points = []
     for name, part in parts.items():
@@ -38,4 +48,4 @@ def surveyed(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
             recipe = {key: part["recipe"][key] for key in SLIDERS}
             time = {"latency": latency["ratio"] if latency else None}
             points.append({**part, "recipe": recipe, **time})
-    return points
+    return {"basis": basis, "points": points}

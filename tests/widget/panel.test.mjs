@@ -5,8 +5,9 @@ import { test } from "node:test";
 
 import { argmin, argsort, round, varintBytes } from "../../explorer/widget/js/arithmetic.js";
 import { paretoFront, ticks } from "../../explorer/widget/js/chart.js";
+import { pointsOf } from "../../explorer/widget/js/forecast.js";
 import { History } from "../../explorer/widget/js/history.js";
-import { Ledger } from "../../explorer/widget/js/ledger.js";
+import { Ledger, ledgerOf } from "../../explorer/widget/js/ledger.js";
 import { choiceOf, fits, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
 
 const RECIPE = { pattern: "channel", ratio: 0.3, weight_bits: 32, bits_scope: "layer", layers: [] };
@@ -103,4 +104,17 @@ test("predictions are settled by what was measured, and only then told", () => {
   }
   assert.equal(ledger.usual("quality"), 0.75 - 0.7);
   assert.equal(ledger.usual("latency"), null);
+});
+
+test("what was predicted from other data is neither used nor held against the numbers", () => {
+  const points = [{ quality: 0.9 }];
+  assert.deepEqual(pointsOf({ basis: "mine", points }, "mine"), points);
+  assert.deepEqual(pointsOf({ basis: "random inputs", points }, "mine"), []);
+  assert.deepEqual(pointsOf(null, "mine"), []);
+  ledgerOf("m", "random inputs").predict("a", { latency: null, quality: 0.99 });
+  ledgerOf("m", "mine").settle("a", [{ key: "quality", kind: "measured", value: 0.09 }]);
+  assert.deepEqual(ledgerOf("m", "mine").of("a"), {});
+  assert.equal(ledgerOf("m", "mine").usual("quality"), null);
+  ledgerOf("m", "random inputs").settle("a", [{ key: "quality", kind: "measured", value: 0.98 }]);
+  assert.equal(ledgerOf("m", "random inputs").of("a").quality.predicted, 0.99);
 });

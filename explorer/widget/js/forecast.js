@@ -20,6 +20,11 @@ const [LEAST_GONE, MOST_GONE] = [0.001, 0.98]; // shares, beyond which curves ar
 const MOST_STEEP = 1.5;
 const LEAST_TIME = 0.01;
 
+// The surveyed points, as far as they were measured on the same model and samples as the numbers.
+export function pointsOf(surveyed, basis) {
+  return surveyed && surveyed.basis === basis ? surveyed.points : [];
+}
+
 export class Forecast {
   constructor(counts, survey) {
     this.counts = counts;

@@ -7,6 +7,16 @@ const ERRORS = {
   quality: (predicted, measured) => Math.abs(predicted - measured),
 };
 
+const ledgers = new Map(); // for as long as the page is open
+
+// The ledger of one model and of what its predictions are made from: on other samples they would be
+// held against numbers that they say nothing about.
+export function ledgerOf(model, basis) {
+  const key = JSON.stringify([model, basis]);
+  if (!ledgers.has(key)) ledgers.set(key, new Ledger());
+  return ledgers.get(key);
+}
+
 export class Ledger {
   constructor() {
     this.open = new Map(); // recipe: what was predicted, by number

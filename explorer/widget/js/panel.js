@@ -3,15 +3,15 @@
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
 // that it has taken in), the `numbers` as far as they are known, the settings `tried`, what was
-// `surveyed` to predict with (see `forecast.js`), and `words`. A choice goes back to `send` as
-// { number, recipe } whenever the hand lets go.
+// `surveyed` to predict with (see `forecast.js`), the `basis` of predictions of these numbers, and
+// `words`. A choice goes back to `send` as { number, recipe } whenever the hand lets go.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
-import { Forecast } from "./forecast.js";
+import { Forecast, pointsOf } from "./forecast.js";
 import { History } from "./history.js";
 import { Layers } from "./layers.js";
-import { Ledger } from "./ledger.js";
+import { ledgerOf } from "./ledger.js";
 import { Numbers } from "./numbers.js";
 import { Strip } from "./strip.js";
 import { estimate } from "./estimate.js";
@@ -19,8 +19,6 @@ import { fits, keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
 import { groupOf, plan } from "./plan.js";
 import { presets } from "./presets.js";
-
-const ledgers = new Map(); // by model, for as long as the page is open
 
 export class Panel {
   // A `history` goes on where another panel has left it.
@@ -111,15 +109,16 @@ export class Panel {
   }
 
   // Predictions are made anew when more has been surveyed.
-  #foresee({ counts, surveyed, recipe, numbers }) {
+  #foresee({ counts, surveyed, basis, recipe, numbers }) {
     if (!counts) return;
-    const known = surveyed.length + surveyed.filter(({ latency }) => latency !== null).length;
-    if (counts !== this.data?.counts || known !== this.surveyed) {
-      this.forecast = known ? new Forecast(counts, surveyed) : null;
+    const points = pointsOf(surveyed, basis);
+    const known = points.length + points.filter(({ latency }) => latency !== null).length;
+    const isOther = counts !== this.data?.counts || basis !== this.data.basis;
+    if (isOther || known !== this.surveyed) {
+      this.forecast = known ? new Forecast(counts, points) : null;
       this.surveyed = known;
     }
-    if (!ledgers.has(counts.model)) ledgers.set(counts.model, new Ledger());
-    this.ledger = ledgers.get(counts.model);
+    this.ledger = ledgerOf(counts.model, basis);
     this.ledger.settle(keyOf(recipe), numbers);
   }
 

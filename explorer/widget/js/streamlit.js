@@ -7,7 +7,7 @@ const panels = new Map(); // by what they stand in: Streamlit calls again with n
 const kept = new Map(); // counts and survey by the name that the panel's data call them by
 const MOST_KEPT = 8;
 let history; // outlives the panel, which comes and goes with its page
-const NOTHING = { counts: null, surveyed: [] };
+const NOTHING = { counts: null, surveyed: null };
 
 // Called with the component whenever its data change.
 export function mount({ parentElement, data, setStateValue }) {
