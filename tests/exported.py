@@ -28,7 +28,7 @@ def outcome(**changes: object) -> Outcome:
     recipe = Recipe("channel", 0.3, layers=tuple(LayerChoice(name, 0.5) for name in HOSTILE))
     original = Report("a" * 64, HOSTILE[0], PROFILE)
     small = Report("b" * 64, HOSTILE[1], replace(PROFILE, params=500), LATENCY, QUALITY)
-    number = Number("File size", "The file.", "2 kB", "4 kB", "−50 %", "exact", share=0.5)
+    number = Number("File size", "The file.", "2 kB", "4 kB", "−50 %", kind="computed", share=0.5)
     costs = {"file_bytes": 4000.0, "macs": 5000.0, "latency": 1.0}
     less = {"file_bytes": 2000.0, "macs": 2500.0, "latency": None}
     made = Outcome(

@@ -142,7 +142,7 @@ def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
         "Latency",
         "Accuracy",
     ]
-    assert set(kinds_of(app)) <= {"measured", "noisy"}
+    assert set(kinds_of(app)) <= {"computed", "measured", "noisy"}
     assert not app.error
 
 
@@ -156,7 +156,7 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
     assert session.view.trial.complete
     assert session.source.title in html_of(page)
     assert panel_of(page)["numbers"][-1]["title"] == "Accuracy"
-    assert set(kinds_of(page)) <= {"measured", "noisy"}
+    assert set(kinds_of(page)) <= {"computed", "measured", "noisy"}
     assert not page.error
 
 
@@ -312,7 +312,7 @@ def test_a_sample_that_was_opened_before_is_there_at_once(app):
     session = page.session_state["explorer"]
     assert session.source == samples()[0]
     assert not session.busy
-    assert set(kinds_of(page)) <= {"measured", "noisy"}
+    assert set(kinds_of(page)) <= {"computed", "measured", "noisy"}
     assert session.counts is not None
     widget(page.selectbox, "model").set_value("vowels_cnn").run()
     widget(page.selectbox, "model").set_value(samples()[0].key).run()
@@ -589,6 +589,10 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
     assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "0.45–0.55 ×")
     assert shown["Accuracy"].difference == "−2.00 points"
     assert shown["Accuracy"].original == "93.00 %"
+    computed = [card.title for card in shown.values() if card.kind == "computed"]
+    assert computed == ["File size", "Parameters", "MACs", "Memory"]
+    assert {shown[title].interval for title in computed} == {"–"}  # no "exact" beside them
+    assert {shown["Latency"].kind, shown["Accuracy"].kind} == {"measured"}
     (macs,) = numbers([shown["MACs"]])
     assert "FLOPs = 2 × MACs" in macs["definition"]
     assert (macs["value"], macs["original"]) == (PROFILE["macs"], PROFILE["macs"])

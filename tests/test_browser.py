@@ -125,7 +125,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
     assert any(other.search(frame) for frame in sent)
     idle(page)
     shown = page.locator('.number[data-key="file_bytes"]')
-    expect(shown).to_have_attribute("data-kind", "measured")
+    expect(shown).to_have_attribute("data-kind", "computed")
 
 
 def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
@@ -348,7 +348,7 @@ def test_nothing_is_wider_than_the_screen(page, address, width, height):
         page.wait_for_function(f"() => ({OVERFLOW})().every(pixels => pixels <= 0)")
 
 
-MEASURED = '.number:is([data-kind="measured"], [data-kind="noisy"])'
+MEASURED = '.number:is([data-kind="computed"], [data-kind="measured"], [data-kind="noisy"])'
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -169,6 +169,14 @@ def test_the_card_keeps_its_tables_and_shows_names_as_text() -> None:
     assert not any(name in front for name in HOSTILE)
 
 
+def test_what_needs_no_clock_is_computed_in_card_and_report() -> None:
+    (size,) = [row for row in rows_of(card(outcome())) if row[0].strip() == "File size"]
+    assert [cell.strip() for cell in size[-2:]] == ["", "computed from this file"]
+    text = Elements(page(outcome())).text
+    assert "computed from this file" in text
+    assert "how it was measured" not in text
+
+
 def test_the_card_says_what_was_measured_on_what() -> None:
     given = outcome()
     assert "McNemar's test between the two: p = 0.001" in card(given)

@@ -141,7 +141,7 @@ def end_kernels(lab: str) -> None:
 def measured(page: Page, count: int = 6) -> None:
     """Wait until every number is that of the setting's own file."""
     expect(page.locator(".explorer-status.busy")).to_have_count(0)
-    kinds = '.number:is([data-kind="measured"], [data-kind="noisy"])'
+    kinds = '.number:is([data-kind="computed"], [data-kind="measured"], [data-kind="noisy"])'
     expect(page.locator(kinds)).to_have_count(count)
 
 
@@ -230,7 +230,7 @@ def test_code_moves_every_panel_and_each_moves_the_others(notebook: Page) -> Non
 def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(notebook: Page) -> None:
     run_cell(notebook, 3)
     cell = notebook.locator(".jp-CodeCell").nth(3)
-    expect(cell.locator('.number[data-kind="measured"]').first).to_be_visible()
+    expect(cell.locator('.number[data-kind="computed"]').first).to_be_visible()
     expect(cell.locator(".explorer-status.busy")).to_have_count(0)
     before = cell.locator(".number .value").all_inner_texts()
     cell.get_by_text("8 (integer)").click()

@@ -92,7 +92,7 @@ def test_what_is_sent_is_plain_and_complete(view: Explorer) -> None:
     sent = {name: view.get_state(name)[name] for name in ("_shown", "_counts", "_status")}
     assert json.loads(json.dumps(sent, allow_nan=False)) == sent
     assert sent["_shown"]["model"] == sent["_counts"]["name"]
-    assert set(kinds(view)) <= {"measured", "noisy"}
+    assert set(kinds(view)) <= {"computed", "measured", "noisy"}
     assert sent["_status"]["setting"] == "channels −30 %"
 
 
@@ -131,7 +131,7 @@ def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(bare: Explorer) -
     assert bare.report == before  # of the setting that the panel shows
     assert bare.recipe == recipe
     assert bare._status["notice"].endswith("calibration data. " + bench.WENT_BACK)
-    assert set(kinds(bare)[:4]) == {"measured"}
+    assert set(kinds(bare)[:4]) == {"computed"}
 
 
 def test_code_hears_that_its_setting_cant_be_made(bare: Explorer) -> None:

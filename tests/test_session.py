@@ -323,7 +323,11 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
     pool.jobs[-1][0].parts = {**MEASURED, "file": {"path": str(file), "not_compensated": None}}
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
-    assert {card.kind for card in cards(visit.view, busy=False)} == {"measured", "unknown"}
+    assert {card.kind for card in cards(visit.view, busy=False)} == {
+        "computed",
+        "measured",
+        "unknown",
+    }
     asked = Recipe(pattern="channel", ratio=0.5)
     visit.set_recipe(asked)
     pool.jobs[-1][0].position = 3

@@ -33,7 +33,7 @@ INHERITED = (
 )
 KINDS = {
     "measured": "measured on this file",
-    "exact": "counted in this file",
+    "computed": "computed from this file",
     "estimated": "estimated from the plan",
     "first": "measured on the first samples",
     "noisy": "measured, but the machine was busy",
@@ -98,14 +98,13 @@ def _kinds(outcome: Outcome) -> list[str]:
 
 
 def _number_row(number: Number) -> tuple[str, ...]:
-    kind = KINDS["exact"] if number.interval == "exact" else KINDS.get(number.kind, number.kind)
     return (
         number.title,
         number.original,
         number.value,
         number.difference,
-        "" if number.interval == "exact" else number.interval,
-        kind,
+        number.interval,
+        KINDS.get(number.kind, number.kind),
     )
 
 

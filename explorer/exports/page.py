@@ -47,7 +47,7 @@ def _sections(outcome: Outcome) -> Iterator[Markup]:
     yield from _tradeoff(outcome)
     yield tag("h2", "Layers")
     yield from _layers(outcome)
-    yield tag("h2", "Every number, and how it was measured")
+    yield tag("h2", "Every number, and where it comes from")
     yield _table("Numbers", NUMBERS_HEAD, [_number_row(each) for each in outcome.numbers])
     yield tag("dl", *_measured(outcome), style="margin-top: 1rem")
     yield tag("h2", "The same again")
@@ -68,8 +68,8 @@ def _header(outcome: Outcome) -> Markup:
 
 def _number(number: Number) -> Markup:
     """A headline number above a bar of what is left of the original."""
-    kind = "" if number.kind == "measured" else KINDS.get(number.kind, number.kind)
-    interval = "" if number.interval == "exact" else number.interval
+    is_plain = number.kind in ("measured", "computed")
+    kind = "" if is_plain else KINDS.get(number.kind, number.kind)
     return tag(
         "section",
         tag("h3", number.title),
@@ -81,7 +81,7 @@ def _number(number: Number) -> Markup:
             tag("span", number.difference, class_=number.tone),
             class_="pair",
         ),
-        _pair(interval, kind),
+        _pair(number.interval, kind),
         tag("p", number.note, class_="faint") if number.note else None,
         class_="number",
     )
@@ -130,10 +130,8 @@ def _point_row(point: Point) -> Row:
 
 
 def _number_row(number: Number) -> Row:
-    kind = "exact" if number.interval == "exact" else number.kind
-    interval = "" if number.interval == "exact" else number.interval
-    texts = (number.original, number.value, number.difference, interval)
-    return None, (number.title, *texts, KINDS.get(kind, kind))
+    texts = (number.original, number.value, number.difference, number.interval)
+    return None, (number.title, *texts, KINDS.get(number.kind, number.kind))
 
 
 def _layers(outcome: Outcome) -> Iterator[Markup]:

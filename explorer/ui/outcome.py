@@ -15,7 +15,7 @@ from explorer.text import format_shape
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source
-from explorer.widget.cards import EXACT, UNKNOWN, cards, relative
+from explorer.widget.cards import UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
 from explorer.widget.trials import View, report_of
 from explorer.widget.words import DEFINITIONS, describe
@@ -114,7 +114,7 @@ def _sizes(view: View) -> Iterator[Number]:
             value=text(new),
             original=UNKNOWN if old is None else text(old),
             difference="" if old is None else relative(old, new),
-            interval=EXACT,
+            kind="computed",
             is_headline=False,
         )
 

@@ -20,12 +20,12 @@ PROFILE_CARDS = (
     ("macs", "MACs", format_count),
     ("peak_activation_bytes", "Memory", format_bytes),
 )
-EXACT = "exact"
 LEAST_ANNOTATED = 0.02  # share of the original file that is worth a note
 SIGNIFICANCE = 0.05
 ESTIMATE_WITHIN = {"file_bytes": "± 1 %"}  # what an estimate promises
 KINDS = {  # where a number comes from: what the card says, and what that means
-    "measured": ("measured", "Counted in the written file, or timed and scored on this machine."),
+    "computed": ("computed", "From the graph and the bytes of the written file, without a clock."),
+    "measured": ("measured", "Timed or scored on this machine."),
     "first": ("first samples", "Of the first samples alone; the others are being scored."),
     "noisy": ("measured, noisy", "The machine was busy while this was timed."),
     "estimated": ("estimated", "Computed from the plan; the file is being written."),
@@ -104,7 +104,7 @@ def _profile_cards(view: View) -> Iterator[Card]:
             if key == "file_bytes" and notes >= LEAST_ANNOTATED * before[key]:
                 card = replace(card, note=_annotation_note(before), note_help=ANNOTATIONS)
         if after:
-            within = ESTIMATE_WITHIN.get(key, EXACT) if view.estimated else EXACT
+            within = ESTIMATE_WITHIN.get(key, UNKNOWN) if view.estimated else UNKNOWN
             card = replace(card, value=text(after[key]), interval=within, amount=after[key])
         if before and after:
             amounts = _compared(before, key), _compared(after, key)
@@ -218,7 +218,9 @@ def _quality(parts: Mapping[str, Any]) -> Quality | None:
 
 
 def _kind(view: View, part: str) -> str:
-    return "estimated" if part == "profile" and view.estimated else "measured"
+    if part == "profile":
+        return "estimated" if view.estimated else "computed"
+    return "measured"
 
 
 def _tone(growth: float) -> str:

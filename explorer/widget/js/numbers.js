@@ -17,7 +17,7 @@ const TEXTS = {
   latency: formatSeconds,
 };
 const WAITING = ["queued", "coming"];
-const WITHIN = { file_bytes: "± 1 %", params: "exact", macs: "exact", peak_activation_bytes: "exact" };
+const WITHIN = { file_bytes: "± 1\u00a0%", params: "", macs: "", peak_activation_bytes: "" }; // of estimates
 const COUNTED = "Computed from the plan, in your browser; let go to have the file written.";
 const PREDICTED =
   "Predicted from settings that were measured before; let go to have it measured. The figure behind " +
