@@ -10,6 +10,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from explorer.digits import fixed
+
 PALETTE = (
     "#3b7dd8",
     "#d9661f",
@@ -138,7 +140,7 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
 
 def loss_text(loss: float) -> str:
     """With one decimal: 12.3, −0.1; never −0.0."""
-    return f"{loss:.1f}".replace("-0.0", "0.0").replace("-", "−")
+    return fixed(loss, 1)
 
 
 def _root(loss: float) -> float:

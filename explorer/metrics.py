@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from explorer.digits import MINUS, fixed, signed
+
 PERCENT, DECIBELS, PLAIN = "%", "dB", ""  # units: a share in percent, decibels, a bare number
 TINY = 1e-12  # a mean absolute error below this is none
 MOST_DIGITS = 9  # after the point
@@ -39,18 +41,16 @@ class Metric:
     def text(self, value: float) -> str:
         """A value with its unit: 91.44 %, 23.1 dB, 0.932."""
         if self.unit == PERCENT:
-            return f"{100 * value:.2f} %"
-        return f"{value:.1f} dB" if self.unit == DECIBELS else plain(value)
+            return f"{fixed(100 * value, 2)} %"
+        return f"{fixed(value, 1)} dB" if self.unit == DECIBELS else plain(value)
 
     def change_text(self, change: float) -> str:
         """A difference with its sign: −2.99 points, +1.20 dB, −0.012."""
         if self.unit == PERCENT:
-            shown = f"{100 * change:+.2f} points"
-        elif self.unit == DECIBELS:
-            shown = f"{change:+.2f} dB"
-        else:
-            shown = f"{'-' if change < 0 else '+'}{plain(abs(change))}"
-        return shown.replace("-", "−")
+            return f"{signed(100 * change, 2)} points"
+        if self.unit == DECIBELS:
+            return f"{signed(change, 2)} dB"
+        return f"{MINUS if change < 0 else '+'}{plain(abs(change))}"
 
     def gain(self, value: float, reference: float) -> float:
         """How much better a value is than the reference, in the metric's own unit."""
@@ -74,11 +74,11 @@ def plain(value: float) -> str:
     >>> plain(0.93214), plain(12.345), plain(1234.2)
     ('0.932', '12.3', '1,234')
     """
-    size = abs(value)
-    if size >= 1000 or not math.isfinite(value):
-        return f"{value:,.0f}"
-    digits = 2 - math.floor(math.log10(size)) if size else 3
-    return f"{value:.{min(max(digits, 0), MOST_DIGITS)}f}"
+    if not math.isfinite(value):
+        return f"{value}".replace("-", MINUS)
+    power = int(f"{value:.2e}".partition("e")[2])  # of the number as it is written
+    digits = min(max(2 - power, 0), MOST_DIGITS) if value else 3
+    return fixed(value, digits) if digits else f"{value:,.0f}".replace("-", MINUS)
 
 
 METRICS = MappingProxyType(

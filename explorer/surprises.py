@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.digits import fixed
 from explorer.explain import ON_REQUEST
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
@@ -398,7 +399,7 @@ def _sparsity(layers: list[Facts]) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{fixed(100 * share)} %"
 
 
 def _clause(reason: str) -> str:

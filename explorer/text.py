@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from explorer.digits import MINUS, fixed, interval, signed, three_digits
 from explorer.explain import few, group_sentences
 from explorer.formats.names import cleaned
 from explorer.metrics import METRICS
@@ -41,10 +42,11 @@ def format_count(count: float) -> str:
 
 def format_seconds(seconds: float) -> str:
     """Three significant digits: 152 µs, 1.30 ms."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{_digits(seconds / scale)} {unit}"
-    return f"{_digits(seconds / 1e-6)} µs"
+    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
+        digits = three_digits(seconds / scale)
+        if float(digits) < 1000:  # as it is written, so that 999.7 µs are 1.00 ms
+            return f"{digits} {unit}"
+    return f"{three_digits(seconds)} s"
 
 
 def format_quality(quality: Quality, value: float | None = None) -> str:
@@ -71,24 +73,18 @@ def machine_text(host: Mapping[str, Any]) -> str:
 
 def format_ratio(latency: Latency) -> str:
     """The ratio of two latencies with its interval, or that there is no difference."""
-    interval = f"{latency.ratio_low:.2f} to {latency.ratio_high:.2f}"
+    ends = interval(fixed(latency.ratio_low, 2), fixed(latency.ratio_high, 2))
     if not latency.changed:
-        return f"no measurable change ({interval})"
-    return f"x {latency.ratio:.2f} ({interval})"
+        return f"no measurable change ({ends})"
+    return f"× {fixed(latency.ratio, 2)} ({ends})"
 
 
 def _scaled(value: float, units: Sequence[str]) -> str:
-    for power, unit in reversed(list(enumerate(units))):
-        if value >= 1000**power or power == 0:
-            digits = f"{value:.0f}" if power == 0 else _digits(value / 1000**power)
+    for power, unit in enumerate(units[:-1]):
+        digits = three_digits(value / 1000**power) if power else f"{value:.0f}"
+        if float(digits) < 1000:  # as it is written, so that 999,600 are 1.00 M
             return f"{digits} {unit}".strip()
-    raise AssertionError("the smallest unit fits every value")
-
-
-def _digits(value: float) -> str:
-    return (
-        f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-    )
+    return f"{three_digits(value / 1000 ** (len(units) - 1))} {units[-1]}"
 
 
 def uncounted_sentence(operators: Sequence[str]) -> str:
@@ -221,7 +217,7 @@ def spent_sentence(spent: Mapping[str, Any]) -> str:
     scored = f"measured on {counted_samples(spent['quality']['samples'])}"
     if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
         return f"{_buying(spent['points'], metric)} none of {what}, {scored}."
-    latency, bought = spent["latency"], f"{100 * spent['saved']:.0f} % of {what}"
+    latency, bought = spent["latency"], f"{fixed(100 * spent['saved'])} % of {what}"
     if latency is not None and not Latency(**latency).changed:
         bought = f"no measurable change of {what}"
     return f"{_buying(max(0.0, spent['lost']), metric)} {bought}, {scored}."
@@ -252,8 +248,10 @@ def _change(each: Mapping[str, Any] | None) -> str:
     quality = each["quality"]
     change, metric = quality["value"] - (quality["reference_value"] or 0.0), quality["metric"]
     if metric == "snr_db":
-        return f"{change:.1f} dB"
-    return f"{100 * change:+.2f}" if METRICS[metric].is_share else f"{change:+.3g}"
+        return f"{fixed(change, 1)} dB"
+    if METRICS[metric].is_share:
+        return signed(100 * change, 2)
+    return f"{change:+.3g}".replace("-", MINUS)
 
 
 def _optional(value: int | None, text: str) -> str:
@@ -291,7 +289,8 @@ def _quality_cell(quality: Quality | None) -> str:
     if quality is None:
         return ""
     low, high = (format_quality(quality, value) for value in (quality.low, quality.high))
-    return f"{format_quality(quality)} ({low} to {high}, {counted_samples(quality.samples)})"
+    samples = counted_samples(quality.samples)
+    return f"{format_quality(quality)} ({interval(low, high)}, {samples})"
 
 
 def counted_samples(count: int) -> str:

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from explorer.charts import PALETTE
 from explorer.exports.axes import pareto_front, ticks
+from explorer.fronts import quality_range
 
 # Each kind of setting has its colour and its shape, whichever others there are.
 LOOKS = {
@@ -31,20 +32,22 @@ MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {"text": ""}}
 STILL = {"dragmode": False, "hovermode": "closest", "clickmode": "event+select"}
 FEW = 4  # ticks
-REACH, PADDING = 1.06, 0.12  # of an axis beyond the values
+REACH = 1.06  # of an axis of costs beyond the values
 
 
 @dataclass(frozen=True)
 class Axis:
     """A quantity: its `title` in plotly's markup, and how values and round ticks are written.
 
-    At least as much as `least` is shown around the values; of one that `falls`, less is better.
+    `unit` is that of a quality, of which at least as much as `least` is shown around the values;
+    of one that `falls`, less is better.
     """
 
     key: str
     title: str
     text: Callable[[float], str]
     tick: Callable[[float], str]
+    unit: str = ""
     least: float = 0.0
     falls: bool = False
 
@@ -95,6 +98,7 @@ def scatter(
             go.Scatter(
                 **_places(own, cost, quality),
                 mode="markers",
+                cliponaxis=False,  # those at 100 % lie on the edge
                 marker={"size": SIZE, "color": colour, "symbol": symbol, "opacity": 0.85},
                 name=kind,
             )
@@ -115,8 +119,8 @@ def scatter(
         )
     )
     figure.update_layout(margin=MARGIN, legend=LEGEND, **STILL)
-    ends = [_ends(known, selected, axis) for axis in (cost, quality)]
-    across, up = (0.0, REACH * ends[0][1]), _padded(*ends[1], quality.least)
+    ends = [_ends(known, axis) for axis in (cost, quality)]
+    across, up = (0.0, REACH * ends[0][1]), _range(ends[1], quality)
     figure.update_xaxes(title=cost.title, fixedrange=True, **_scale(cost, *across))
     figure.update_yaxes(title=quality.title, fixedrange=True, **_scale(quality, *up))
     if quality.falls:
@@ -191,19 +195,16 @@ def span(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:
     return (min(values), max(values)) if values else (0.0, 0.0)
 
 
-def _ends(marks: Sequence[Mark], selected: Sequence[str], axis: Axis) -> tuple[float, float]:
-    """The least and the greatest value, with the intervals that are drawn."""
+def _ends(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:
+    """The least and the greatest value, with their intervals."""
     values = [*span(marks, axis)]
     for mark in marks:
-        if mark.key in selected:
-            values += mark.intervals.get(axis.key, ())
+        values += mark.intervals.get(axis.key, ())
     return min(values), max(values)
 
 
-def _padded(low: float, high: float, least: float) -> tuple[float, float]:
-    """Room below, and above for names."""
-    room = max(PADDING * (high - low), least)
-    return low - room, high + room
+def _range(ends: tuple[float, float], quality: Axis) -> tuple[float, float]:
+    return quality_range(ends, quality.unit, quality.least, quality.falls)
 
 
 def _scale(axis: Axis, low: float, high: float) -> dict[str, Any]:

@@ -586,7 +586,7 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
     parts = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
     shown = {c.title: c for c in cards(View(parts, parts, None), busy=False)}
     assert shown["File size"].difference == "no change"
-    assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "0.45–0.55 ×")
+    assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "× 0.45–0.55")
     assert shown["Accuracy"].difference == "−2.00 points"
     assert shown["Accuracy"].original == "93.00 %"
     computed = [card.title for card in shown.values() if card.kind == "computed"]

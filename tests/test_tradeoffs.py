@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of, widget
 
 from explorer.formats.names import LONGEST_NAME
+from explorer.fronts import quality_range
 from explorer.lines_chart import parallel
 from explorer.recipe import LayerChoice, Recipe
 from explorer.search.sweep import Design
@@ -17,6 +19,7 @@ from explorer.tradeoff_charts import Mark, front_of, scatter
 from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.ui.tried import COSTS, SETTINGS, labels_of, marks_of, quality_axis, results_of
+from explorer.widget.tradeoff import tried
 from explorer.widget.trials import Trial
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
@@ -304,3 +307,24 @@ def test_failed_settings_are_listed_as_text(picks: Picks) -> None:
     told = sweeps.failures_html(Failed())  # type: ignore[arg-type]
     assert "&lt;b&gt;crashed" in told
     assert "<img" not in told
+
+
+@pytest.mark.parametrize("accuracy", [1.0, 0.999, 0.5, 0.001, 0.0])
+@pytest.mark.parametrize("spread", [0.0, 0.001, 0.6])
+def test_no_axis_of_accuracy_leaves_0_to_100_percent(
+    picks: Picks, accuracy: float, spread: float
+) -> None:
+    low, high = max(0.0, accuracy - spread), min(1.0, accuracy + spread)
+    scored = {**QUALITY, "value": accuracy, "low": low, "high": high, "reference_value": high}
+    parts = {**GOOD.parts, "quality": scored}
+    original = {**ORIGINAL_PARTS, "quality": {**scored, "value": high}}
+    found = results_of(original, (replace(GOOD, parts=parts),), "m", picks)
+    quality = quality_axis(found)
+    assert quality is not None
+    figure = scatter(marks_of(found), COSTS["file_bytes"], quality)
+    told = tried(original, (replace(GOOD, parts=parts),), busy=False)
+    for least, most in (figure.layout.yaxis.range, told["range"]):
+        assert 0 <= least < most <= 1
+        assert least <= low <= high <= most
+    assert quality_range([-3.0, 40.0], "dB", 1.0)[1] > 40  # what has no limit keeps its room
+    assert quality_range([0.0, 2.0], "", 0.1, falls=True)[0] == 0  # no error lies below

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -17,12 +18,15 @@ from families import FAMILIES
 
 import explorer
 from explorer import Calibration, LayerChoice, Recipe
+from explorer.digits import interval
 from explorer.metrics import METRICS
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
 from explorer.text import format_bytes, format_count, format_seconds
-from explorer.widget.cards import relative
+from explorer.ui.tried import percent_text
+from explorer.widget.cards import SAME, relative
 from explorer.widget.counts import counts
 from explorer.widget.parts import joined, known, lacks, needed
+from explorer.widget.words import describe
 
 RECIPES = 1000  # for each sample
 SETTINGS = 10  # of what isn't on the sliders, with as many recipes each
@@ -170,31 +174,57 @@ def test_the_counts_are_plain_values() -> None:
 
 
 def test_numbers_are_written_as_in_python() -> None:
+    """Thousands of numbers, those halfway between two texts, and those at the end of a unit."""
     rng = random.Random(0)
-    sizes = [0, 1, 999, 1000, 9994, 9996, 99_949, 99_951, 999_499, 999_501]
-    sizes += [round(10 ** rng.uniform(0, 11)) for _ in range(200)]
-    seconds = [10 ** rng.uniform(-7, 2) for _ in range(200)]
-    changes = [
-        [1000, 1000],
-        [0, 5],
-        [1000, 995],
-        *([rng.random(), rng.random()] for _ in range(200)),
-    ]
-    signs = [rng.choice((-1, 1)) * 10 ** rng.uniform(-5, 5) for _ in range(200)]
-    metrics = [(metric, value) for metric in METRICS.values() for value in (*signs, 0.5, 1.0)]
-    told = {"bytes": sizes, "counts": sizes, "seconds": seconds, "changes": changes}
-    told["qualities"] = [(metric.unit, value) for metric, value in metrics]
-    written = run_node("formats.mjs", told)
+    ends = [end + less for end in (1e3, 1e4, 1e5, 1e6, 1e9) for less in (-1, -0.5, 0, 0.5)]
+    halves = [whole / 2**places for whole in range(-400, 401) for places in (1, 2, 3, 4)]
+    sizes = [0, 1, 999, 9994, 9996, 99_949, 99_951, 999_499, 999_500, 999_501, *map(int, ends)]
+    sizes += [round(10 ** rng.uniform(0, 11)) for _ in range(2000)]
+    counts = [*sizes, *ends, *(half for half in halves if half >= 0)]
+    seconds = [end * unit for end in ends[:4] for unit in (1e-6, 1e-3)]
+    seconds += [10 ** rng.uniform(-7, 2) for _ in range(2000)]
+    changes = [[1000, 1000], [0, 5], [1000, 995], [100_000, 99_999], [200, 199], [1000, 1025]]
+    changes += [[rng.random(), rng.random()] for _ in range(2000)]
+    shares = [half / 100 for half in halves] + [rng.uniform(-1, 1) for _ in range(2000)]
+    values = [*halves, 0.0, 1e-9, -1e-9, 0.00005, -0.00004, 9.996, 999.5, 999.7, 1000.5, 1e6]
+    values += [rng.uniform(-1, 1) for _ in range(1000)]
+    values += [rng.choice((-1, 1)) * 10 ** rng.uniform(-5, 7) for _ in range(1000)]
+    qualities = [(metric, value) for metric in METRICS.values() for value in values]
+    told = {"bytes": sizes, "counts": counts, "seconds": seconds, "changes": changes}
+    told["qualities"] = [(metric.unit, value) for metric, value in qualities]
+    written = run_node("formats.mjs", {**told, "shares": shares})
     expected = {
         "bytes": [format_bytes(size) for size in sizes],
-        "counts": [format_count(size) for size in sizes],
+        "counts": [format_count(count) for count in counts],
         "seconds": [format_seconds(each) for each in seconds],
         "changes": [relative(before, after) for before, after in changes],
-        "qualities": [metric.text(value) for metric, value in metrics],
-        "points": [metric.change_text(value) for metric, value in metrics],
+        "shares": [percent_text(share) for share in shares],
+        "qualities": [metric.text(value) for metric, value in qualities],
+        "points": [metric.change_text(value) if value else SAME for metric, value in qualities],
     }
     for kind, texts in expected.items():
         assert [text.replace("\u00a0", " ") for text in written[kind]] == texts
+        assert not [text for text in texts if re.search(r"^[−+-]0(\.0*)?( |$)|-", text)]
+        assert not [text for text in texts if text.startswith("1000 ")]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        ("90.00 %", "92.00 %", "90.00–92.00 %"),
+        ("3.2 dB", "4.5 dB", "3.2–4.5 dB"),
+        ("−5.8 dB", "−3.2 dB", "−5.8 to −3.2 dB"),
+        ("0.45", "0.55", "0.45–0.55"),
+    ],
+)
+def test_ranges_have_an_en_dash_and_one_unit(low: str, high: str, text: str) -> None:
+    assert interval(low, high) == text
+
+
+def test_a_setting_has_no_signed_zero() -> None:
+    choices = (LayerChoice("a", 0.0), LayerChoice("b", 0.004))
+    recipe = Recipe(pattern="channel", ratio=0.003, layers=choices)
+    assert describe(recipe) == "channels −0.3 %, a 0 %, b −0.4 %"
 
 
 def test_what_the_panel_does_without_a_page() -> None:

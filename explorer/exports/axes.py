@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from explorer.digits import MINUS
 from explorer.metrics import DECIBELS, PERCENT
 from explorer.text import format_bytes, format_count
 
@@ -55,4 +56,5 @@ def quality_text(unit: str, value: float) -> str:
     """A quality as a tick says it: 92.5 %, 30 dB, 0.95."""
     if unit == PERCENT:
         return f"{round(100 * value, 2):g} %"
-    return f"{value:g} dB" if unit == DECIBELS else f"{value:.6g}"
+    text = f"{value:g} dB" if unit == DECIBELS else f"{value:.6g}"
+    return text.replace("-", MINUS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from explorer.digits import interval
 from explorer.exports.markdown import escaped, fenced, one_line, table
 from explorer.exports.outcome import Number, Outcome
 from explorer.metrics import METRICS
@@ -127,7 +128,7 @@ def quality_sentence(quality: Quality) -> str:
     low, high = format_quality(quality, quality.low), format_quality(quality, quality.high)
     told = (
         f"{METRICS[quality.metric].title} {format_quality(quality)} on "
-        f"{counted_samples(quality.samples)} (95 % interval {low} to {high})"
+        f"{counted_samples(quality.samples)} (95 % interval {interval(low, high)})"
     )
     if quality.reference_value is not None:
         told += f", of the original {format_quality(quality, quality.reference_value)}"

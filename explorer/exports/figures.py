@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from explorer.exports.axes import Scale, cost_text, pareto_front, quality_text, scale, ticks
 from explorer.exports.markup import Markup, joined, tag
 from explorer.exports.outcome import Outcome, Point
+from explorer.fronts import quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.report import LayerPlan
 from explorer.text import format_bytes, format_count
@@ -14,7 +15,7 @@ COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, b
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 26
 FEW_X, FEW_Y = 4, 5  # ticks
-LEAST_SPAN = {PERCENT: 0.01, DECIBELS: 2.0, PLAIN: 0.0}  # of quality, that a chart shows
+LEAST_ROOM = {PERCENT: 0.005, DECIBELS: 1.0, PLAIN: 0.0}  # around qualities, that a chart shows
 STRIP_HEIGHT, PITCH, BODY, LEAST = 150, 100, 82, 0.14  # of the chart of layers
 LEVELS = (2, 4, 8, 16, 32)  # bits with a shade of their own
 
@@ -45,10 +46,9 @@ def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
 def _axes(
     cost: str, outcome: Outcome, known: Sequence[tuple[float, Point]]
 ) -> tuple[Scale, Scale, list[Markup]]:
-    low = min(p.quality if p.low is None else p.low for _, p in known)
-    high = max(p.quality if p.high is None else p.high for _, p in known)
-    pad = max(0.04 * (high - low), (LEAST_SPAN[outcome.unit] - (high - low)) / 2)
-    low, high, most = low - pad, high + pad, 1.06 * max(value for value, _ in known) or 1.0
+    shown = [v for _, p in known for v in (p.quality, p.low, p.high) if v is not None]
+    low, high = quality_range(shown, outcome.unit, LEAST_ROOM[outcome.unit], outcome.falls)
+    most = 1.06 * max(value for value, _ in known) or 1.0
     x = scale(0, most, LEFT, WIDTH - RIGHT)
     ends = (TOP, HEIGHT - BOTTOM) if outcome.falls else (HEIGHT - BOTTOM, TOP)
     y = scale(low, high, *ends)  # better is up

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from explorer.charts import PALETTE
+from explorer.digits import signed
 from explorer.text import format_count
 from explorer.widget.cards import UNKNOWN
 
@@ -61,7 +62,7 @@ def _class_line(name: str, samples: int, before: int, after: int) -> str:
         f'<span class="ce-span"><i style="width:{100 * low:.1f}%"></i>'
         f'<b class="{tone}" style="width:{100 * (high - low):.1f}%"></b></span>'
     )
-    change = f"{100 * (new - old):+.1f}".replace("-", "−") if before != after else "0"
+    change = signed(100 * (new - old), 1)
     return (
         f'<tr><th scope="row">{name}</th><td>{samples}</td><td>{100 * old:.1f} %</td>'
         f'<td>{100 * new:.1f} % <em class="{tone}">{change}</em></td><td>{bar}</td></tr>'
@@ -97,7 +98,7 @@ def _cell(change: int, most: int, is_right: bool) -> str:
     if not change:
         return "<td></td>"
     tone = "good" if (change > 0) == is_right else "bad"
-    text = f"{change:+d}".replace("-", "−")
+    text = signed(change)
     return f'<td class="{tone}" style="--share:{100 * abs(change) / most:.0f}%">{text}</td>'
 
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from explorer.charts import Cell, heat_map
+from explorer.digits import fixed
 from explorer.explain import few
 from explorer.metrics import DECIBELS, METRICS
 from explorer.report import Quality, points_lost
@@ -126,7 +127,7 @@ def _label(found: Found) -> str:
     what = f"{found['weight_bits']}-bit weights"
     if found["ratio"] is not None:
         what = f"{found['kept']} of {found['channels']} channels stay"
-    loss = f"{loss_of(found):.2f}".replace("-0.00", "0.00").replace("-", "−")
+    loss = fixed(loss_of(found), 2)
     lines = [f"<b>{escape(found['place'])}</b>", f"{what}: {loss} lost"]
     others = [name for name in found["members"] if name != found["place"]]
     if others:

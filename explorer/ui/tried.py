@@ -10,6 +10,7 @@ from functools import partial
 from html import escape
 from typing import Any
 
+from explorer.digits import fixed, interval
 from explorer.exports.axes import cost_text
 from explorer.exports.axes import quality_text as quality_tick
 from explorer.metrics import METRICS
@@ -20,7 +21,7 @@ from explorer.tradeoff_charts import Axis, Mark
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.trials import Parts, Trial
-from explorer.widget.words import PATTERNS, describe, percent
+from explorer.widget.words import PATTERNS, describe
 
 NOTHING_OUT = "Bits alone"
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
@@ -28,7 +29,7 @@ BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
 def percent_text(share: float) -> str:
     """A share in whole percent: 30 %."""
-    return f"{percent(share)} %"
+    return f"{fixed(100 * share)} %"
 
 
 COSTS = {
@@ -128,9 +129,14 @@ def quality_axis(results: Sequence[Result]) -> Axis | None:
     if scored is None:
         return None
     metric = METRICS[scored.metric]
-    tick = partial(quality_tick, metric.unit)
     return Axis(
-        "quality", metric.title, metric.text, tick, metric.least_at(scored.value), metric.falls
+        key="quality",
+        title=metric.title,
+        text=metric.text,
+        tick=partial(quality_tick, metric.unit),
+        unit=metric.unit,
+        least=metric.least_at(scored.value),
+        falls=metric.falls,
     )
 
 
@@ -181,7 +187,7 @@ def numbers_text(result: Result) -> str:
 def quality_text(quality: Quality) -> str:
     """With its interval: 91.00 % (90.00–92.00 %)."""
     low, high = (format_quality(quality, value) for value in (quality.low, quality.high))
-    return f"{format_quality(quality)} ({low.partition(' ')[0]}–{high})"
+    return f"{format_quality(quality)} ({interval(low, high)})"
 
 
 def latency_text(latency: Latency | None) -> str:
@@ -190,7 +196,8 @@ def latency_text(latency: Latency | None) -> str:
         return UNKNOWN
     if latency.ratio_low == latency.ratio_high == 1.0:
         return "× 1"
-    return f"× {latency.ratio:.2f} ({latency.ratio_low:.2f}–{latency.ratio_high:.2f})"
+    ends = interval(fixed(latency.ratio_low, 2), fixed(latency.ratio_high, 2))
+    return f"× {fixed(latency.ratio, 2)} ({ends})"
 
 
 def _original(parts: Parts) -> Result:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from explorer.digits import ALMOST_ZERO, fixed, interval, signed
 from explorer.metrics import METRICS
 from explorer.report import Latency, Quality, content_bytes
 from explorer.text import format_bytes, format_count, format_quality, format_seconds
@@ -90,7 +91,7 @@ def relative(before: float, after: float) -> str:
     if not before:
         return UNKNOWN
     change = 100 * (after - before) / before
-    return f"{change:+.{0 if abs(change) >= 9.95 else 1}f} %".replace("-", "−")
+    return f"{signed(change, 0 if abs(change) >= 9.95 else 1)} %"
 
 
 def _profile_cards(view: View) -> Iterator[Card]:
@@ -142,7 +143,7 @@ def _latency_card(view: View) -> Card:
         amount=after.min_s,
         before=after.min_s / after.ratio,
         difference=relative(1.0, after.ratio) if after.changed else NOT_MEASURABLE,
-        interval=f"{after.ratio_low:.2f}–{after.ratio_high:.2f} ×",
+        interval=f"× {interval(fixed(after.ratio_low, 2), fixed(after.ratio_high, 2))}",
         tone=_tone(after.ratio - 1) if after.changed and after.reliable else "even",
         kind="noisy" if noisy else card.kind,
     )
@@ -180,7 +181,7 @@ def _quality_card(view: View) -> Card:
         card,
         value=format_quality(after),
         amount=after.value,
-        interval=f"{low.removesuffix(' %').removesuffix(' dB')}–{high}",
+        interval=interval(low, high),
         note=_naive_note(view, after),
         note_help=NAIVE,
     )
@@ -194,6 +195,8 @@ def _naive_note(view: View, refitted: Quality) -> str:
     won = _points(refitted, naive.value)
     if won == SAME:
         return f"naive {format_quality(naive)}: refitting changes nothing"
+    if won.startswith(ALMOST_ZERO):
+        return f"naive {format_quality(naive)}: refitting changes {won}"
     is_gain = METRICS[refitted.metric].gain(refitted.value, naive.value) > 0
     verb = "wins" if is_gain else "loses"
     return f"naive {format_quality(naive)}: refitting {verb} {won[1:]}"

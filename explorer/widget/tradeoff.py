@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from explorer.fronts import quality_range
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import Quality, content_bytes
@@ -19,14 +20,17 @@ def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any
     """
     quality = _quality(original, trials)
     metric = METRICS[quality.metric if quality is not None else "accuracy"]
+    least = metric.least_at(quality.value if quality is not None else 1.0)
     newest = {trial.recipe.to_json(): trial for trial in trials}
     points = [_original(original, quality)]
     points += [_point(trial.parts, trial.recipe) for trial in newest.values()]
+    drawn = [point for point in points if point is not None]
+    shown = [value for point in drawn for value in _qualities(point)]
     return {
-        "points": [point for point in points if point is not None],
+        "points": drawn,
         "unit": metric.unit,
         "falls": metric.falls,
-        "least": metric.least_at(quality.value if quality is not None else 1.0),
+        "range": quality_range(shown, metric.unit, least, metric.falls) if shown else None,
         "empty": _why_empty(busy),
     }
 
@@ -45,6 +49,11 @@ def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
         "high": quality.high,
         "text": format_quality(quality),
     }
+
+
+def _qualities(point: Mapping[str, Any]) -> list[float]:
+    """The quality of a point with its interval, as far as they are known."""
+    return [point[name] for name in ("quality", "low", "high") if point[name] is not None]
 
 
 def _original(original: Parts, quality: Quality | None) -> dict[str, Any] | None:

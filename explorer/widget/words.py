@@ -1,5 +1,6 @@
 """What things are called on the screen, and what they mean."""
 
+from explorer.digits import fixed
 from explorer.metrics import METRICS as ALL_METRICS
 from explorer.recipe import LayerChoice, Recipe
 
@@ -122,7 +123,7 @@ def describe(recipe: Recipe) -> str:
     if recipe.pattern in ("2:4", "4:8"):
         words.append(SHORT_PATTERNS[recipe.pattern])
     elif recipe.pattern != "none" and recipe.ratio:
-        words.append(f"{SHORT_PATTERNS[recipe.pattern]} −{percent(recipe.ratio)} %")
+        words.append(f"{SHORT_PATTERNS[recipe.pattern]} {_gone(recipe.ratio)}")
     if recipe.weight_bits < 32:
         mean = " on average" if recipe.spreads_bits else ""
         words.append(f"{recipe.weight_bits}-bit weights{mean}")
@@ -143,8 +144,13 @@ def describe(recipe: Recipe) -> str:
 
 def choice_in_words(choice: LayerChoice) -> str:
     """A choice for one layer: `conv1 −50 % 4-bit`."""
-    ratio = "" if choice.ratio is None else f" −{percent(choice.ratio)} %"
+    ratio = "" if choice.ratio is None else f" {_gone(choice.ratio)}"
     return f"{choice.name}{ratio}{f' {choice.weight_bits}-bit' if choice.weight_bits else ''}"
+
+
+def _gone(ratio: float) -> str:
+    """−30 %, or −0.4 %; 0 % where nothing goes."""
+    return f"{fixed(-100 * ratio, 0 if percent(ratio) or not ratio else 1)} %"
 
 
 def _unusual(recipe: Recipe) -> list[str]:

@@ -1,4 +1,5 @@
-// Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes, qualities }.
+// Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes, shares,
+// qualities }.
 
 import { readFileSync } from "node:fs";
 
@@ -10,6 +11,7 @@ const written = {
   counts: asked.counts.map(format.formatCount),
   seconds: asked.seconds.map(format.formatSeconds),
   changes: asked.changes.map(([before, after]) => format.formatChange(before, after)),
+  shares: asked.shares.map(format.formatPercent),
   qualities: asked.qualities.map(([unit, value]) => format.formatQuality(value, unit)),
   points: asked.qualities.map(([unit, value]) => format.formatPoints(value, unit)),
 };

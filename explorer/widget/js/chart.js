@@ -1,7 +1,7 @@
 // The trade-off: every setting that was tried, by its cost and its quality, and where you are now.
 //
 // `points`: { label, recipe (null: the original), costs: { file_bytes, macs, latency }, quality, low,
-// high, text }. Costs and quality are measured ones.
+// high, text }. Costs and quality are measured ones. `range` are the ends of the axis of quality.
 
 import { draw, make, newId, say } from "./elements.js";
 import { formatBytes, formatCount } from "./format.js";
@@ -69,14 +69,9 @@ export class Chart {
     const own = keyOf(this.recipe);
     const here = this.at?.[this.cost];
     const xs = [...known.map((point) => point.costs[this.cost]), ...(here ? [here] : [])];
-    const ys = known.map((point) => point.quality);
     const x = scale(0, 1.06 * Math.max(...xs), LEFT, width - RIGHT);
-    const low = Math.min(...ys);
-    const pad = Math.max(0.12 * (Math.max(...ys) - low), this.told.least);
-    const [floor, roof] = this.told.unit === "%" ? [0, 1] : [-Infinity, Infinity]; // of what can be
-    const top = Math.min(Math.max(...ys) + pad / 2, Math.max(roof, low + pad));
     const ends = this.told.falls ? [TOP, HEIGHT - BOTTOM] : [HEIGHT - BOTTOM, TOP]; // better is up
-    const y = scale(Math.max(low - pad, floor), top, ...ends);
+    const y = scale(...this.told.range, ...ends);
     const parts = [...this.#axes(x, y, width), this.#front(known, x, y, width)];
     if (here && !known.some((point) => keyOf(point.recipe) === own)) {
       const line = { x1: x(here), x2: x(here), y1: TOP, y2: HEIGHT - BOTTOM, class: "here" };

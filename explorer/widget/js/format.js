@@ -15,10 +15,11 @@ export function formatCount(count) {
 
 // Three significant digits: 152 µs, 1.30 ms.
 export function formatSeconds(seconds) {
-  for (const [unit, scale] of [["s", 1], ["ms", 1e-3], ["µs", 1e-6]]) {
-    if (seconds >= scale) return `${digits(seconds / scale)}${SPACE}${unit}`;
+  for (const [unit, scale] of [["µs", 1e-6], ["ms", 1e-3]]) {
+    const digits = threeDigits(seconds / scale);
+    if (Number(digits) < 1000) return `${digits}${SPACE}${unit}`; // as it is written
   }
-  return `${digits(seconds / 1e-6)}${SPACE}µs`;
+  return `${threeDigits(seconds)}${SPACE}s`;
 }
 
 // The change in percent: −91 %; with a decimal where it is small.
@@ -26,44 +27,72 @@ export function formatChange(before, after) {
   if (before === after) return "no change";
   if (!before) return "–";
   const change = (100 * (after - before)) / before;
-  const size = Math.abs(change);
-  return `${change < 0 ? "−" : "+"}${size.toFixed(size >= 9.95 ? 0 : 1)}${SPACE}%`;
+  return `${signed(change, Math.abs(change) >= 9.95 ? 0 : 1)}${SPACE}%`;
 }
 
 // Quality as a percentage, in decibels, or as a bare number: 91.44 %, 23.1 dB, 0.932.
 export function formatQuality(value, unit) {
-  if (unit === "%") return `${(100 * value).toFixed(2)}${SPACE}%`;
-  return unit === "dB" ? `${value.toFixed(1)}${SPACE}dB` : formatPlain(value);
+  if (unit === "%") return `${fixed(100 * value, 2)}${SPACE}%`;
+  return unit === "dB" ? `${fixed(value, 1)}${SPACE}dB` : formatPlain(value);
 }
 
 // Its change in points, in decibels, or as it is: −2.99 points.
 export function formatPoints(change, unit) {
   if (change === 0) return "no change";
-  const sign = change < 0 ? "−" : "+";
-  const size = Math.abs(change);
-  if (unit === "%") return `${sign}${(100 * size).toFixed(2)}${SPACE}points`;
-  return unit === "dB" ? `${sign}${size.toFixed(2)}${SPACE}dB` : `${sign}${formatPlain(size)}`;
+  if (unit === "%") return `${signed(100 * change, 2)}${SPACE}points`;
+  if (unit === "dB") return `${signed(change, 2)}${SPACE}dB`;
+  return `${change < 0 ? "−" : "+"}${formatPlain(Math.abs(change))}`;
+}
+
+// A distance in points, in decibels, or as it is: 2.99 points.
+export function formatDistance(size, unit) {
+  if (unit === "%") return `${fixed(100 * size, 2)}${SPACE}points`;
+  return unit === "dB" ? `${fixed(size, 2)}${SPACE}dB` : formatPlain(size);
 }
 
 // Three digits, without a unit: 0.932, 12.3, 1,234 (`explorer.metrics.plain`).
 function formatPlain(value) {
-  const size = Math.abs(value);
-  if (size >= 1000) return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
-  const digits = size ? 2 - Math.floor(Math.log10(size)) : 3;
-  return value.toFixed(Math.min(Math.max(digits, 0), MOST_DIGITS));
+  const power = Number(value.toExponential(2).split("e")[1]); // of the number as it is written
+  const digits = value ? Math.min(Math.max(2 - power, 0), MOST_DIGITS) : 3;
+  const text = fixed(value, digits);
+  return digits ? text : text.replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 export function formatPercent(share) {
-  return `${Math.round(100 * share)}${SPACE}%`;
+  return `${fixed(100 * share, 0)}${SPACE}%`;
 }
 
 function scaled(value, units) {
-  for (let power = units.length - 1; power > 0; power--) {
-    if (value >= 1000 ** power) return `${digits(value / 1000 ** power)}${SPACE}${units[power]}`;
+  const last = units.length - 1;
+  for (let power = 0; power < last; power++) {
+    const digits = power ? threeDigits(value / 1000 ** power) : rounded(value, 0);
+    if (Number(digits) >= 1000) continue; // as it is written
+    return units[power] ? `${digits}${SPACE}${units[power]}` : digits;
   }
-  return units[0] ? `${value.toFixed(0)}${SPACE}${units[0]}` : value.toFixed(0);
+  return `${threeDigits(value / 1000 ** last)}${SPACE}${units[last]}`;
 }
 
-function digits(value) {
-  return value.toFixed(value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
+// With so many decimals: −5.8; never −0.0.
+export function fixed(value, digits) {
+  const text = rounded(value, digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+}
+
+// A change with its sign: +2.00, −0.31; ≈ 0 where no digit of it is shown.
+export function signed(change, digits) {
+  const text = rounded(change, digits);
+  if (Number(text) === 0) return change ? "≈ 0" : "0";
+  return change > 0 ? `+${text}` : text.replace("-", "−");
+}
+
+function threeDigits(value) {
+  return rounded(value, value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
+}
+
+// Halves go to the even digit, as in Python; `toFixed` takes them away from zero.
+function rounded(value, digits) {
+  const text = value.toFixed(digits);
+  const halves = value * 2 ** (digits + 1); // exact; a half has an odd number of them
+  if (!Number.isInteger(halves) || halves % 2 === 0 || Number(text.at(-1)) % 2 === 0) return text;
+  return (value - Math.sign(value) * 0.25 * 10 ** -digits).toFixed(digits);
 }

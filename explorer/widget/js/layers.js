@@ -1,5 +1,6 @@
 // One ratio and one bits control for each group of layers, opened on demand.
 
+import { formatPercent } from "./format.js";
 import { LARGEST_RATIO, RATIO_PATTERNS, choiceOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
 import { WEIGHT_BITS, groupOf } from "./plan.js";
@@ -68,7 +69,7 @@ export class Layers {
     ratio.disabled = !RATIO_PATTERNS.includes(this.recipe.pattern);
     ratio.classList.toggle("own", choice.ratio !== null);
     paintTrack(ratio);
-    say(text, `−${Math.round(100 * share)} %`);
+    say(text, formatPercent(-share));
     bits.value = choice.weight_bits ?? "";
   }
 }

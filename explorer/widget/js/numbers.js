@@ -6,7 +6,7 @@
 // usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
 
 import { formatBytes, formatChange, formatCount } from "./format.js";
-import { formatPercent, formatPoints, formatQuality, formatSeconds } from "./format.js";
+import { formatDistance, formatPercent, formatPoints, formatQuality, formatSeconds } from "./format.js";
 import { make, newId, say } from "./elements.js";
 
 const TEXTS = {
@@ -152,5 +152,5 @@ function within(number, error) {
 
 function offBy(number, error) {
   if (number.key === "latency") return formatPercent(error);
-  return formatPoints(error || Number.MIN_VALUE, number.unit).slice(1);
+  return formatDistance(error, number.unit);
 }
