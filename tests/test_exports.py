@@ -13,7 +13,7 @@ from exported import HOSTILE, QUALITY, layer, outcome
 from explorer import LayerChoice, Recipe
 from explorer.exports.axes import cost_text, pareto_front, quality_text, scale, ticks
 from explorer.exports.card import MADE_UP, UNLABELLED, UNSCORED, card
-from explorer.exports.figures import strip, tradeoff
+from explorer.exports.figures import legend, strip, tradeoff
 from explorer.exports.markdown import escaped, fenced
 from explorer.exports.markup import tag
 from explorer.exports.page import POLICY, QUIET, page
@@ -251,3 +251,10 @@ def test_the_strip_fills_columns_as_far_as_channels_stay() -> None:
     assert heights[2:] == [148, 148, 74]  # half of b is zero
     assert 'class="kept bits-4"' in drawn
     assert 'class="kept bits-32"' in drawn
+
+
+def test_columns_are_as_high_as_the_legend_says() -> None:
+    layers = [layer("a", channels=64, kept=64), layer("b", channels=16, kept=16)]
+    heights = re.findall(r'height="([\d.]+)" class="whole"', strip(layers))
+    assert [float(height) for height in heights] == [148, 74]
+    assert "height: √channels (highest: 64)" in legend(layers)

@@ -96,7 +96,7 @@ def _star(x: float, y: float, size: float) -> str:
 
 
 def strip(layers: Sequence[LayerPlan]) -> Markup:
-    """A column for each layer: as high as it is wide, filled as far as channels stay.
+    """A column for each layer: as high as the root of its channels, filled as far as they stay.
 
     It is as wide as its place, whatever the number of layers; so there is no text in it.
     """
@@ -117,7 +117,7 @@ def strip(layers: Sequence[LayerPlan]) -> Markup:
 
 
 def _column(layer: LayerPlan, left: int, most: int) -> Markup:
-    height = (STRIP_HEIGHT - 2) * (LEAST + (1 - LEAST) * math.sqrt(layer.channels / most))
+    height = (STRIP_HEIGHT - 2) * max(LEAST, math.sqrt(layer.channels / most))  # as on the page
     kept = height * layer.kept / layer.channels
     parts = list(_bars(left, height, kept, layer))
     return tag("g", tag("title", layer_text(layer)), *parts)
@@ -161,15 +161,17 @@ def costs_text(point: Point) -> tuple[str, str, str]:
     )
 
 
-def legend() -> Markup:
-    """What the shades of the strip mean."""
+def legend(layers: Sequence[LayerPlan]) -> Markup:
+    """What the shades and the heights of the strip mean."""
     items = [
         tag("span", tag("i", class_=f"swatch bits-{bits}"), f"{bits} bits")
         for bits in reversed(LEVELS)
     ]
     zeros = tag("span", tag("i", class_="swatch striped"), "zeros")
     gone = tag("span", tag("i", class_="swatch hollow"), "taken out")
-    return tag("p", joined(*items), zeros, gone, class_="legend", aria_hidden="true")
+    most = max(layer.channels for layer in layers)
+    scale = tag("span", f"height: √channels (highest: {most}), filled as far as channels remain")
+    return tag("p", joined(*items), zeros, gone, scale, class_="legend", aria_hidden="true")
 
 
 def _n(value: float) -> str:

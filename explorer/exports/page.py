@@ -139,7 +139,7 @@ def _layers(outcome: Outcome) -> Iterator[Markup]:
     if not layers:
         return
     yield figures.strip(layers)
-    yield figures.legend()
+    yield figures.legend(layers)
     yield _table("Layers", LAYERS_HEAD, [(None, _layer_cells(layer)) for layer in layers])
 
 

@@ -8,6 +8,7 @@ import { paretoFront, ticks } from "../../explorer/widget/js/chart.js";
 import { pointsOf } from "../../explorer/widget/js/forecast.js";
 import { History } from "../../explorer/widget/js/history.js";
 import { Ledger, ledgerOf } from "../../explorer/widget/js/ledger.js";
+import { heightOf, scaleText } from "../../explorer/widget/js/strip.js";
 import { choiceOf, fits, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
 
 const RECIPE = { pattern: "channel", ratio: 0.3, weight_bits: 32, bits_scope: "layer", layers: [] };
@@ -117,4 +118,10 @@ test("what was predicted from other data is neither used nor held against the nu
   assert.equal(ledgerOf("m", "mine").usual("quality"), null);
   ledgerOf("m", "random inputs").settle("a", [{ key: "quality", kind: "measured", value: 0.98 }]);
   assert.equal(ledgerOf("m", "random inputs").of("a").quality.predicted, 0.99);
+});
+
+test("columns are as high as the scale below them says", () => {
+  assert.deepEqual([64, 16, 4].map((channels) => heightOf(channels, 64)), [1, 0.5, 0.25]);
+  assert.ok(heightOf(1, 2048) > 0.1); // low enough columns can still be dragged
+  assert.match(scaleText(64), /√channels \(highest: 64\)/);
 });

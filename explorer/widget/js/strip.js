@@ -1,5 +1,5 @@
-// The network as a strip: a column for each layer, as high as it is wide, filled as far as channels
-// stay, coloured by the bits of its weights, hatched where they are zero. Its edge can be dragged.
+// The network as a strip: a column for each layer, as high as the square root of its channels, filled
+// as far as channels stay, coloured by the bits of its weights, hatched where they are zero. Its edge can be dragged.
 
 import { LARGEST_RATIO, choiceOf } from "./recipe.js";
 import { draw, make, newId, say } from "./elements.js";
@@ -19,7 +19,8 @@ export class Strip {
     this.svg = draw("svg", { height: HEIGHT, role: "group", "aria-label": "Layers" });
     this.scroller = make("div", { class: "scroller" }, this.svg);
     this.detail = make("p", { class: "detail" });
-    this.root = make("div", { class: "strip" }, this.scroller, this.detail, legend());
+    this.scale = make("span");
+    this.root = make("div", { class: "strip" }, this.scroller, this.detail, legend(this.scale));
     this.columns = [];
     this.svg.addEventListener("pointerleave", () => this.#show(null));
     this.width = 0;
@@ -42,10 +43,10 @@ export class Strip {
 
   #build(counts) {
     const most = Math.max(...counts.layers.map((layer) => layer.channels));
+    say(this.scale, scaleText(most));
     this.columns = counts.layers.map((layer, place) => {
-      const share = LEAST + (1 - LEAST) * Math.sqrt(layer.channels / most);
       const column = {
-        height: share * (HEIGHT - 2),
+        height: heightOf(layer.channels, most) * (HEIGHT - 2),
         outline: draw("rect", { class: "outline" }),
         body: draw("rect", { class: "body" }),
         zeros: draw("rect", { class: "zeros", fill: `url(#${this.hatch})` }),
@@ -189,10 +190,21 @@ function place_(rect, x, y, width, height) {
   for (const [name, value] of Object.entries({ x, y, width, height })) rect.setAttribute(name, value);
 }
 
-function legend() {
+// How high a column is, as a share of that of the layer with the most channels: on a linear scale
+// the narrow layers of a deep network would be too low to see and to drag.
+export function heightOf(channels, most) {
+  return Math.max(LEAST, Math.sqrt(channels / most));
+}
+
+// What the heights mean.
+export function scaleText(most) {
+  return `height: √channels (highest: ${most}), filled as far as channels remain`;
+}
+
+function legend(scale) {
   const items = LEVELS.map((bits) =>
     make("span", {}, make("i", { class: "swatch", "data-bits": bits }), `${bits} bits`),
   );
   const zeros = make("span", {}, make("i", { class: "swatch hatched" }), "zeros");
-  return make("p", { class: "legend", "aria-hidden": "true" }, ...items.reverse(), zeros);
+  return make("p", { class: "legend", "aria-hidden": "true" }, ...items.reverse(), zeros, scale);
 }
