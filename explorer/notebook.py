@@ -26,6 +26,7 @@ from explorer.opening import load
 from explorer.recipe import Recipe
 from explorer.report import Report
 from explorer.text import machine_text
+from explorer.widget.achieved import achieved_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
@@ -202,6 +203,7 @@ def _status(bench: Bench, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "setting": describe(trial.recipe) if trial else "…",
+        "achieved": achieved_text(bench.view),
         "busy": bench.busy,
         "fraction": fraction,
         "work": work,

@@ -19,6 +19,7 @@ from explorer.ui import controls, links, state
 from explorer.ui.session import Session
 from explorer.ui.sweeps import progress_text
 from explorer.ui.turns import turn
+from explorer.widget.achieved import achieved_text
 from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
 
@@ -123,11 +124,13 @@ def _status(session: Session) -> None:
     view, progress = session.view, session.progress
     title = escape(session.source.title) if session.source else "Opening the model"
     setting = escape(describe(view.trial.recipe)) if view.trial else "…"
+    achieved = escape(achieved_text(view))
     fraction, text = progress or (1.0, _machine(session))
     state_of_work = "ce-busy" if progress else "ce-idle"
     st.html(
         f'<div class="ce-status {state_of_work}"><h1>{title}</h1><span class="ce-setting">'
-        f'{setting}</span><span class="ce-work" role="status">{escape(text)}</span></div>'
+        f'{setting}</span><span class="ce-achieved">{achieved}</span>'
+        f'<span class="ce-work" role="status">{escape(text)}</span></div>'
         f'<div class="ce-bar {state_of_work}"><i style="width:{100 * fraction:.0f}%"></i></div>'
     )
 

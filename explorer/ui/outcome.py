@@ -15,6 +15,7 @@ from explorer.text import format_shape
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source
+from explorer.widget.achieved import achieved_text
 from explorer.widget.cards import UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
 from explorer.widget.trials import View, report_of
@@ -35,11 +36,11 @@ def outcome_of(session: Session) -> Outcome:
     assert trial is not None
     file, described = trial.parts["file"], view.original["model"]
     chart = tried(view.original, session.tried, busy=False)
-    measured = view.compressed.get("latency")
+    measured, achieved = view.compressed.get("latency"), achieved_text(view)
     return Outcome(
         title=source.title,
         stem=source.stem,
-        setting=describe(trial.recipe),
+        setting=f"{describe(trial.recipe)}{f' ({achieved})' if achieved else ''}",
         day=datetime.now(UTC).date().isoformat(),
         recipe=trial.recipe,
         files=files_of(source),

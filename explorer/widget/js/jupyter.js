@@ -39,18 +39,20 @@ class Status {
   constructor(parent) {
     this.name = make("h2");
     this.setting = make("span", { class: "asked" });
+    this.achieved = make("span", { class: "asked" });
     this.work = make("span", { class: "work", role: "status" });
     this.done = make("i");
     this.notice = make("p", { class: "notice", role: "alert" });
-    const line = make("div", { class: "line" }, this.name, this.setting, this.work);
+    const line = make("div", { class: "line" }, this.name, this.setting, this.achieved, this.work);
     const bar = make("div", { class: "done", "aria-hidden": "true" }, this.done);
     this.root = make("header", { class: "explorer-status" }, line, bar, this.notice);
     parent.append(this.root);
   }
 
-  update({ name, setting, work, busy, fraction, notice }) {
+  update({ name, setting, achieved, work, busy, fraction, notice }) {
     say(this.name, name);
     say(this.setting, setting);
+    say(this.achieved, achieved ?? "");
     say(this.work, work);
     say(this.notice, notice);
     this.root.classList.toggle("busy", busy);
