@@ -11,10 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import SAMPLES
 from exporting import exported
 from families import FAMILIES
+from onnx import TensorProto, helper, numpy_helper
 
 import explorer
 from explorer import Calibration, LayerChoice, Recipe
@@ -258,7 +260,8 @@ def test_presets_keep_their_promises_as_gently_as_can_be(name: str) -> None:
         "recipe": json.loads(Recipe().to_json()),
     }
     made = run_node("presets.mjs", told)
-    found = {title: Recipe.from_json(json.dumps(recipe)) for title, recipe in made.items()}
+    assert {told["missed"] for told in made.values()} == {""}
+    found = {title: Recipe.from_json(json.dumps(told["recipe"])) for title, told in made.items()}
 
     def profile(recipe: Recipe) -> explorer.Profile:
         return explorer.estimate(model, explorer.plan(model, recipe, calibration))
@@ -272,3 +275,28 @@ def test_presets_keep_their_promises_as_gently_as_can_be(name: str) -> None:
     small = found["Fits 100 kB"]
     assert profile(small).file_bytes <= 100_000
     assert profile(replace(small, weight_bits=2 * small.weight_bits)).file_bytes > 100_000
+
+
+def test_a_preset_that_no_setting_keeps_names_the_nearest() -> None:
+    """One layer of 4 MB, whose channels are the outputs of the network."""
+    weight = np.random.default_rng(0).normal(size=(1024, 1024)).astype(np.float32)
+    rows = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1024]) for name in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g", rows[:1], rows[1:], [numpy_helper.from_array(weight, "w")],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17)]
+    file = helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
+    model = explorer.load(file)
+    told = {"counts": counts(model, Recipe(), None, ()), "recipe": json.loads(Recipe().to_json())}
+    made = run_node("presets.mjs", told)
+    small = Recipe.from_json(json.dumps(made["Fits 100 kB"]["recipe"]))
+    smallest = explorer.estimate(model, explorer.plan(model, small)).file_bytes
+    assert small == Recipe(pattern="channel", ratio=0.01, weight_bits=2)
+    assert smallest > 100_000
+    sentence = made["Fits 100 kB"]["missed"].replace("\u00a0", " ")
+    assert sentence == (
+        f"No setting of this network fits 100 kB; the smallest has {format_bytes(smallest)}."
+    )
+    assert "the nearest leaves 1.05 M" in made["Half the MACs"]["missed"].replace("\u00a0", " ")
+    assert made["The original"]["missed"] == ""

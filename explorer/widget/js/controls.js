@@ -1,6 +1,6 @@
 // The global sliders. `input` paints, `change` asks for the file.
 
-import { LARGEST_RATIO, RATIO_PATTERNS } from "./recipe.js";
+import { LARGEST_RATIO, RATIO_PATTERNS, keyOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
 import { WEIGHT_BITS } from "./plan.js";
 
@@ -38,6 +38,7 @@ export class Controls {
       preset(this.presets.value);
       this.presets.value = "";
     });
+    this.remarkText = make("p", { class: "remark", role: "status" });
     this.root = make(
       "div",
       { class: "controls" },
@@ -50,11 +51,19 @@ export class Controls {
         make("legend", {}, "Activation bits"),
         make("div", { class: "segments" }, ...radios),
       ),
+      this.remarkText,
     );
+  }
+
+  // Say something of a recipe, for as long as it is the one that is chosen.
+  remark(text, recipe) {
+    say(this.remarkText, text);
+    this.remarked = keyOf(recipe);
   }
 
   update(recipe) {
     this.recipe = recipe;
+    if (this.remarked !== keyOf(recipe)) say(this.remarkText, "");
     this.pattern.value = recipe.pattern;
     const free = RATIO_PATTERNS.includes(recipe.pattern);
     const percent = Math.round(100 * recipe.ratio);

@@ -93,7 +93,8 @@ export class Panel {
   #preset(name) {
     if (!this.data.counts || !fits(this.data.counts, this.recipe)) return;
     const found = presets(this.data.counts, this.recipe)[name];
-    if (found) this.#choose(found);
+    this.#choose(found.recipe);
+    this.controls.remark(found.missed, found.recipe);
   }
 
   #shortcut(event) {

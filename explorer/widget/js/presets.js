@@ -1,42 +1,61 @@
-// Settings to begin with, found by counting: the gentlest one that keeps a promise.
+// Settings to begin with, found by counting: the gentlest one that keeps a promise, or else the one
+// that comes nearest to it.
 
 import { LARGEST_RATIO } from "./recipe.js";
 import { estimate } from "./estimate.js";
+import { formatBytes, formatCount } from "./format.js";
 import { plan } from "./plan.js";
 
 const LIMIT = 100_000; // bytes
 const WIDTHS = [32, 16, 8, 4]; // that are tried before channels go
+const NARROWEST = [4, 2]; // that are tried with channels gone
 const NOTHING = { pattern: "none", ratio: 0, weight_bits: 32, activation_bits: 32, layers: [] };
 
-// { name: recipe or null where no setting keeps the promise }, in the order in which they are shown.
+// { name: { recipe, missed } } in the order in which they are shown; `missed` says what the nearest
+// setting comes to where none keeps the promise, and is empty where one does.
 export function presets(counts, recipe) {
   const start = { ...recipe, ...NOTHING };
-  const original = profileOf(counts, start);
+  const half = profileOf(counts, start).macs / 2;
   return {
-    "The original": start,
-    "Half the MACs": pruned(counts, start, (profile) => profile.macs <= original.macs / 2),
-    "8-bit integers": { ...start, weight_bits: 8, activation_bits: 8 },
-    "4-bit weights": { ...start, weight_bits: 4 },
-    "Fits 100 kB": fitting(counts, start),
+    "The original": kept(start),
+    "Half the MACs": promised(pruned(start), (each) => profileOf(counts, each).macs, half, (macs) =>
+      `No ratio halves the MACs of this network; the nearest leaves ${formatCount(macs)}.`,
+    ),
+    "8-bit integers": kept({ ...start, weight_bits: 8, activation_bits: 8 }),
+    "4-bit weights": kept({ ...start, weight_bits: 4 }),
+    "Fits 100 kB": promised(smaller(start), (each) => profileOf(counts, each).file_bytes, LIMIT, (size) =>
+      `No setting of this network fits ${formatBytes(LIMIT)}; the smallest has ${formatBytes(size)}.`,
+    ),
   };
 }
 
-function fitting(counts, start) {
-  const fits = (profile) => profile.file_bytes <= LIMIT;
-  for (const bits of WIDTHS) {
-    const recipe = { ...start, weight_bits: bits };
-    if (fits(profileOf(counts, recipe))) return recipe;
-  }
-  return pruned(counts, { ...start, weight_bits: WIDTHS.at(-1) }, fits);
+function kept(recipe) {
+  return { recipe, missed: "" };
 }
 
-// The recipe with the smallest ratio of channels that does.
-function pruned(counts, start, does) {
-  for (let percent = 1; percent <= 100 * LARGEST_RATIO; percent++) {
-    const recipe = { ...start, pattern: "channel", ratio: percent / 100 };
-    if (does(profileOf(counts, recipe))) return recipe;
+// The first recipe that costs at most `limit`, or else the first of those that cost least.
+function promised(recipes, costOf, limit, missed) {
+  let nearest = null;
+  let least = Infinity;
+  for (const recipe of recipes) {
+    const cost = costOf(recipe);
+    if (cost <= limit) return kept(recipe);
+    if (cost < least) [nearest, least] = [recipe, cost];
   }
-  return null;
+  return { recipe: nearest, missed: missed(least) };
+}
+
+// Narrower weights first, then fewer channels too.
+function* smaller(start) {
+  for (const bits of WIDTHS) yield { ...start, weight_bits: bits };
+  for (const bits of NARROWEST) yield* pruned({ ...start, weight_bits: bits });
+}
+
+// Every ratio of channels, the smallest first.
+function* pruned(start) {
+  for (let percent = 1; percent <= 100 * LARGEST_RATIO; percent++) {
+    yield { ...start, pattern: "channel", ratio: percent / 100 };
+  }
 }
 
 function profileOf(counts, recipe) {
