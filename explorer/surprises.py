@@ -5,7 +5,7 @@ something to say or not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.digits import fixed
@@ -49,7 +49,19 @@ class _Case:
         return found
 
 
-Rule = Callable[[_Case], Iterator[str]]
+@dataclass(frozen=True)
+class Insight:
+    """A sentence about a result, and the setting that mends it where the rule knows one.
+
+    `remedy` says what that setting does, in words for a button.
+    """
+
+    sentence: str
+    remedy: str = ""
+    recipe: Recipe | None = None
+
+
+Rule = Callable[[_Case], Iterator[str | Insight]]
 RULES: list[Rule] = []
 
 
@@ -68,7 +80,21 @@ def surprises(
     reading: str | None = None,
     classes: Sequence[str] = (),
 ) -> list[str]:
-    """Sentences about one result.
+    """The sentences of `insights`."""
+    told = insights(recipe, plan, original, compressed, host, reading, classes)
+    return [insight.sentence for insight in told]
+
+
+def insights(
+    recipe: Recipe,
+    plan: Facts,
+    original: Facts,
+    compressed: Facts,
+    host: Facts,
+    reading: str | None = None,
+    classes: Sequence[str] = (),
+) -> list[Insight]:
+    """What is surprising about one result.
 
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
     objects of the reports, and so is `naive_quality` in `compressed`, that without refitting; what
@@ -77,11 +103,12 @@ def surprises(
     """
     layers = list(plan.get("layers", []))
     case = _Case(recipe, layers, original, compressed, host, reading, classes)
-    return [sentence for function in RULES for sentence in function(case)]
+    found = [each for function in RULES for each in function(case)]
+    return [Insight(each) if isinstance(each, str) else each for each in found]
 
 
 @rule
-def original_guesses(case: _Case) -> Iterator[str]:
+def original_guesses(case: _Case) -> Iterator[str | Insight]:
     quality, classes = case.original.get("quality"), _classes(case.original.get("model") or {})
     if quality and quality["metric"] == "r2" and quality["high"] <= 0:
         yield (
@@ -109,25 +136,25 @@ def _see(case: _Case) -> str:
 
 
 @rule
-def not_done_on_opening(case: _Case) -> Iterator[str]:
+def not_done_on_opening(case: _Case) -> Iterator[str | Insight]:
     yield from (case.original.get("model") or {}).get("remarks", ())
 
 
 @rule
-def labels_in_another_order(case: _Case) -> Iterator[str]:
+def labels_in_another_order(case: _Case) -> Iterator[str | Insight]:
     found = case.original.get("relabelling")
     if found:
         yield relabelling_sentence(found, case.classes)
 
 
 @rule
-def nothing_to_compress(case: _Case) -> Iterator[str]:
+def nothing_to_compress(case: _Case) -> Iterator[str | Insight]:
     if not case.layers and not case.recipe.is_identity:
         yield "This network has no layer with weights, so nothing in it can be compressed."
 
 
 @rule
-def asked_and_reached(case: _Case) -> Iterator[str]:
+def asked_and_reached(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern != "channel" or not case.layers:
         return
     free = [layer for layer in case.layers if layer["removable"]]
@@ -147,7 +174,7 @@ def asked_and_reached(case: _Case) -> Iterator[str]:
 
 
 @rule
-def left_alone(case: _Case) -> Iterator[str]:
+def left_alone(case: _Case) -> Iterator[str | Insight]:
     reasons: dict[str, list[str]] = {}
     for layer in case.layers:
         if layer["closed"]:
@@ -160,20 +187,22 @@ def left_alone(case: _Case) -> Iterator[str]:
 
 
 @rule
-def widths_stay(case: _Case) -> Iterator[str]:
+def widths_stay(case: _Case) -> Iterator[str | Insight]:
     recipe = case.recipe
     if recipe.pattern != "channel" or not recipe.ratio or recipe.widths:
         return
     held = [layer["name"] for layer in case.layers if ON_REQUEST in (layer["unprunable"] or "")]
     if held:
-        yield (
+        yield Insight(
             f"{_counted(held)} kept the width that a normalisation or a mean runs over (as the "
-            "residual width of a transformer); ask for widths to take it out too."
+            "residual width of a transformer); ask for widths to take it out too.",
+            "Also prune the hidden dimension",
+            replace(recipe, widths=True),
         )
 
 
 @rule
-def own_choices_and_reached(case: _Case) -> Iterator[str]:
+def own_choices_and_reached(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern != "channel":
         return
     by_name = {layer["name"]: layer for layer in case.layers}
@@ -195,7 +224,7 @@ def own_choices_and_reached(case: _Case) -> Iterator[str]:
 
 
 @rule
-def choices_for_nothing(case: _Case) -> Iterator[str]:
+def choices_for_nothing(case: _Case) -> Iterator[str | Insight]:
     chosen = [choice.name for choice in case.recipe.layers if choice.ratio]
     if case.recipe.pattern == "none" and chosen:
         yield (
@@ -205,7 +234,7 @@ def choices_for_nothing(case: _Case) -> Iterator[str]:
 
 
 @rule
-def zeros_stay(case: _Case) -> Iterator[str]:
+def zeros_stay(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern in ("none", "channel") or not _sparsity(case.layers):
         return
     narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
@@ -217,7 +246,7 @@ def zeros_stay(case: _Case) -> Iterator[str]:
 
 
 @rule
-def zeros_unsuited(case: _Case) -> Iterator[str]:
+def zeros_unsuited(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern in ("none", "channel"):
         return
     left = [layer["name"] for layer in case.layers if layer["skipped"] and not layer["sparsity"]]
@@ -226,7 +255,7 @@ def zeros_unsuited(case: _Case) -> Iterator[str]:
 
 
 @rule
-def weights_unpacked(case: _Case) -> Iterator[str]:
+def weights_unpacked(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8 or not case.layers:
         return
     yield (
@@ -236,7 +265,7 @@ def weights_unpacked(case: _Case) -> Iterator[str]:
 
 
 @rule
-def weights_left_wide(case: _Case) -> Iterator[str]:
+def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
     """Few bits were asked for, and the file can't hold them."""
     reasons: dict[str, list[str]] = {}
     for layer in case.layers:
@@ -251,7 +280,7 @@ def weights_left_wide(case: _Case) -> Iterator[str]:
 
 
 @rule
-def simulated_widths(case: _Case) -> Iterator[str]:
+def simulated_widths(case: _Case) -> Iterator[str | Insight]:
     widths = {(layer["weight_bits"], layer["storage"]) for layer in case.layers}
     for bits, storage in sorted(widths):
         stored = STORED_BITS.get(storage, bits)
@@ -264,34 +293,37 @@ def simulated_widths(case: _Case) -> Iterator[str]:
 
 
 @rule
-def activations_without_integer_weights(case: _Case) -> Iterator[str]:
+def activations_without_integer_weights(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.activation_bits == 8 and not 5 <= case.recipe.weight_bits <= 8:
-        yield (
+        yield Insight(
             "Integer arithmetic needs weights of 5 to 8 bits too: with these the activations are "
-            "rounded, but the products still run in floats, which takes longer."
+            "rounded, but the products still run in floats, which takes longer.",
+            "Quantize the weights to INT8 too",
+            replace(case.recipe, weight_bits=8),
         )
 
 
 @rule
-def slow_integers(case: _Case) -> Iterator[str]:
+def slow_integers(case: _Case) -> Iterator[str | Insight]:
     latencies = case.both("latency")
     if case.recipe.activation_bits == 32 or latencies is None or latencies[1]["ratio_low"] <= 1:
         return
     if not 5 <= case.recipe.weight_bits <= 8:
         return
+    sentence = "INT8 is slower than floats on this machine and network."
     if case.host.get("has_vnni") is False:
-        yield "This CPU has no VNNI (8-bit dot products), so INT8 is slower here than floats."
+        sentence = "This CPU has no VNNI (8-bit dot products), so INT8 is slower here than floats."
     elif case.host.get("has_vnni"):
-        yield (
+        sentence = (
             "INT8 is slower here although this CPU has 8-bit dot products: the network is so small "
             "that rounding the activations costs more than the products save."
         )
-    else:
-        yield "INT8 is slower than floats on this machine and network."
+    floats = replace(case.recipe, activation_bits=32)
+    yield Insight(sentence, "Keep the activations in FP32", floats)
 
 
 @rule
-def pruned_but_not_faster(case: _Case) -> Iterator[str]:
+def pruned_but_not_faster(case: _Case) -> Iterator[str | Insight]:
     profiles, latencies = case.both("profile"), case.both("latency")
     if case.recipe.pattern != "channel" or profiles is None or latencies is None:
         return
@@ -304,7 +336,12 @@ def pruned_but_not_faster(case: _Case) -> Iterator[str]:
             why = "widths that are no multiple of 8 use the vector units badly"
         if case.recipe.activation_bits == 8:
             why = "rounding the activations takes time of its own"
-        yield f"{_percent(removed)} fewer MACs{_in_time(latencies[1])}: {why}."
+        sentence = f"{_percent(removed)} fewer MACs{_in_time(latencies[1])}: {why}."
+        if case.recipe.round_to < 8 and case.recipe.activation_bits == 32:
+            aligned = replace(case.recipe, round_to=8)
+            yield Insight(sentence, "Align channels to multiples of 8", aligned)
+        else:
+            yield sentence
 
 
 def _in_time(latency: Facts) -> str:
@@ -318,14 +355,14 @@ def _in_time(latency: Facts) -> str:
 
 
 @rule
-def noisy_machine(case: _Case) -> Iterator[str]:
+def noisy_machine(case: _Case) -> Iterator[str | Insight]:
     latency = case.compressed.get("latency")
     if latency and not latency["reliable"]:
         yield "The machine was busy while this was timed; take the latency with a grain of salt."
 
 
 @rule
-def accuracy_collapsed(case: _Case) -> Iterator[str]:
+def accuracy_collapsed(case: _Case) -> Iterator[str | Insight]:
     qualities = case.both("quality")
     if qualities is None or qualities[1]["metric"] not in RIGHT_ANSWERS:
         return
@@ -341,7 +378,7 @@ def accuracy_collapsed(case: _Case) -> Iterator[str]:
 
 
 @rule
-def one_scale_for_all(case: _Case) -> Iterator[str]:
+def one_scale_for_all(case: _Case) -> Iterator[str | Insight]:
     naive = case.naive
     if case.recipe.granularity != "tensor" or naive is None:
         return
@@ -352,15 +389,17 @@ def one_scale_for_all(case: _Case) -> Iterator[str]:
     lost = (naive["reference_value"] or 0.0) - naive["value"]
     if pruned or lost <= MUCH_LOST or all(layer["closed"] for layer in rounded):
         return
-    yield (
+    yield Insight(
         f"Rounded naively, this loses {100 * lost:.1f} points: one scale for a whole tensor must "
         "cover its widest channel, so narrow channels fall onto few levels. A scale per output "
-        "channel gives each of them all the levels."
+        "channel gives each of them all the levels.",
+        "Use a scale per output channel",
+        replace(case.recipe, granularity="channel"),
     )
 
 
 @rule
-def no_quality_difference(case: _Case) -> Iterator[str]:
+def no_quality_difference(case: _Case) -> Iterator[str | Insight]:
     quality = case.compressed.get("quality")
     if not quality or quality.get("p_value") is None:
         return
@@ -373,7 +412,7 @@ def no_quality_difference(case: _Case) -> Iterator[str]:
 
 
 @rule
-def bigger_file(case: _Case) -> Iterator[str]:
+def bigger_file(case: _Case) -> Iterator[str | Insight]:
     profiles = case.both("profile")
     narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
     if not (narrow and profiles):

@@ -639,8 +639,7 @@ def test_the_naive_number_reaches_the_sentences():
     before = Trial(recipe, collapsed, True)
     newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
     for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
-        session = SimpleNamespace(source=None, view=view_of({}, newest))
-        told = " ".join(results._surprises(session))
+        told = " ".join(results.surprises_of(view_of({}, newest)))
         assert ("this loses 33.0 points" in told) == is_told
 
 
@@ -881,3 +880,19 @@ def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
     assert said.startswith("The link's model isn't among the samples here")
     assert "The link's setting can't be used" in said
     assert page.session_state["explorer"].selected.key == samples()[0].key
+
+
+def test_a_remedy_is_one_click(app):
+    """8-bit activations alone: the page says what they need, and a button asks for it."""
+    session = app.session_state["explorer"]
+    session.open(samples()[0])
+    app.run()
+    settled(app)
+    session.set_recipe(Recipe(activation_bits=8))
+    app.run()
+    settled(app)
+    button = next(each for each in app.button if each.label == "Quantize the weights to INT8 too")
+    button.click().run()
+    settled(app)
+    assert session.recipe == Recipe(weight_bits=8, activation_bits=8)
+    assert not [each for each in app.button if each.label == button.label]

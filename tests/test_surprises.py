@@ -8,7 +8,7 @@ from conftest import SAMPLES
 
 from explorer import Recipe, load, plan
 from explorer.recipe import LayerChoice
-from explorer.surprises import surprises
+from explorer.surprises import insights, surprises
 
 PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
 QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value": 0.9}
@@ -23,8 +23,9 @@ def told(
     recipe: Recipe,
     layer: dict[str, Any] | None = None,
     host: dict[str, Any] | None = None,
+    as_insights: bool = False,
     **compressed: Any,
-) -> str:
+) -> Any:
     original = {"profile": PROFILE, "latency": LATENCY, "quality": {**QUALITY, "p_value": 1.0}}
     after = {
         "profile": {**PROFILE, **compressed.get("profile", {})},
@@ -33,7 +34,8 @@ def told(
         "naive_quality": compressed.get("naive_quality"),
     }
     plan = {"layers": [{**LAYER, **(layer or {})}]}
-    return " ".join(surprises(recipe, plan, original, after, host or {"has_vnni": True}))
+    found = insights(recipe, plan, original, after, host or {"has_vnni": True})
+    return found if as_insights else " ".join(each.sentence for each in found)
 
 
 def test_nothing_surprising_is_not_mentioned() -> None:
@@ -261,3 +263,37 @@ def test_what_was_not_done_on_opening_is_said() -> None:
     assert surprises(Recipe(), {"layers": [LAYER]}, original, {}, {}) == [
         "Its graph is used as it is."
     ]
+
+
+HELD = {"unprunable": "is averaged over, so it goes only when widths are asked for"}
+SLOW = {"ratio": 1.3, "ratio_low": 1.2, "ratio_high": 1.4}
+LOSSY = {**QUALITY, "value": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "facts", "change"),
+    [
+        (Recipe(activation_bits=8), {}, {"weight_bits": 8}),
+        (Recipe(weight_bits=4, activation_bits=8), {}, {"weight_bits": 8}),
+        (Recipe(weight_bits=8, activation_bits=8), {"latency": SLOW}, {"activation_bits": 32}),
+        (CHANNEL, {"layer": {"kept": 8, **HELD}}, {"widths": True}),
+        (
+            replace(CHANNEL, round_to=1),
+            {"layer": {"kept": 8}, "profile": {"macs": 500}},
+            {"round_to": 8},
+        ),
+        (
+            Recipe(weight_bits=8, granularity="tensor"),
+            {"layer": {"weight_bits": 8, "storage": "int8"}, "naive_quality": LOSSY},
+            {"granularity": "channel"},
+        ),
+    ],
+)
+def test_an_insight_that_knows_the_remedy_offers_it_and_is_gone_with_it(
+    recipe: Recipe, facts: dict[str, Any], change: dict[str, Any]
+) -> None:
+    offered = [each for each in told(recipe, as_insights=True, **facts) if each.recipe is not None]
+    assert [each.recipe for each in offered] == [replace(recipe, **change)]
+    assert offered[0].remedy
+    cured = told(offered[0].recipe, as_insights=True, **facts)
+    assert offered[0].remedy not in [each.remedy for each in cured]

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from explorer.surprises import surprises
+from explorer.surprises import Insight, insights
 from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.widget.trials import View
@@ -14,21 +14,33 @@ INCOMPLETE = "Some measurements failed, so this list may be incomplete."
 
 
 def draw(session: Session) -> None:
-    """The panel with the notes below."""
+    """The panel with the notes below, and a button for each setting that mends what they say."""
     panel.draw(session)
-    st.html(_notes_html(session))
+    source = session.source
+    title = reading.title_of(source) if source is not None else None
+    told = insights_of(session.view, title, source.classes if source is not None else ())
+    st.html(_notes_html(told, session))
+    _draw_remedies(session, told)
 
 
-def _notes_html(session: Session) -> str:
-    sentences = _surprises(session)
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+def _draw_remedies(session: Session, told: Sequence[Insight]) -> None:
+    remedies = {each.remedy: each.recipe for each in told if each.recipe is not None}
+    if not remedies:
+        return
+    with st.container(horizontal=True, key="remedies"):
+        for label, recipe in remedies.items():
+            st.button(label, key=f"remedy_{label}", on_click=session.set_recipe, args=[recipe])
+
+
+def _notes_html(told: Sequence[Insight], session: Session) -> str:
+    items = "".join(f"<li>{escape(each.sentence)}</li>" for each in told)
     body = f"<ul>{items}</ul>" if items else f"<p>{_quiet(session)}</p>"
     return f'<aside class="ce-notes"><h2 class="ce-h2">What to know</h2>{body}</aside>'
 
 
 def _quiet(session: Session) -> str:
     if session.busy:
-        return "The numbers are on their way."
+        return "The numbers are being measured."
     return INCOMPLETE if is_incomplete(session.view) else "No surprises with this setting."
 
 
@@ -39,15 +51,16 @@ def is_incomplete(view: View) -> bool:
     return any(not view.compressed.get(name) for name in wanted)
 
 
-def _surprises(session: Session) -> list[str]:
-    source = session.source
-    title = reading.title_of(source) if source is not None else None
-    return surprises_of(session.view, title, source.classes if source is not None else ())
-
-
 def surprises_of(
     view: View, reading_title: str | None = None, classes: Sequence[str] = ()
 ) -> list[str]:
+    """The sentences of `insights_of`."""
+    return [each.sentence for each in insights_of(view, reading_title, classes)]
+
+
+def insights_of(
+    view: View, reading_title: str | None = None, classes: Sequence[str] = ()
+) -> list[Insight]:
     """About the numbers of this setting.
 
     `reading_title` is that of what the page says on how samples were read; `classes` names the
@@ -57,4 +70,4 @@ def surprises_of(
         return []
     known = {**view.compressed, "naive_quality": view.naive}
     plan, host = view.trial.parts["plan"], view.original.get("host", {})
-    return surprises(view.trial.recipe, plan, view.original, known, host, reading_title, classes)
+    return insights(view.trial.recipe, plan, view.original, known, host, reading_title, classes)
