@@ -235,7 +235,7 @@ def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> 
     assert source.drop is not None
     assert quality["value"] == 0.5
     assert source.pairs == (("east", 0), ("north", 1), ("south", 2), ("west", 3))
-    told = " ".join(results.surprises_of(session.view))
+    told = " ".join(results.surprises_of(session.view, None, source.classes))
     assert "on 100.0 % if 2 labels are renumbered ('east' as class 1, 'north' as class 0)" in told
     mapping = renumbering.renumbered(source.pairs, session.original["relabelling"])
     session.read(replace(source.drop, mapping=json.dumps(mapping)))
