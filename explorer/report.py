@@ -69,7 +69,8 @@ class Latency:
     `min_s`, the fastest run, is what is shown; `ratio` is that of the fastest runs.
     `ratio` is time(this) / time(reference) by interleaved minima, with an interval by
     subsampling that the A/A control widens;
-    1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it.
+    1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it,
+    `quiet` when no quiet moment came to begin in.
     """
 
     median_s: float
@@ -85,6 +86,7 @@ class Latency:
     control_ratio: float
     reference_median_s: float | None = None
     reference_iqr_s: float | None = None
+    quiet: bool = True
 
     @property
     def reference_min_s(self) -> float:

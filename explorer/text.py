@@ -14,6 +14,7 @@ from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Repo
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
 MOVES_SHOWN = 4
 INPUTS_SHOWN = 4
+NOT_RELIABLE = "not reliable"
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
 # Fields of a recipe with a flag of their own in the shell.
 NOTES = "  of which exporter metadata"
@@ -77,6 +78,15 @@ def format_ratio(latency: Latency) -> str:
     if not latency.changed:
         return f"no measurable change ({ends})"
     return f"× {fixed(latency.ratio, 2)} ({ends})"
+
+
+def doubt_text(latency: Latency) -> str:
+    """Why a latency can't be trusted; empty where it can."""
+    if latency.reliable:
+        return ""
+    if latency.quiet:
+        return f"{NOT_RELIABLE}: the machine was busy"
+    return f"{NOT_RELIABLE}: the machine was busy, and no quiet moment came"
 
 
 def _scaled(value: float, units: Sequence[str]) -> str:
@@ -281,8 +291,8 @@ _PROFILE_ROWS = (
 def _latency_cell(latency: Latency | None) -> str:
     if latency is None:
         return ""
-    doubt = "" if latency.reliable else ", not reliable: the machine was busy"
-    return f"{format_seconds(latency.min_s)}, {format_ratio(latency)}{doubt}"
+    doubt = doubt_text(latency)
+    return f"{format_seconds(latency.min_s)}, {format_ratio(latency)}{doubt and f', {doubt}'}"
 
 
 def _quality_cell(quality: Quality | None) -> str:

@@ -56,7 +56,8 @@ class Axis:
 class Mark:
     """One setting; `name` and `label` are in plotly's markup, so what is anybody's is escaped.
 
-    `values` and `intervals`, (low, high) each, are by the key of an axis.
+    `values` and `intervals`, (low, high) each, are by the key of an axis; values on the axes that
+    are `unsure` are not reliable, and drawn hollow.
     """
 
     key: str
@@ -65,6 +66,7 @@ class Mark:
     kind: str
     values: Mapping[str, float | None]
     intervals: Mapping[str, tuple[float, float]]
+    unsure: frozenset[str] = frozenset()
 
 
 def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
@@ -94,12 +96,14 @@ def scatter(
     )
     for kind, own in by_kind(known):
         colour, symbol = LOOKS.get(kind, OTHER)
+        hollow = f"{symbol}-open"
+        symbols = [hollow if cost.key in mark.unsure else symbol for mark in own]
         figure.add_trace(
             go.Scatter(
                 **_places(own, cost, quality),
                 mode="markers",
                 cliponaxis=False,  # those at 100 % lie on the edge
-                marker={"size": SIZE, "color": colour, "symbol": symbol, "opacity": 0.85},
+                marker={"size": SIZE, "color": colour, "symbol": symbols, "opacity": 0.85},
                 name=kind,
             )
         )

@@ -1,6 +1,7 @@
 """The clock and the data, with times and answers that are known beforehand."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import explorer
 from explorer.errors import DataError
 from explorer.formats.data import load_data
 from explorer.graph.costs import macs_by_node
+from explorer.measure import latency as timing
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
 from explorer.report import Profile, Report
-from explorer.text import report_rows
+from explorer.text import doubt_text, report_rows
 
 MS = 1e-3
 PROFILE = Profile(1, 1, 1, 1, 1, 1, 1)
@@ -233,3 +235,44 @@ def test_a_fixed_batch_is_filled_up() -> None:
 def test_a_missing_data_file(resnet: explorer.Model, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no data file"):
         explorer.evaluate(resnet, tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    ("crowded", "quiet", "looks_before"),
+    [
+        ([], True, timing.QUIET_LOOKS),
+        ([True, False, True], True, 3 + timing.QUIET_LOOKS),
+        ([True] * 10_000, False, timing.MOST_LOOKS),
+    ],
+)
+def test_timing_waits_for_a_quiet_moment_but_not_for_ever(
+    resnet: explorer.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    crowded: list[bool],
+    quiet: bool,
+    looks_before: int,
+) -> None:
+    """And says when there was none, and that the times can't be trusted then."""
+    monkeypatch.setattr(timing, "LOOK_S", 0.0)
+    looks = iter(crowded)
+    seen: list[bool] = []
+
+    def is_crowded() -> bool:
+        seen.append(next(looks, False))
+        return seen[-1]
+
+    told = measure_latency(resnet, clock=Clock(0.01), is_crowded=is_crowded)
+    assert len(seen) == looks_before + told.runs // 2  # and one between any two samples
+    assert told.quiet == quiet
+    if not quiet:
+        assert not told.reliable
+        assert "no quiet moment came" in doubt_text(told)
+
+
+def test_a_machine_that_is_crowded_most_of_the_time_is_not_trusted(resnet: explorer.Model) -> None:
+    looks = iter([False] * timing.QUIET_LOOKS)
+    told = measure_latency(resnet, clock=Clock(0.01), is_crowded=lambda: next(looks, True))
+    assert told.quiet
+    assert not told.reliable
+    assert doubt_text(told) == "not reliable: the machine was busy"
+    assert doubt_text(replace(told, reliable=True)) == ""

@@ -399,3 +399,28 @@ def test_a_new_model_starts_from_the_usual_setting(visit: Session, pool: Interru
     assert open_(other) == FIRST_RECIPE
     visit.set_recipe(moved)
     assert open_(first) == FIRST_RECIPE
+
+
+def test_a_setting_can_be_measured_again(visit: Session, pool: Interrupting) -> None:
+    def measured(latency: float) -> None:
+        file = Path(pool.jobs[-1][1]["out"])
+        file.touch()
+        parts = {**MEASURED, "latency": latency}
+        pool.jobs[-1][0].parts = {**parts, "file": {"path": str(file), "not_compensated": None}}
+        pool.jobs[-1][0].end(State.DONE)
+        visit.advance()
+        while visit.busy:  # of the original
+            pool.jobs[-1][0].end(State.DONE)
+            visit.advance()
+
+    measured(1.0)
+    count = len(pool.jobs)
+    visit.measure_again()
+    visit.advance()  # while it waits, what is known of it doesn't take its place
+    assert len(pool.jobs) == count + 1
+    assert visit.busy
+    visit.measure_again()  # once is enough
+    assert len(pool.jobs) == count + 1
+    measured(2.0)
+    assert visit.view.compressed["latency"] == 2.0
+    assert [trial.parts["latency"] for trial in visit.tried] == [2.0]

@@ -7,9 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from exported import outcome
 from streamlit.testing.v1 import AppTest
 from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of, widget
 
+from explorer.exports import figures
+from explorer.exports.figures import costs_text
+from explorer.exports.outcome import Point
 from explorer.formats.names import LONGEST_NAME
 from explorer.fronts import quality_range
 from explorer.lines_chart import parallel
@@ -18,7 +22,15 @@ from explorer.search.sweep import Design
 from explorer.tradeoff_charts import Mark, front_of, scatter
 from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.picks import ORIGINAL, Picks
-from explorer.ui.tried import COSTS, SETTINGS, labels_of, marks_of, quality_axis, results_of
+from explorer.ui.tried import (
+    COSTS,
+    SETTINGS,
+    columns_of,
+    labels_of,
+    marks_of,
+    quality_axis,
+    results_of,
+)
 from explorer.widget.tradeoff import tried
 from explorer.widget.trials import Trial
 
@@ -328,3 +340,26 @@ def test_no_axis_of_accuracy_leaves_0_to_100_percent(
         assert least <= low <= high <= most
     assert quality_range([-3.0, 40.0], "dB", 1.0)[1] > 40  # what has no limit keeps its room
     assert quality_range([0.0, 2.0], "", 0.1, falls=True)[0] == 0  # no error lies below
+
+
+def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) -> None:
+    noisy = replace(GOOD, parts={**GOOD.parts, "latency": {**LATENCY, "reliable": False}})
+    found = results(picks, noisy, POOR)
+    columns = columns_of(found, ())
+    assert columns["timing"] == ["reliable", "not reliable", "reliable"]  # so in the CSV, too
+    marks, quality = marks_of(found), quality_axis(found)
+    assert quality is not None
+    assert "not reliable" in marks[1].label
+    assert "not reliable" not in marks[0].label + marks[2].label
+    for cost, symbols in (("latency", ["circle-open", "circle"]), ("macs", ["circle", "circle"])):
+        figure = scatter(marks, COSTS[cost], quality)
+        (trace,) = [each for each in figure.data if each.name == "Whole channels"]
+        assert list(trace.marker.symbol) == symbols
+    assert "not reliable" in comparing.numbers_html(found[0], found[1])
+    points = tried(ORIGINAL_PARTS, (noisy, POOR), busy=False)["points"]
+    assert [point["reliable"] for point in points] == [True, False, True]
+    point = Point("a", {"latency": 0.5, "file_bytes": 1.0}, 0.9, 0.8, 1.0, "90 %", False)
+    assert costs_text(point)[2] == "× 0.50, not reliable"
+    shown = outcome(points=(point,))
+    assert "not reliable" in figures.tradeoff(shown, "latency")
+    assert "not reliable" not in figures.tradeoff(shown, "file_bytes")

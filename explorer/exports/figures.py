@@ -9,7 +9,7 @@ from explorer.exports.outcome import Outcome, Point
 from explorer.fronts import quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.report import LayerPlan
-from explorer.text import format_bytes, format_count
+from explorer.text import NOT_RELIABLE, format_bytes, format_count
 
 COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, beside the original"}
 WIDTH, HEIGHT = 360, 250
@@ -76,7 +76,9 @@ def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
 def _point(point: Point, cost: str, value: float, x: Scale, y: Scale) -> Markup:
     kind = "current" if point.is_current else "original" if point.is_original else "tried"
     at, up = _n(x(value)), _n(y(point.quality))
-    parts = [tag("title", f"{point.label}: {point.text}, {cost_text(cost, value)}")]
+    is_unsure = cost == "latency" and not point.is_reliable
+    doubt = f", {NOT_RELIABLE}" if is_unsure else ""
+    parts = [tag("title", f"{point.label}: {point.text}, {cost_text(cost, value)}{doubt}")]
     if point.low is not None and point.high is not None:
         ends = {"y1": _n(y(point.low)), "y2": _n(y(point.high))}
         parts.append(tag("line", x1=at, x2=at, **ends, class_="interval"))
@@ -84,7 +86,7 @@ def _point(point: Point, cost: str, value: float, x: Scale, y: Scale) -> Markup:
         parts.append(tag("path", d=_star(x(value), y(point.quality), 8), class_="mark"))
     else:
         parts.append(tag("circle", cx=at, cy=up, r=6 if point.is_current else 4, class_="mark"))
-    return tag("g", *parts, class_=f"point {kind}")
+    return tag("g", *parts, class_=f"point {kind}{' unsure' if is_unsure else ''}")
 
 
 def _star(x: float, y: float, size: float) -> str:
@@ -153,11 +155,12 @@ def layer_text(layer: LayerPlan) -> str:
 
 def costs_text(point: Point) -> tuple[str, str, str]:
     """File, MACs and latency of a setting, for the table."""
+    doubt = "" if point.is_reliable else f", {NOT_RELIABLE}"
     size, macs, latency = (point.costs.get(cost) for cost in COST_TITLES)
     return (
         "–" if size is None else format_bytes(size),
         "–" if macs is None else format_count(macs),
-        "–" if latency is None else f"× {latency:.2f}",
+        "–" if latency is None else f"× {latency:.2f}{doubt}",
     )
 
 

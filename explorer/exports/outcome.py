@@ -36,7 +36,8 @@ class Number:
 class Point:
     """A setting that was tried: its costs by `COSTS` (None: not known) and its quality.
 
-    `low` and `high` are the interval of the quality, `text` the quality in words.
+    `low` and `high` are the interval of the quality, `text` the quality in words; `is_reliable` is
+    False where the latency was timed on a busy machine.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Point:
     low: float | None
     high: float | None
     text: str
+    is_reliable: bool = True
     is_original: bool = False
     is_current: bool = False
 

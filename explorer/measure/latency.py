@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run_
 from explorer.model import Model, Shape
 from explorer.report import Latency
 
+LOADS = Path("/proc/loadavg")
 WARM_UPS = 3
 MIN_SAMPLE_S = 0.002  # calls are batched until one sample takes this long
 MIN_PAIRS = 15
@@ -29,6 +31,8 @@ LONGEST_S = 1.0  # whether there are enough pairs or not
 FEWEST_PAIRS = 3
 DISAGREEMENT = 0.10  # minima and medians further apart than this can't both be right
 SUBSAMPLES = 200
+
+LOOK_S, QUIET_LOOKS, MOST_LOOKS = 0.02, 3, 25  # at the machine, before timing: half a second
 
 Clock = Callable[[], float]
 Seconds = npt.NDArray[np.float64]
@@ -41,10 +45,14 @@ def measure_latency(
     clock: Clock = time.perf_counter,
     check: Callable[[], None] = lambda: None,
     tell: Callable[[Latency], None] = lambda _: None,
+    is_crowded: Callable[[], bool] | None = None,
 ) -> Latency:
     """Time one inference of `model`, and its ratio to `against` (or to itself).
 
     Both get inputs of the model's input sizes; of those of `against` where only these were set.
+
+    It waits for a quiet moment, half a second at most; the result says where none came, and
+    whether others wanted the cores most of the time. `is_crowded` tells that of this moment.
 
     `check` is called between samples and may raise to stop the measurement; `tell` is told the
     first result once there are enough pairs for one, where more of them make it surer.
@@ -57,6 +65,9 @@ def measure_latency(
     times = [_Timed(m, threads, clock, sizes) for m in (model, reference)]
     own: list[float] = []
     other: list[float] = []
+    crowded = is_crowded or _is_crowded
+    quiet = _await_quiet(crowded, check)
+    looks: list[bool] = []
     collecting = gc.isenabled()
     gc.disable()
     is_told = False
@@ -64,8 +75,9 @@ def measure_latency(
         started = clock()
         while not _enough(len(own), clock() - started):
             check()
+            looks.append(crowded())
             if len(own) >= MIN_PAIRS and not is_told:
-                tell(summarise(np.array(own), np.array(other), threads, _busy()))
+                tell(summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet))
                 is_told = True
             own.append(times[0].sample())
             other.append(times[1].sample())
@@ -74,10 +86,12 @@ def measure_latency(
     finally:
         if collecting:
             gc.enable()
-    return summarise(np.array(own), np.array(other), threads, _busy())
+    return summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
 
 
-def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency:
+def summarise(
+    own: Seconds, other: Seconds, threads: int, busy: bool, quiet: bool = True
+) -> Latency:
     """A `Latency` from two rows of interleaved times, in seconds a call.
 
     The interval holds the middle 95 % of the ratio over random halves of the pairs (subsampling,
@@ -108,6 +122,7 @@ def summarise(own: Seconds, other: Seconds, threads: int, busy: bool) -> Latency
         control_ratio=control,
         reference_median_s=float(np.median(other)),
         reference_iqr_s=float(others[1] - others[0]),
+        quiet=quiet,
     )
 
 
@@ -156,6 +171,28 @@ def _enough(samples: int, elapsed_s: float) -> bool:
     return pairs >= MIN_PAIRS and elapsed_s >= ENOUGH_S
 
 
-def _busy() -> bool:
-    """True when more programs want to run than there are cores."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1) + 0.5
+def _await_quiet(is_crowded: Callable[[], bool], check: Callable[[], None]) -> bool:
+    """Wait until the machine is quiet for a few looks in a row; False where it never is."""
+    quiet_looks = 0
+    for _ in range(MOST_LOOKS):
+        check()
+        quiet_looks = 0 if is_crowded() else quiet_looks + 1
+        if quiet_looks == QUIET_LOOKS:
+            return True
+        time.sleep(LOOK_S)
+    return False
+
+
+def _mostly(looks: list[bool]) -> bool:
+    return 2 * sum(looks) > len(looks)
+
+
+def _is_crowded() -> bool:
+    """True when more programs want to run at this moment than there are cores.
+
+    Linux tells how many (proc_loadavg(5)); elsewhere the mean of the last minute has to serve.
+    """
+    cores = os.cpu_count() or 1
+    if LOADS.exists():
+        return int(LOADS.read_text().split()[3].partition("/")[0]) > cores
+    return os.getloadavg()[0] > cores + 0.5

@@ -129,6 +129,7 @@ def _point(point: Mapping[str, Any], recipe: Recipe) -> Point:
         low=point["low"],
         high=point["high"],
         text=point["text"],
+        is_reliable=point["reliable"],
         is_original=point["original"],
         is_current=setting == recipe,
     )

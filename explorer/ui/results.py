@@ -25,9 +25,8 @@ def draw(session: Session) -> None:
 
 def _draw_remedies(session: Session, told: Sequence[Insight]) -> None:
     remedies = {each.remedy: each.recipe for each in told if each.recipe is not None}
-    if not remedies:
-        return
     with st.container(horizontal=True, key="remedies"):
+        st.button("Measure again", disabled=session.busy, on_click=session.measure_again)
         for label, recipe in remedies.items():
             st.button(label, key=f"remedy_{label}", on_click=session.set_recipe, args=[recipe])
 

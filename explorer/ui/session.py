@@ -301,6 +301,15 @@ class Session:
             self._start()
 
     @one_at_a_time
+    def measure_again(self) -> None:
+        """Make, time and score the setting on the screen anew, whatever is known of it."""
+        if self.busy or self.source is None:
+            return
+        self.notice = None
+        self._make_way()
+        self.notice = self.trying.start(self.source, self.recipe, again=True)
+
+    @one_at_a_time
     def measure_sensitivity(self) -> None:
         """Measure what compressing each place of the open model costs, while nothing else runs."""
         assert self.source is not None

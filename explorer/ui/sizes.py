@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from explorer.report import Latency
-from explorer.text import format_bytes, format_count, format_seconds, uncounted_sentence
+from explorer.text import doubt_text, format_bytes, format_count, format_seconds, uncounted_sentence
 from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN, relative
 from explorer.widget.trials import View
@@ -39,7 +39,7 @@ def latency_sentence(latency: Latency) -> str:
     fastest = format_seconds(latency.min_s)
     if latency.reference_median_s is not None:
         fastest += f", of the original {format_seconds(latency.reference_min_s)}"
-    trust = "reliable" if latency.reliable else "not reliable: the machine was busy"
+    trust = doubt_text(latency) or "reliable"
     return (
         f"Fastest run {fastest}; interquartile range {format_seconds(latency.iqr_s)}, "
         f"{latency.runs} runs, {latency.threads} thread, {latency.runtime}; the original against "

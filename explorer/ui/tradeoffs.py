@@ -48,6 +48,9 @@ COLUMNS = {
         key: st.column_config.NumberColumn(axis.title, width=NUMBER_PX)
         for key, axis in COSTS.items()
     },
+    "timing": st.column_config.TextColumn(
+        "Timing", help="Whether the latency can be trusted: not if the machine was busy.", width=82
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from explorer.exports.axes import quality_text as quality_tick
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import Latency, Quality, content_bytes
-from explorer.text import format_bytes, format_count, format_quality
+from explorer.text import NOT_RELIABLE, format_bytes, format_count, format_quality
 from explorer.tradeoff_charts import Axis, Mark
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.widget.cards import UNKNOWN
@@ -150,6 +150,7 @@ def marks_of(results: Sequence[Result]) -> list[Mark]:
             kind=_kind(each),
             values=each.values,
             intervals=_intervals(each),
+            unsure=frozenset() if is_reliable(each) else frozenset({"latency"}),
         )
         for each in results
     ]
@@ -167,8 +168,20 @@ def columns_of(results: Sequence[Result], front: Sequence[str]) -> dict[str, lis
             axis: [value[axis] for value in values]
             for axis in ("file_bytes", "macs", "peak_activation_bytes", "latency")
         },
+        "timing": [_timing(each) for each in results],
         "quality": [value["quality"] for value in values],
     }
+
+
+def is_reliable(result: Result) -> bool:
+    """False where the latency was timed on a busy machine; that of the original is the unit."""
+    return result.latency is None or result.latency.reliable or result.is_original
+
+
+def _timing(result: Result) -> str | None:
+    if result.latency is None:
+        return None
+    return "reliable" if is_reliable(result) else NOT_RELIABLE
 
 
 def numbers_text(result: Result) -> str:
@@ -179,6 +192,8 @@ def numbers_text(result: Result) -> str:
         for name, text in texts.items()
         if (value := result.values[name]) is not None
     ]
+    if not is_reliable(result):
+        words[-1] += f" ({NOT_RELIABLE})"
     if result.quality:
         words.append(f"{METRICS[result.quality.metric].title} {quality_text(result.quality)}")
     return ", ".join(words)
@@ -197,7 +212,8 @@ def latency_text(latency: Latency | None) -> str:
     if latency.ratio_low == latency.ratio_high == 1.0:
         return "× 1"
     ends = interval(fixed(latency.ratio_low, 2), fixed(latency.ratio_high, 2))
-    return f"× {fixed(latency.ratio, 2)} ({ends})"
+    doubt = "" if latency.reliable else f", {NOT_RELIABLE}"
+    return f"× {fixed(latency.ratio, 2)} ({ends}){doubt}"
 
 
 def _original(parts: Parts) -> Result:

@@ -26,6 +26,7 @@ class Trying:
         self._session = session
         self._memory = memory
         self._making: tuple[Source, Recipe, Job] | None = None
+        self._is_again = False
         self._out = ""  # where the file of that goes
         self._running: Trial | None = None
         self._shown: Trial | None = None
@@ -72,8 +73,12 @@ class Trying:
         self._shown = known or self._shown
         return known is not None
 
-    def start(self, source: Source, recipe: Recipe) -> str | None:
-        """Make a setting; `advance` takes it. Returns the sentence to show if that fails."""
+    def start(self, source: Source, recipe: Recipe, again: bool = False) -> str | None:
+        """Make a setting; `advance` takes it. Returns the sentence to show if that fails.
+
+        `again` says that it is measured anew, whatever is known of it.
+        """
+        self._is_again = again
         folder = source.domain.folder
         make_room(folder, self.shown_file)
         self._out = str(TRIED.new_file(folder))
@@ -116,7 +121,8 @@ class Trying:
         if self._making is None:
             return None
         source, recipe, job = self._making
-        if job.state is State.WAITING and self.recall(source, asked):  # another visitor was first
+        is_open = job.state is State.WAITING and not self._is_again
+        if is_open and self.recall(source, asked):  # another visitor was first
             self.stop()
             return None
         ended, parts = job.ended, self._memory.taken(source, recipe, job.parts, self._out)

@@ -117,7 +117,10 @@ export class Chart {
     const [cx, cy] = [x(point.costs[this.cost]), y(point.quality)];
     const current = keyOf(point.recipe) === own;
     const kind = current ? "current" : point.original ? "original" : "tried";
-    const label = `${point.label}: ${point.text}, ${COSTS[this.cost][1](point.costs[this.cost])}`;
+    const isUnsure = this.cost === "latency" && !point.reliable;
+    const doubt = isUnsure ? ", not reliable: the machine was busy" : "";
+    const cost = COSTS[this.cost][1](point.costs[this.cost]);
+    const label = `${point.label}: ${point.text}, ${cost}${doubt}`;
     const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
     if (current && point.low !== null) {
       const [y1, y2] = [point.low, point.high].map((value) => within(y(value)));
@@ -128,7 +131,7 @@ export class Chart {
         ? draw("path", { d: star(cx, cy, 9), class: "mark" })
         : draw("circle", { cx, cy, r: current ? 7 : 5, class: "mark" }),
     );
-    const about = { class: `point ${kind}`, tabindex: 0, role: "button", "aria-label": label };
+    const about = { class: `point ${kind}${isUnsure ? " unsure" : ""}`, tabindex: 0, role: "button", "aria-label": label };
     const root = draw("g", about, ...parts);
     root.addEventListener("pointerenter", () => say(this.detail, label));
     root.addEventListener("focus", () => say(this.detail, label));
