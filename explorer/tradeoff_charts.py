@@ -11,8 +11,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from explorer.charts import PALETTE
-from explorer.exports.axes import pareto_front, ticks
-from explorer.fronts import quality_range
+from explorer.exports.axes import ticks
+from explorer.fronts import REACH, Estimate, front_line, quality_range, unbeaten
 
 # Each kind of setting has its colour and its shape, whichever others there are.
 LOOKS = {
@@ -32,7 +32,7 @@ MARGIN = {"l": 8, "r": 12, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "title": {"text": ""}}
 STILL = {"dragmode": False, "hovermode": "closest", "clickmode": "event+select"}
 FEW = 4  # ticks
-REACH = 1.06  # of an axis of costs beyond the values
+BAR, FAINT_BAR = 1.5, 0.8  # pixels of an interval
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,29 @@ class Mark:
 
 
 def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
-    """Keys of the settings that no other beats in cost and quality, the cheapest first."""
+    """Keys of the settings that no other beats beyond noise, the cheapest first."""
     known = drawable(marks, (cost, quality))
-    points = [_point(mark, cost, quality) for mark in known]
-    best = pareto_front(points, quality.falls)
-    return [known[points.index(point)].key for point in best]
+    runs = [(_estimate(mark, cost), _estimate(mark, quality)) for mark in known]
+    kept = zip(known, runs, unbeaten(runs, quality.falls), strict=True)
+    best = sorted((run[0].value, at) for at, (_, run, is_kept) in enumerate(kept) if is_kept)
+    return [known[at].key for _, at in best]
+
+
+def _estimate(mark: Mark, axis: Axis) -> Estimate:
+    value = mark.values[axis.key]
+    assert value is not None
+    return Estimate.of(value, mark.intervals.get(axis.key))
 
 
 def scatter(
     marks: Sequence[Mark], cost: Axis, quality: Axis, selected: Sequence[str] = ()
 ) -> go.Figure:
-    """Cost across, quality up, the front as steps, and the selected with their intervals."""
+    """Cost across, quality up, all with their intervals, and the front as steps."""
     known = drawable(marks, (cost, quality))
     figure = go.Figure()
-    best = pareto_front([_point(mark, cost, quality) for mark in known], quality.falls)
+    ends = [_ends(known, axis) for axis in (cost, quality)]
+    points = [_point(mark, cost, quality) for mark in known]
+    best = front_line(points, REACH * ends[0][1], quality.falls)
     figure.add_trace(
         go.Scatter(
             x=[x for x, _ in best],
@@ -101,6 +110,7 @@ def scatter(
         figure.add_trace(
             go.Scatter(
                 **_places(own, cost, quality),
+                **_bars(own, (cost, quality), colour, FAINT_BAR),
                 mode="markers",
                 cliponaxis=False,  # those at 100 % lie on the edge
                 marker={"size": SIZE, "color": colour, "symbol": symbols, "opacity": 0.85},
@@ -123,7 +133,6 @@ def scatter(
         )
     )
     figure.update_layout(margin=MARGIN, legend=LEGEND, **STILL)
-    ends = [_ends(known, axis) for axis in (cost, quality)]
     across, up = (0.0, REACH * ends[0][1]), _range(ends[1], quality)
     figure.update_xaxes(title=cost.title, fixedrange=True, **_scale(cost, *across))
     figure.update_yaxes(title=quality.title, fixedrange=True, **_scale(quality, *up))
@@ -172,25 +181,33 @@ def _places(marks: Sequence[Mark], cost: Axis, quality: Axis) -> dict[str, Any]:
 
 
 def _ring(mark: Mark, cost: Axis, quality: Axis, colour: str) -> go.Scatter:
-    bars = {
-        f"error_{side}": _bar(mark, axis, colour)
-        for side, axis in (("x", cost), ("y", quality))
-        if axis.key in mark.intervals
-    }
     return go.Scatter(
         **_places([mark], cost, quality),
-        **bars,
+        **_bars([mark], (cost, quality), colour, BAR),
         mode="markers",
         marker={"size": RING, "color": colour, "symbol": "circle-open", "line": {"width": 2.5}},
         showlegend=False,
     )
 
 
-def _bar(mark: Mark, axis: Axis, colour: str) -> dict[str, Any]:
-    value, (low, high) = mark.values[axis.key], mark.intervals[axis.key]
-    assert value is not None
-    around = {"array": [max(0.0, high - value)], "arrayminus": [max(0.0, value - low)]}
-    return {"type": "data", "symmetric": False, **around, "color": colour, "thickness": 1.5}
+def _bars(
+    marks: Sequence[Mark], axes: tuple[Axis, Axis], colour: str, thickness: float
+) -> dict[str, Any]:
+    """The intervals of marks on the axes on which any has one."""
+    return {
+        f"error_{side}": {
+            "type": "data",
+            "symmetric": False,
+            "array": [each.high - each.value for each in estimates],
+            "arrayminus": [each.value - each.low for each in estimates],
+            "color": colour,
+            "thickness": thickness,
+            "width": 0,
+        }
+        for side, axis in zip("xy", axes, strict=True)
+        if any(axis.key in mark.intervals for mark in marks)
+        for estimates in [[_estimate(mark, axis) for mark in marks]]
+    }
 
 
 def span(marks: Sequence[Mark], axis: Axis) -> tuple[float, float]:

@@ -117,7 +117,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
         page.mouse.move(box["x"] + (0.32 + step / 100) * box["width"], y)
         seen.add(page.locator('.number[data-key="file_bytes"] .value').inner_text())
     assert len(seen) > 10
-    assert page.locator('.number[data-kind="estimated"]').count() in (4, 6)  # or predicted, too
+    assert page.locator('.number[data-kind="estimated"]').count() >= 4  # some predicted, too
     other = re.compile(rb'"ratio":0\.(?!3\D)')  # than before
     assert [frame for frame in sent if other.search(frame)] == []
     page.mouse.up()
@@ -306,7 +306,8 @@ def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
     idle_elsewhere(page)
     points.nth(2).click(force=True)
     expect(page.get_by_label("Name", exact=True)).to_be_visible()
-    expect(page.locator(".st-key-trade_scatter .errorbar")).to_have_count(1)
+    bars = page.locator(".st-key-trade_scatter .errorbar")
+    expect(bars).to_have_count(7)  # of each point, and of the one that is selected
     page.get_by_label("Name", exact=True).fill("mine")
     page.get_by_label("Name", exact=True).press("Enter")
     expect(page.locator(".st-key-trade_scatter .textpoint")).to_have_text(re.compile("mine"))

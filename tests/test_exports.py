@@ -11,7 +11,7 @@ import pytest
 from exported import HOSTILE, QUALITY, layer, outcome
 
 from explorer import LayerChoice, Recipe
-from explorer.exports.axes import cost_text, pareto_front, quality_text, scale, ticks
+from explorer.exports.axes import cost_text, quality_text, scale, ticks
 from explorer.exports.card import MADE_UP, UNLABELLED, UNSCORED, card
 from explorer.exports.figures import legend, strip, tradeoff
 from explorer.exports.markdown import escaped, fenced
@@ -227,11 +227,6 @@ def test_texts_of_ticks_have_no_needless_zeros() -> None:
     assert [cost_text("macs", n) for n in (0, 20, 2_000_000)] == ["0", "20", "2 M"]
     assert cost_text("latency", 0.5) == "× 0.5"
     assert (quality_text("%", 0.925), quality_text("dB", 30.0)) == ("92.5 %", "30 dB")
-
-
-def test_the_front_holds_what_nothing_beats() -> None:
-    points = [(4, 0.9), (1, 0.5), (2, 0.4), (3, 0.9), (5, 0.95)]
-    assert pareto_front(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
 
 
 def test_a_point_without_a_cost_is_on_no_chart_of_it() -> None:

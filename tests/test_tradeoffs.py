@@ -109,10 +109,13 @@ def test_the_front_leaves_out_what_another_beats(picks: Picks) -> None:
     quality = quality_axis(found)
     assert quality is not None
     marks = marks_of(found)
-    assert front_of(marks, COSTS["file_bytes"], quality) == [KEYS[2], KEYS[0], ORIGINAL]
+    kept = front_of(marks, COSTS["file_bytes"], quality)
+    assert kept == [KEYS[2], KEYS[0], KEYS[1], ORIGINAL]  # as the intervals overlap
     figure = scatter(marks, COSTS["file_bytes"], quality, (KEYS[0], KEYS[1]))
     traces = {trace.name: trace for trace in figure.data if trace.name}
-    assert list(traces["Not beaten"].x) == [1000, 2000, 4000]
+    line = traces["Not beaten"]
+    assert list(line.x) == [1000, 2000, 4000, figure.layout.xaxis.range[1]]
+    assert traces["Whole channels"].error_y.array[0] == pytest.approx(0.01)  # of all points
     assert list(traces["Whole channels"].customdata) == [[key] for key in KEYS]
     rings = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
     assert [list(ring.customdata) for ring in rings] == [[[KEYS[0]]], [[KEYS[1]]]]

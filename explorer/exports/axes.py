@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from explorer.digits import MINUS
 from explorer.metrics import DECIBELS, PERCENT
@@ -28,20 +28,6 @@ def ticks(low: float, high: float, few: int) -> list[float]:
     step = power * next(each for each in STEPS if each * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [at * step for at in range(first, last + 1)]
-
-
-def pareto_front(
-    points: Sequence[tuple[float, float]], falls: bool = False
-) -> list[tuple[float, float]]:
-    """(cost, quality) that no other beats in both, the cheapest first.
-
-    More quality is better, or less where it `falls`.
-    """
-    sign, front = -1 if falls else 1, list[tuple[float, float]]()
-    for point in sorted(points, key=lambda each: (each[0], -sign * each[1])):
-        if not front or sign * point[1] > sign * front[-1][1]:
-            front.append(point)
-    return front
 
 
 def cost_text(cost: str, value: float) -> str:

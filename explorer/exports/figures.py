@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from explorer.exports.axes import Scale, cost_text, pareto_front, quality_text, scale, ticks
+from explorer.exports.axes import Scale, cost_text, quality_text, scale, ticks
 from explorer.exports.markup import Markup, joined, tag
 from explorer.exports.outcome import Outcome, Point
-from explorer.fronts import quality_range
+from explorer.fronts import REACH, front_line, quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.report import LayerPlan
 from explorer.text import NOT_RELIABLE, format_bytes, format_count
@@ -29,7 +29,8 @@ def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
         return None
     x, y, axes = _axes(cost, outcome, known)
     places = [(value, point.quality) for value, point in known]
-    parts = [*axes, _front(pareto_front(places, outcome.falls), x, y)]
+    end = REACH * max(value for value, _ in known)
+    parts = [*axes, _front(front_line(places, end, outcome.falls), x, y)]
     for value, point in sorted(known, key=lambda each: each[1].is_current):
         parts.append(_point(point, cost, value, x, y))
     label = f"{COST_TITLES[cost]} and quality of {len(known)} settings; the table below lists them."
@@ -48,7 +49,7 @@ def _axes(
 ) -> tuple[Scale, Scale, list[Markup]]:
     shown = [v for _, p in known for v in (p.quality, p.low, p.high) if v is not None]
     low, high = quality_range(shown, outcome.unit, LEAST_ROOM[outcome.unit], outcome.falls)
-    most = 1.06 * max(value for value, _ in known) or 1.0
+    most = REACH * max(value for value, _ in known) or 1.0
     x = scale(0, most, LEFT, WIDTH - RIGHT)
     ends = (TOP, HEIGHT - BOTTOM) if outcome.falls else (HEIGHT - BOTTOM, TOP)
     y = scale(low, high, *ends)  # better is up
@@ -70,7 +71,7 @@ def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
     """As steps: each setting of the front holds until a better one can be had."""
     path = [f"M{_n(x(front[0][0]))},{_n(y(front[0][1]))}"]
     path += [f"H{_n(x(cost))}V{_n(y(quality))}" for cost, quality in front[1:]]
-    return tag("path", d=f"{''.join(path)}H{WIDTH - RIGHT}", class_="front")
+    return tag("path", d="".join(path), class_="front")
 
 
 def _point(point: Point, cost: str, value: float, x: Scale, y: Scale) -> Markup:

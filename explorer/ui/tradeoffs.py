@@ -41,7 +41,7 @@ COLUMNS = {
     "setting": st.column_config.TextColumn("Setting", width=225),
     "front": st.column_config.CheckboxColumn(
         "Not beaten",
-        help="No other setting has at most the cost and at least the quality.",
+        help="No other setting costs as little and is better by more than both intervals.",
         width=80,
     ),
     **{

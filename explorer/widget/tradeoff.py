@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from explorer.fronts import quality_range
+from explorer.fronts import Estimate, pareto_front, quality_range, unbeaten
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.report import Quality, content_bytes
 from explorer.text import format_quality
 from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
+
+COSTS = ("file_bytes", "macs", "latency")
 
 
 def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any]:
@@ -26,10 +28,13 @@ def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any
     points += [_point(trial.parts, trial.recipe) for trial in newest.values()]
     drawn = [point for point in points if point is not None]
     shown = [value for point in drawn for value in _qualities(point)]
+    for cost in COSTS:
+        _mark_beaten(drawn, cost, metric.falls)
     return {
         "points": drawn,
         "unit": metric.unit,
         "falls": metric.falls,
+        "fronts": {cost: _front(drawn, cost, metric.falls) for cost in COSTS},
         "range": quality_range(shown, metric.unit, least, metric.falls) if shown else None,
         "empty": _why_empty(busy),
     }
@@ -44,12 +49,37 @@ def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
         "recipe": asdict(recipe),
         "original": False,
         "costs": _costs(parts),
+        "intervals": _intervals(parts.get("latency")),
+        "beaten": [],
         "reliable": (parts.get("latency") or {}).get("reliable", True),
         "quality": quality.value,
         "low": quality.low,
         "high": quality.high,
         "text": format_quality(quality),
     }
+
+
+def _mark_beaten(points: Sequence[dict[str, Any]], cost: str, falls: bool) -> None:
+    """Note with each point whether another beats it beyond noise, where both have that cost."""
+    known = [point for point in points if point["costs"][cost] is not None]
+    runs = [
+        (
+            Estimate.of(point["costs"][cost], point["intervals"].get(cost)),
+            Estimate.of(point["quality"], _interval(point)),
+        )
+        for point in known
+    ]
+    for point, is_kept in zip(known, unbeaten(runs, falls), strict=True):
+        point["beaten"] += [] if is_kept else [cost]
+
+
+def _interval(point: Mapping[str, Any]) -> tuple[float, float] | None:
+    return None if point["low"] is None else (point["low"], point["high"])
+
+
+def _front(points: Sequence[Mapping[str, Any]], cost: str, falls: bool) -> list[Any]:
+    known = [point for point in points if point["costs"][cost] is not None]
+    return pareto_front([(point["costs"][cost], point["quality"]) for point in known], falls)
 
 
 def _qualities(point: Mapping[str, Any]) -> list[float]:
@@ -63,17 +93,26 @@ def _original(original: Parts, quality: Quality | None) -> dict[str, Any] | None
         return None  # against itself a model has no noise
     value = quality.value if quality.reference_value is None else quality.reference_value
     parts = {"latency": {"ratio": 1.0}, "profile": original["profile"]}
+    own = original.get("quality")
+    scored = own if own and own["metric"] == quality.metric and own["value"] == value else None
     return {
         "label": "original",
         "recipe": asdict(Recipe()),
         "original": True,
         "costs": _costs(parts),
+        "intervals": {},
+        "beaten": [],
         "reliable": True,
         "quality": value,
-        "low": None,
-        "high": None,
+        "low": scored["low"] if scored else None,
+        "high": scored["high"] if scored else None,
         "text": format_quality(quality, value),
     }
+
+
+def _intervals(latency: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
+    """Of the costs that are measured."""
+    return {"latency": (latency["ratio_low"], latency["ratio_high"])} if latency else {}
 
 
 def _costs(parts: Mapping[str, Any]) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { argmin, argsort, round, varintBytes } from "../../explorer/widget/js/arithmetic.js";
-import { paretoFront, ticks } from "../../explorer/widget/js/chart.js";
+import { ticks } from "../../explorer/widget/js/chart.js";
 import { pointsOf } from "../../explorer/widget/js/forecast.js";
 import { History } from "../../explorer/widget/js/history.js";
 import { Ledger, ledgerOf } from "../../explorer/widget/js/ledger.js";
@@ -24,16 +24,6 @@ test("the first smallest value is found, and equal values keep their order", () 
 
 test("varints take seven bits a byte, also beyond 32 bits", () => {
   assert.deepEqual([0, 127, 128, 2 ** 14, 2 ** 35, 2 ** 52].map(varintBytes), [1, 1, 2, 3, 6, 8]);
-});
-
-test("the front holds what nothing beats in both", () => {
-  const points = [[3, 0.9], [1, 0.5], [2, 0.4], [2, 0.8], [4, 0.9]];
-  assert.deepEqual(paretoFront(points), [[1, 0.5], [2, 0.8], [3, 0.9]]);
-});
-
-test("less quality is better on the front where it falls", () => {
-  const points = [[1, 5], [2, 3], [3, 4], [2.5, 6]];
-  assert.deepEqual(paretoFront(points, true), [[1, 5], [2, 3]]);
 });
 
 test("ticks are round numbers within the axis", () => {

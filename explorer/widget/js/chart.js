@@ -1,7 +1,9 @@
 // The trade-off: every setting that was tried, by its cost and its quality, and where you are now.
 //
 // `points`: { label, recipe (null: the original), costs: { file_bytes, macs, latency }, quality, low,
-// high, text }. Costs and quality are measured ones. `range` are the ends of the axis of quality.
+// high, text }. Costs and quality are measured ones. `range` are the ends of the axis of quality,
+// `fronts` by cost the corners of the Pareto front, `intervals` those of costs that are measured, and
+// `beaten` the costs by which another point is better beyond noise (`explorer.fronts`).
 
 import { draw, make, newId, say } from "./elements.js";
 import { formatBytes, formatCount } from "./format.js";
@@ -72,7 +74,7 @@ export class Chart {
     const x = scale(0, 1.06 * Math.max(...xs), LEFT, width - RIGHT);
     const ends = this.told.falls ? [TOP, HEIGHT - BOTTOM] : [HEIGHT - BOTTOM, TOP]; // better is up
     const y = scale(...this.told.range, ...ends);
-    const parts = [...this.#axes(x, y, width), this.#front(known, x, y, width)];
+    const parts = [...this.#axes(x, y, width), this.#front(x, y, width)];
     if (here && !known.some((point) => keyOf(point.recipe) === own)) {
       const line = { x1: x(here), x2: x(here), y1: TOP, y2: HEIGHT - BOTTOM, class: "here" };
       parts.push(draw("line", line));
@@ -102,9 +104,8 @@ export class Chart {
     return this.told.unit === "%" ? `${trim(100 * value)} %` : String(Number(value.toPrecision(6)));
   }
 
-  #front(known, x, y, width) {
-    const places = known.map((point) => [point.costs[this.cost], point.quality]);
-    const front = paretoFront(places, this.told.falls);
+  #front(x, y, width) {
+    const front = this.told.fronts[this.cost];
     const steps = front.map(([cost, quality], at) => {
       const before = at ? front[at - 1][1] : quality;
       return `${at ? "L" : "M"}${x(cost)},${y(before)} L${x(cost)},${y(quality)}`;
@@ -117,21 +118,27 @@ export class Chart {
     const [cx, cy] = [x(point.costs[this.cost]), y(point.quality)];
     const current = keyOf(point.recipe) === own;
     const kind = current ? "current" : point.original ? "original" : "tried";
+    const isBeaten = point.beaten.includes(this.cost);
     const isUnsure = this.cost === "latency" && !point.reliable;
     const doubt = isUnsure ? ", not reliable: the machine was busy" : "";
     const cost = COSTS[this.cost][1](point.costs[this.cost]);
     const label = `${point.label}: ${point.text}, ${cost}${doubt}`;
     const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
-    if (current && point.low !== null) {
+    if (point.low !== null) {
       const [y1, y2] = [point.low, point.high].map((value) => within(y(value)));
       parts.push(draw("line", { x1: cx, x2: cx, y1, y2, class: "interval" }));
+    }
+    const across = point.intervals[this.cost];
+    if (across) {
+      const [x1, x2] = across.map((value) => Math.min(x(x.high), x(value)));
+      parts.push(draw("line", { x1, x2, y1: cy, y2: cy, class: "interval" }));
     }
     parts.push(
       point.original
         ? draw("path", { d: star(cx, cy, 9), class: "mark" })
         : draw("circle", { cx, cy, r: current ? 7 : 5, class: "mark" }),
     );
-    const about = { class: `point ${kind}${isUnsure ? " unsure" : ""}`, tabindex: 0, role: "button", "aria-label": label };
+    const about = { class: `point ${kind}${isUnsure ? " unsure" : ""}${isBeaten ? " beaten" : ""}`, tabindex: 0, role: "button", "aria-label": label };
     const root = draw("g", about, ...parts);
     root.addEventListener("pointerenter", () => say(this.detail, label));
     root.addEventListener("focus", () => say(this.detail, label));
@@ -143,17 +150,6 @@ export class Chart {
     });
     return root;
   }
-}
-
-// [cost, quality] that no other beats in both, the cheapest first; less quality is better where it
-// `falls`.
-export function paretoFront(points, falls = false) {
-  const sign = falls ? -1 : 1;
-  const front = [];
-  for (const point of [...points].sort((a, b) => a[0] - b[0] || sign * (b[1] - a[1]))) {
-    if (!front.length || sign * (point[1] - front.at(-1)[1]) > 0) front.push(point);
-  }
-  return front;
 }
 
 // Round numbers between two, about so many.
