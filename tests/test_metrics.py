@@ -13,7 +13,7 @@ from scipy import stats
 import explorer
 from explorer.cli import main
 from explorer.errors import DataError
-from explorer.exports.axes import pareto_front
+from explorer.fronts import pareto_front
 from explorer.measure.changes import find_changes
 from explorer.measure.quality import check_labels
 from explorer.metrics import METRICS
@@ -132,7 +132,7 @@ def test_one_output_is_a_binary_classifier(last: str | None, flat: bool) -> None
     assert quality.metric == "binary"
     assert quality.value == np.mean((VALUES >= 0) == (labels == 1))
     scoring = check_labels(model, explorer_data(model, labels))
-    assert ("a probability" if last else "logits") in scoring.reason
+    assert ("a probability" if last else "a logit") in scoring.reason
 
 
 def explorer_data(model: explorer.Model, labels: np.ndarray) -> object:
@@ -258,7 +258,7 @@ def test_in_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["evaluate", model, "--data", data, "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["quality"]["metric"] == "r2"
-    assert "metric: R², as the outputs are no class scores and the labels are real" in told.err
+    assert "metric: R², because the outputs aren't class scores and the labels are real" in told.err
     out = ["--out", str(tmp_path / "small.onnx"), "--weight-bits", "8", "--metric", "mae"]
     assert main(["compress", model, *out, "--data", data, "--json"]) == 0
     quality = json.loads(capsys.readouterr().out)["compressed"]["quality"]

@@ -20,6 +20,8 @@ PROBABILITY, LOGIT = 0.5, 0.0  # thresholds
 PASSING = frozenset(
     "Identity Reshape Squeeze Unsqueeze Flatten Cast Clip QuantizeLinear DequantizeLinear".split()
 )
+# What ends in one of these gives any number, whatever the first few samples come to.
+LINEAR = frozenset("Add Conv Gemm MatMul".split())
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,8 @@ def _reason(metric: str, labels: Labels | None) -> str:
     if labels is None:
         return "as there are no labels"
     if metric in ("r2", "mae"):
-        kind = "are real numbers" if labels.dtype.kind == "f" else "are no class numbers"
-        return f"as the outputs are no class scores and the labels {kind}"
+        kind = "are real numbers" if labels.dtype.kind == "f" else "aren't class numbers"
+        return f"because the outputs aren't class scores and the labels {kind}"
     if metric == "binary":
         return "as the model gives one number and the labels are 0 and 1"
     return "as the model gives a score for each class"
@@ -169,8 +171,10 @@ def _threshold(model: Model, outputs: list[Array]) -> tuple[float, str]:
     while node is not None and node.op_type in PASSING and node.inputs[0] is not None:
         node = node.inputs[0].producer()
     if node is not None and node.op_type in ("Sigmoid", "HardSigmoid"):
-        return PROBABILITY, f"its output is a probability, as it ends in {node.op_type}: 1 from 0.5"
+        return PROBABILITY, f"the output is a probability ({node.op_type}); class 1 at 0.5 or above"
+    if node is not None and node.op_type in LINEAR:
+        return LOGIT, f"the output is a logit ({node.op_type}); class 1 at 0 or above"
     values = single_output(outputs)
     if values is not None and ((values >= 0) & (values <= 1)).all():
-        return PROBABILITY, "its outputs lie in 0 to 1 and are read as probabilities: 1 from 0.5"
-    return LOGIT, "its outputs are read as logits: 1 from 0"
+        return PROBABILITY, "the outputs lie in 0 to 1 like probabilities; class 1 at 0.5 or above"
+    return LOGIT, "the outputs are read as logits; class 1 at 0 or above"
