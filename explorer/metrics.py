@@ -9,6 +9,7 @@ from explorer.digits import MINUS, fixed, signed
 PERCENT, DECIBELS, PLAIN = "%", "dB", ""  # units: a share in percent, decibels, a bare number
 TINY = 1e-12  # a mean absolute error below this is none
 MOST_DIGITS = 9  # after the point
+CLASS_METRICS = ("accuracy", "top5", "binary")  # those that count right answers
 MOST_LOST = 1e6  # percent of an error that was next to nothing
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.digits import fixed
 from explorer.explain import ON_REQUEST
-from explorer.metrics import METRICS
+from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.recipe import Recipe
 from explorer.report import content_bytes
 from explorer.text import counted_samples, format_bytes, relabelling_sentence
@@ -21,7 +21,6 @@ NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sen
 FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
-RIGHT_ANSWERS = ("accuracy", "top5", "binary")  # metrics that count them
 INTEGER_BITS = 8  # at most so many make weights integers
 STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
@@ -364,7 +363,7 @@ def noisy_machine(case: _Case) -> Iterator[str | Insight]:
 @rule
 def accuracy_collapsed(case: _Case) -> Iterator[str | Insight]:
     qualities = case.both("quality")
-    if qualities is None or qualities[1]["metric"] not in RIGHT_ANSWERS:
+    if qualities is None or qualities[1]["metric"] not in CLASS_METRICS:
         return
     before, after = qualities[0]["value"], qualities[1]["value"]
     if after < before / 2:

@@ -23,7 +23,7 @@ from explorer.measure.profile import profile
 from explorer.measure.quality import evaluate, output_error, suggest_relabelling
 from explorer.measure.runtime import is_weight_only
 from explorer.measure.scoring import Scoring
-from explorer.metrics import METRICS
+from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.report import Latency
@@ -31,7 +31,6 @@ from explorer.search.survey import settings
 from explorer.widget.counts import counts
 from explorer.widget.parts import needed
 
-CLASS_METRICS = ("accuracy", "binary", "top5")
 FIRST_SAMPLES = 1000  # scored first, so that a number is there at once, and for every probe
 CALIBRATION_S = 1.0  # a shorter one goes on though its job isn't wanted: the next one needs it too
 

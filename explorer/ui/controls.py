@@ -129,35 +129,11 @@ def _more_choices(session: Session) -> None:
     if recipe.granularity == "group":
         sizes = sorted({*GROUP_SIZES, recipe.group_size})
         _select(session, "Group size", "group_size", sizes)
-    widths = project("widths", recipe.widths)
-    st.toggle(
-        "Normalised widths too",
-        key=widths.key,
-        help=words.HELP["widths"],
-        disabled=recipe.pattern != "channel",
-        on_change=_writer(session, widths),
-    )
-    compensate = project("compensate", recipe.compensate)
-    st.toggle(
-        "Compensate",
-        key=compensate.key,
-        help=words.HELP["compensate"],
-        on_change=_writer(session, compensate),
-    )
-    keeping = project("keep_metadata", recipe.keep_metadata)
-    st.toggle(
-        "Keep exporter metadata",
-        key=keeping.key,
-        help=words.HELP["keep_metadata"],
-        on_change=_writer(session, keeping),
-    )
-    shortening = project("short_names", recipe.short_names)
-    st.toggle(
-        "Short names",
-        key=shortening.key,
-        help=words.HELP["short_names"],
-        on_change=_writer(session, shortening),
-    )
+    has_widths = recipe.pattern == "channel"
+    _toggle(session, "Normalised widths too", "widths", disabled=not has_widths)
+    _toggle(session, "Compensate", "compensate")
+    _toggle(session, "Keep exporter metadata", "keep_metadata")
+    _toggle(session, "Short names", "short_names")
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)
         st.number_input(
@@ -169,6 +145,17 @@ def _more_choices(session: Session) -> None:
             on_change=_writer(session, seed),
         )
     _drop_box(session, "Load a recipe (.json)", ["json"], _take_recipe)
+
+
+def _toggle(session: Session, label: str, name: str, disabled: bool = False) -> None:
+    switch = project(name, getattr(session.recipe, name))
+    st.toggle(
+        label,
+        key=switch.key,
+        help=words.HELP[name],
+        disabled=disabled,
+        on_change=_writer(session, switch),
+    )
 
 
 def _select(

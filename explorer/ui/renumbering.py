@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from explorer.metrics import CLASS_METRICS
 from explorer.text import relabelling_sentence
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
 
 TITLE = "Labels and classes"
-CLASS_METRICS = ("accuracy", "top5", "binary")
 MOST_CLASS = 9_999
 
 
