@@ -18,6 +18,7 @@ from explorer.recipe import Recipe
 
 STATUS = re.compile(
     r'class="ce-status (ce-\w+)"><h1>(.*?)</h1><span class="ce-setting">(.*?)</span>'
+    r'<span class="ce-achieved">.*?</span>'
     r'<span class="ce-work" role="status">(.*?)</span>'
 )
 PANEL = "explorer_mount"

@@ -87,7 +87,7 @@ def test_names_never_become_markup(report: explorer.Report) -> None:
     shown = [replace(report, name=NASTY), replace(plan, layers=layers, groups=groups)]
     for html in (each._repr_html_() for each in shown):
         read = Reading(html)
-        assert read.tags <= {"div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+        assert read.tags <= {"div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "p"}
         assert read.attributes <= {"style", "scope"}
         assert any(NASTY in row for row in read.rows)
         assert read.open == []
