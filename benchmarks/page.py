@@ -68,7 +68,8 @@ class Shown:
     def measured(self) -> bool:
         """True once nothing is on its way and all cards have numbers of this setting."""
         kinds = {kind for kind, _, _ in self.cards.values()}
-        return not self.busy and bool(kinds) and kinds <= {"measured", "noisy", "unscored"}
+        done = {"computed", "measured", "noisy", "unscored"}
+        return not self.busy and bool(kinds) and kinds <= done
 
 
 @dataclass(frozen=True)

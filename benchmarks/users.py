@@ -154,7 +154,7 @@ class User:
     def other_numbers(self, shown: Shown) -> str | None:
         """The same setting on the same model has the same parameters, whoever asks."""
         kind, value, _ = shown.cards.get("Parameters", ("", UNKNOWN, ""))
-        if value == UNKNOWN or kind == "previous":
+        if value == UNKNOWN or kind == "queued":
             return None
         known = self._findings.params.setdefault((shown.title, shown.setting), value)
         return None if known == value else f"{value} parameters for {shown.setting}, as {known}"

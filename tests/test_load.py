@@ -19,7 +19,7 @@ PATIENCE_S = 60
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("app"), *soak.forgetting(FORGET_S)) as running:
         yield running
-    assert running.trouble == []
+    assert running.trouble == [], running.log.read_text()[-4000:]
 
 
 def test_each_of_a_few_people_sees_their_own_answers(server: Server) -> None:
