@@ -58,6 +58,15 @@ def assert_estimate_is_exact(model: explorer.Model, plan: explorer.Plan) -> expl
     return small
 
 
+def assert_counts_are_true(told: explorer.Profile, found: explorer.Profile) -> None:
+    """An estimate is what was found in the file: sizes within 1 %, all else exactly."""
+    assert told.params == found.params
+    assert told.macs == found.macs
+    assert told.peak_activation_bytes == found.peak_activation_bytes
+    assert told.file_bytes == pytest.approx(found.file_bytes, rel=0.01)
+    assert told.packed_bytes == pytest.approx(found.packed_bytes, rel=0.01)
+
+
 def kept(model: explorer.Model, ratio: float = 0.5) -> dict[str, tuple[int, int]]:
     """Channels left of each layer, and how many there were."""
     plan = explorer.plan(model, Recipe(pattern="channel", ratio=ratio, round_to=1))

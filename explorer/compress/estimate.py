@@ -32,6 +32,7 @@ from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import (
     HALF_BITS,
+    LOST_IN_HALF,
     RECORD_KEY,
     StoredWeight,
     find_weights,
@@ -44,8 +45,6 @@ from explorer.measure.profile import count_macs, tensor_bytes
 from explorer.model import Layer, Model, Shape, per_model
 from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
-
-LOST_IN_HALF = 2.0**-25  # half of float16's smallest number: at most this rounds to zero
 
 
 def estimate(model: Model, plan: Plan) -> Profile:
@@ -346,14 +345,6 @@ def _size(weight: StoredWeight, dims: dict[str, Shape]) -> int:
     return weight.size if weight.fixed else weight.params_of(element_count(dims[weight.name]))
 
 
-def loses_small(weight: StoredWeight) -> bool:
-    """True for floats of which some are so small that they become zero in float16."""
-    if weight.tensor.dtype != ir.DataType.FLOAT:
-        return False
-    array = weight.tensor.numpy()
-    return bool(((array != 0) & (np.abs(array) <= LOST_IN_HALF)).any())
-
-
 def _count_kept_nonzero(
     model: Model, plan: Plan, weight: StoredWeight, size: int, width: int
 ) -> int:
@@ -364,7 +355,7 @@ def _count_kept_nonzero(
     key = ("nonzero", weight.name)
     if key not in model._cache:
         model._cache[key] = weight.count_nonzero()
-    rounds = width == HALF_BITS and loses_small(weight)
+    rounds = width == HALF_BITS and weight.loses_small
     if (model._cache[key] == weight.size or weight.fixed) and not rounds:
         return size - (weight.size - int(model._cache[key]))
     alive = units_alive(model, plan.groups)

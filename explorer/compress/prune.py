@@ -12,6 +12,7 @@ from explorer.compress.patterns import Mask, keep_mask
 from explorer.compress.planned import units_alive
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.graph.channels import find_channels
+from explorer.graph.initializers import add_initializer, tensor_of
 from explorer.graph.layers import find_layers
 from explorer.model import Layer, Model, per_model
 from explorer.recipe import Recipe
@@ -73,27 +74,11 @@ def array_of(value: ir.Value) -> Array:
     return array
 
 
-def tensor_of(array: Array, name: str, dtype: ir.DataType | None = None) -> "ir.Tensor[Any]":
-    """A tensor for the file; `dtype` where numpy's own type doesn't tell."""
-    return ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), dtype=dtype, name=name)
-
-
 def replace_array(value: ir.Value, array: Array, dtype: ir.DataType | None = None) -> None:
     """Give an initialiser another content."""
     tensor = tensor_of(array, str(value.name), dtype)
     value.const_value, value.shape = tensor, tensor.shape
     value.type = ir.TensorType(tensor.dtype)
-
-
-def add_initializer(
-    graph: ir.Graph, name: str, array: Array, dtype: ir.DataType | None = None
-) -> ir.Value:
-    """Add a constant tensor to a graph."""
-    tensor = tensor_of(array, name, dtype)
-    kind = ir.TensorType(tensor.dtype)
-    value = ir.Value(name=name, const_value=tensor, shape=tensor.shape, type=kind)
-    graph.register_initializer(value)
-    return value
 
 
 def _write_constant(graph: ir.Graph, node: ir.Node, new: NewConstant) -> None:

@@ -18,13 +18,13 @@ from explorer.compress.estimate import (
 )
 from explorer.compress.prune import (
     Array,
-    add_initializer,
     array_of,
     replace_array,
 )
 from explorer.compress.quantizers import Grid, Rounded, round_weights
 from explorer.compress.ranges import step_of
 from explorer.compress.storage import StoredForm, activation_form, activation_points, name_mark
+from explorer.graph.initializers import add_initializer
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import infer_shapes
 from explorer.graph.weights import RECORD_KEY

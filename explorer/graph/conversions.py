@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from explorer.graph.initializers import add_initializer
 from explorer.graph.operators import int_attribute
 from explorer.graph.shapes import Shapes
 
@@ -66,13 +67,7 @@ class Site:
 
     def constant(self, suffix: str, array: np.ndarray[Any, Any]) -> ir.Value:
         """A new initialiser, named after the node's output."""
-        name = self._name(suffix)
-        tensor = ir.Tensor(array, name=name)
-        value = ir.Value(
-            name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype)
-        )
-        self.graph.register_initializer(value)
-        return value
+        return add_initializer(self.graph, self._name(suffix), array)
 
     def integers(self, suffix: str, values: Sequence[int]) -> ir.Value:
         """A new initialiser of int64."""

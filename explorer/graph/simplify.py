@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.computed import find_computed
+from explorer.graph.initializers import add_initializer
 from explorer.graph.operators import (
     GATES,
     SPLIT_INPUT_OPSET,
@@ -407,12 +408,7 @@ def _constant(
         replacing.name = f"{name}/unmoved"
     while name in graph.initializers:
         name += "_"
-    tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
-    value = ir.Value(
-        name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype)
-    )
-    graph.register_initializer(value)
-    return value
+    return add_initializer(graph, name, array)
 
 
 def _replace(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:

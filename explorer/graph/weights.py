@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that say
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
 BYTE_BITS = 8
 HALF_BITS = 16  # of the narrowest floats
+LOST_IN_HALF = 2.0**-25  # half of float16's smallest number: at most this rounds to zero
 # Inputs of operators that say what to do, and that no framework would train; None stands for all.
 SETTINGS: dict[str, tuple[int, ...] | None] = {
     "Clip": (1, 2),
@@ -66,6 +68,14 @@ class StoredWeight:
     shape: tuple[int, int] | None = None
     fixed: bool = False
     operand: bool = False
+
+    @cached_property
+    def loses_small(self) -> bool:
+        """True for floats of which some are so small that they become zero in float16."""
+        if self.tensor.dtype != ir.DataType.FLOAT:
+            return False
+        array = self.tensor.numpy()
+        return bool(((array != 0) & (np.abs(array) <= LOST_IN_HALF)).any())
 
     def params_of(self, size: int) -> int:
         """How many of `size` numbers that are left are parameters: a single operand is none."""

@@ -14,12 +14,10 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.compress.estimate import (
-    LOST_IN_HALF,
     base_bytes,
     constant_bytes,
     data_of,
     kept_record,
-    loses_small,
     planned_dims,
     read_both_ways,
     renaming_bytes,
@@ -45,6 +43,7 @@ from explorer.graph.memory import find_lifetimes
 from explorer.graph.operators import opset_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.graph.weights import (
+    LOST_IN_HALF,
     RECORD_KEY,
     StoredWeight,
     find_weights,
@@ -169,7 +168,7 @@ class File:
             told["bits"] = parameter.bits
             told["operand"] = parameter.operand
             told["nonzero"] = self._nonzero(parameter, 0.0)
-            if loses_small(parameter):
+            if parameter.loses_small:
                 told["nonzero_half"] = self._nonzero(parameter, LOST_IN_HALF)
         if layer is not None:
             told |= self._layer(layer, dtype)
