@@ -70,20 +70,6 @@ def rule(function: Rule) -> Rule:
     return function
 
 
-def surprises(
-    recipe: Recipe,
-    plan: Facts,
-    original: Facts,
-    compressed: Facts,
-    host: Facts,
-    reading: str | None = None,
-    classes: Sequence[str] = (),
-) -> list[str]:
-    """The sentences of `insights`."""
-    told = insights(recipe, plan, original, compressed, host, reading, classes)
-    return [insight.sentence for insight in told]
-
-
 def insights(
     recipe: Recipe,
     plan: Facts,

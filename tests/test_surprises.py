@@ -8,7 +8,7 @@ from conftest import SAMPLES
 
 from explorer import Recipe, load, plan
 from explorer.recipe import LayerChoice
-from explorer.surprises import insights, surprises
+from explorer.surprises import insights
 
 PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
 QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value": 0.9}
@@ -17,6 +17,11 @@ LAYER = {
     "name": "conv", "channels": 16, "kept": 16, "sparsity": 0.0, "group": "conv", "skipped": None,
     "weight_bits": 32, "storage": "float32", "removable": 15, "unprunable": None, "closed": False,
 }  # fmt: skip
+
+
+def surprises(*facts: Any) -> list[str]:
+    """The sentences of `insights`."""
+    return [insight.sentence for insight in insights(*facts)]
 
 
 def told(
