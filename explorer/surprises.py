@@ -412,9 +412,10 @@ def bigger_file(case: _Case) -> Iterator[str | Insight]:
 
 
 def _classes(model: Facts) -> int | None:
-    """How many scores the first output holds for a sample, where that is known."""
+    """How many scores the scored output holds for a sample, where that is known."""
     outputs = model.get("outputs") or [{"shape": [None]}]
-    last = (outputs[0]["shape"] or [None])[-1]
+    place = (model.get("scoring") or {}).get("output", 0)
+    last = (outputs[place]["shape"] or [None])[-1]
     return last if isinstance(last, int) and last > 1 else None
 
 

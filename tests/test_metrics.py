@@ -7,12 +7,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from conftest import run_onnx, run_plainly
 from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 import explorer
 from explorer.cli import main
 from explorer.errors import DataError
+from explorer.formats.data import load_data
 from explorer.fronts import pareto_front
 from explorer.measure.changes import find_changes
 from explorer.measure.quality import check_labels
@@ -266,3 +268,62 @@ def test_in_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert quality["reference_value"] == pytest.approx(np.abs(VALUES - NOISY).mean(), abs=1e-4)
     assert main(["compress", model, *out]) == 2
     assert "add --data" in capsys.readouterr().err
+
+
+def several(*outputs: tuple[int, str | None]) -> explorer.Model:
+    """A network with one product for each output: its numbers, and the operator behind it."""
+    draw = np.random.default_rng(3)
+    nodes, tensors, infos = [], [], []
+    for place, (width, last) in enumerate(outputs):
+        tensors.append(
+            numpy_helper.from_array(
+                draw.standard_normal((6, width)).astype(np.float32), f"w{place}"
+            )
+        )
+        nodes.append(helper.make_node("MatMul", ["x", f"w{place}"], [f"a{place}"]))
+        nodes.append(helper.make_node(last or "Identity", [f"a{place}"], [f"out{place}"]))
+        infos.append(helper.make_tensor_value_info(f"out{place}", TensorProto.FLOAT, ["n", width]))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])
+    graph = helper.make_graph(nodes, "g", [x], infos, tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return explorer.load(proto.SerializeToString())
+
+
+CLASSES = {count: np.arange(SAMPLES) % count for count in (2, 3, 10)}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "scored"),
+    [
+        ([(4, None), (2, "Softmax")], CLASSES[2], 1),  # boxes, then face or no face
+        ([(4, None), (10, None), (2, "Softmax")], CLASSES[2], 2),
+        ([(4, None), (1, "Sigmoid")], CLASSES[2], 1),
+        ([(10, None), (16, "Softmax")], CLASSES[10], 0),  # logits, then attention
+        ([(10, None), (3, "Softmax")], CLASSES[3], 1),
+        ([(3, None), (3, None)], CLASSES[3], 0),
+        ([(8, None), (1, None)], NOISY, 1),  # an embedding, then an age
+        ([(4, None), (2, "Softmax")], None, 1),
+        ([(4, None), (2, None)], None, 0),
+    ],
+)
+def test_the_output_that_fits_the_labels_is_scored(
+    outputs: list[tuple[int, str | None]], labels: np.ndarray | None, scored: int
+) -> None:
+    model = several(*outputs)
+    data = {"x": X} if labels is None else {"x": X, "y": labels}
+    scoring = check_labels(model, load_data(data, model))
+    assert scoring.output == scored
+    assert (f"'out{scored}'" in scoring.reason) == (scored > 0)  # said where it isn't the first
+
+
+def test_scores_behind_boxes_give_accuracy_and_agreement() -> None:
+    model = several((4, None), (2, "Softmax"))
+    _, scores = run_onnx(model.data, {"x": X})
+    quality = explorer.evaluate(model, {"x": X, "y": CLASSES[2]})
+    assert quality.value == pytest.approx((scores.argmax(axis=1) == CLASSES[2]).mean())
+    plan = explorer.plan(model, explorer.Recipe(weight_bits=2))
+    rough = explorer.apply(model, plan)
+    _, others = run_plainly(rough.data, {"x": X})
+    agreement = explorer.evaluate(rough, {"x": X}, model)
+    assert agreement.metric == "agreement"
+    assert agreement.value == pytest.approx((scores.argmax(1) == others.argmax(1)).mean())

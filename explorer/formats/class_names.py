@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from explorer.errors import DataError
 from explorer.formats.names import class_note, cleaned, listed
+from explorer.graph.scored import scored_output
 from explorer.model import Model
 
 KEYS = ("names", "classes", "class_names", "labels", "categories", "id2label", "label2id")
@@ -56,10 +57,8 @@ class Numbering:
 
 def known_classes(model: Model) -> KnownClasses:
     """What the shape of a model's outputs and its metadata say of its classes."""
-    first, *others = model.outputs
-    if first.dtype.startswith(("int", "uint")) and len(first.shape) == 1 and others:
-        first = others[0]
-    last = first.shape[-1] if len(first.shape) == 2 else 1 if len(first.shape) == 1 else None
+    scored = model.outputs[scored_output(model, [spec.shape for spec in model.outputs])]
+    last = scored.shape[-1] if len(scored.shape) == 2 else 1 if len(scored.shape) == 1 else None
     count = last if isinstance(last, int) else None
     if count == 1:
         return KnownClasses(2, named_in(model.graph_model.metadata_props, 2), is_single=True)

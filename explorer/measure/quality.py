@@ -109,8 +109,9 @@ def deviation(model: Model, reference: Model, data: Dataset) -> float:
         MeasurementError: the runtime can't run a model.
     """
     outputs, originals = model_outputs(model, data), model_outputs(reference, data)
-    scores, others = row_of_scores(outputs), row_of_scores(originals)
-    is_class = scoring_of(reference, originals, None, None).metric == "agreement"
+    scoring = scoring_of(reference, originals, None, None)
+    scores, others = (row_of_scores(each[scoring.output]) for each in (outputs, originals))
+    is_class = scoring.metric == "agreement"
     if not is_class or scores is None or others is None or scores.shape != others.shape:
         found = output_error(model, data, reference)
     else:
@@ -202,10 +203,10 @@ def _labelled(
     scoring: Scoring, outputs: list[Array], original: list[Array] | None, labels: Labels
 ) -> Quality:
     if scoring.metric in BY_VALUE:
-        _check_finite(outputs, original)
+        _check_finite(scoring, outputs, original)
     if scoring.metric in ("r2", "mae"):
         wanted = labels.reshape(len(labels), -1).astype(np.float64)
-        values, others = (_values(each, wanted.shape[1]) for each in (outputs, original))
+        values, others = (_values(scoring, each, wanted.shape[1]) for each in (outputs, original))
         if values is None or (others is None and original is not None):
             raise DataError(DIFFERENT_SHAPES)
         return score_values(scoring.metric, values, wanted, others)
@@ -215,17 +216,19 @@ def _labelled(
     return _accuracy(scoring.metric, right, other_right)
 
 
-def _check_finite(outputs: list[Array], original: list[Array] | None) -> None:
+def _check_finite(scoring: Scoring, outputs: list[Array], original: list[Array] | None) -> None:
     for each in (outputs, original or outputs):
-        if not np.isfinite(each[0].astype(np.float64)).all():
+        if not np.isfinite(each[scoring.output].astype(np.float64)).all():
             raise MeasurementError(
                 "Some outputs are not finite numbers (NaN or infinity), so they can't be scored; "
                 "compress less, or check the samples."
             )
 
 
-def _values(outputs: list[Array] | None, targets: int) -> npt.NDArray[np.float64] | None:
-    values = values_of(outputs, targets) if outputs is not None else None
+def _values(
+    scoring: Scoring, outputs: list[Array] | None, targets: int
+) -> npt.NDArray[np.float64] | None:
+    values = values_of(outputs[scoring.output], targets) if outputs is not None else None
     return None if values is None else values.astype(np.float64)
 
 

@@ -5,21 +5,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from explorer.errors import DataError
 from explorer.formats.data import Array, Labels
 from explorer.formats.names import cleaned
+from explorer.graph.scored import PROBABILITIES, last_operator, scored_output
 from explorer.metrics import CHOICES, METRICS
 from explorer.model import Model
 
 Scores = npt.NDArray[Any]  # floats
 TOP = 5
 PROBABILITY, LOGIT = 0.5, 0.0  # thresholds
-# Operators behind a last one that don't change which side of a threshold a value is on.
-PASSING = frozenset(
-    "Identity Reshape Squeeze Unsqueeze Flatten Cast Clip QuantizeLinear DequantizeLinear".split()
-)
 # What ends in one of these gives any number, whatever the first few samples come to.
 LINEAR = frozenset("Add Conv Gemm MatMul".split())
 
@@ -28,12 +24,14 @@ LINEAR = frozenset("Add Conv Gemm MatMul".split())
 class Scoring:
     """A metric, the `reason` why it was chosen as part of a sentence, and what else fits.
 
-    `threshold` is that of one output between two classes, where it has one.
+    `output` is the place of the output that is scored. `threshold` parts two classes where that
+    output is a single number.
     """
 
     metric: str
     reason: str
     possible: tuple[str, ...]
+    output: int = 0
     threshold: float = PROBABILITY
 
 
@@ -51,11 +49,13 @@ def scoring_of(
         raise DataError(
             f"The metric is {cleaned(str(asked))!r}; it must be one of {', '.join(CHOICES)}."
         )
-    threshold, meaning = _threshold(model, outputs)
-    possible = _possible(outputs, labels)
+    place = scored_output(model, [each.shape for each in outputs], _wanted(labels))
+    output = outputs[place]
+    threshold, meaning = _threshold(last_operator(model, place), output)
+    possible = _possible(output, labels)
     fits = asked in possible or any(METRICS[name].is_labelled for name in possible)
     if labels is not None and not fits:
-        raise _misfit(outputs, labels)
+        raise _misfit(output, labels)
     if asked is not None and asked not in possible:
         fitting = ", ".join(name for name in possible if name in CHOICES) or "none"
         raise DataError(
@@ -63,62 +63,72 @@ def scoring_of(
         )
     metric = asked or possible[0]
     reason = "as chosen" if asked else _reason(metric, labels)
-    if metric == "binary" or (metric == "agreement" and row_of_scores(outputs) is None):
+    if metric == "binary" or (metric == "agreement" and row_of_scores(output) is None):
         reason += f"; {meaning}"
-    return Scoring(metric, reason, possible, threshold)
+    if place and metric != "snr_db":  # which is of all outputs
+        reason += f" (output {cleaned(model.outputs[place].name)!r})"
+    return Scoring(metric, reason, possible, place, threshold)
 
 
-def row_of_scores(outputs: list[Array]) -> Scores | None:
-    """The first output where it is a row of scores for each sample, (samples, classes).
-
-    Classifiers that give the chosen class first, as a whole number, are read by their second.
-    """
-    first = outputs[0]
-    if first.dtype.kind in "iu" and first.ndim == 1 and len(outputs) > 1:
-        first = outputs[1]
-    is_scores = first.ndim == 2 and first.shape[1] > 1 and first.dtype.kind == "f"
-    return first if is_scores else None
+def row_of_scores(output: Array) -> Scores | None:
+    """An output where it is a row of scores for each sample, (samples, classes)."""
+    is_scores = output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == "f"
+    return output if is_scores else None
 
 
 def class_scores(outputs: list[Array], scoring: Scoring) -> Scores | None:
-    """Scores (samples, classes); of one output, how far it is on either side of its threshold."""
-    scores = row_of_scores(outputs)
-    values = single_output(outputs)
+    """Scores (samples, classes); of a single number, how far it is beyond its threshold."""
+    output = outputs[scoring.output]
+    scores = row_of_scores(output)
+    values = single_output(output)
     if scores is not None or values is None or scoring.metric not in ("binary", "agreement"):
         return scores
     above = values.astype(np.float64) - scoring.threshold
     return np.stack([-above, above], axis=1)
 
 
-def single_output(outputs: list[Array]) -> Scores | None:
-    """The first output where it is one number for each sample, (samples,)."""
-    first = outputs[0]
-    is_single = first.ndim >= 1 and first.dtype.kind == "f" and first.size == len(first)
-    return first.reshape(-1) if is_single and len(first) else None
+def single_output(output: Array) -> Scores | None:
+    """An output where it is one number for each sample, (samples,)."""
+    is_single = output.ndim >= 1 and output.dtype.kind == "f" and output.size == len(output)
+    return output.reshape(-1) if is_single and len(output) else None
 
 
-def values_of(outputs: list[Array], targets: int) -> Scores | None:
-    """The first output as `targets` numbers for each sample, (samples, targets); None otherwise."""
-    first = outputs[0]
-    fits = first.ndim >= 1 and first.dtype.kind == "f" and first.size == len(first) * targets
-    return first.reshape(len(first), targets) if fits and len(first) else None
+def values_of(output: Array, targets: int) -> Scores | None:
+    """An output as `targets` numbers for each sample, (samples, targets); None otherwise."""
+    fits = output.ndim >= 1 and output.dtype.kind == "f" and output.size == len(output) * targets
+    return output.reshape(len(output), targets) if fits and len(output) else None
 
 
-def _possible(outputs: list[Array], labels: Labels | None) -> tuple[str, ...]:
+def _is_class(labels: Labels) -> bool:
+    return labels.ndim == 1 and labels.dtype.kind == "i" and int(labels.min()) >= 0
+
+
+def _targets(labels: Labels) -> int:
+    return labels.reshape(len(labels), -1).shape[1]
+
+
+def _wanted(labels: Labels | None) -> int | None:
+    """How many numbers of a sample the labels ask for: one for each class, or for each target."""
+    if labels is None:
+        return None
+    return int(labels.max()) + 1 if _is_class(labels) else _targets(labels)
+
+
+def _possible(output: Array, labels: Labels | None) -> tuple[str, ...]:
     """What fits, the likeliest first."""
-    scores, found = row_of_scores(outputs), []
+    scores, found = row_of_scores(output), []
     if labels is not None:
-        is_class = labels.ndim == 1 and labels.dtype.kind == "i" and int(labels.min()) >= 0
+        is_class = _is_class(labels)
         if scores is not None and is_class and int(labels.max()) < scores.shape[1]:
             found += ["accuracy", "top5"] if scores.shape[1] > TOP else ["accuracy"]
-        if single_output(outputs) is not None and is_class and int(labels.max()) <= 1:
+        if single_output(output) is not None and is_class and int(labels.max()) <= 1:
             found.append("binary")
-        if values_of(outputs, labels.reshape(len(labels), -1).shape[1]) is not None:
+        if values_of(output, _targets(labels)) is not None:
             found += ["r2", "mae"]
     if scores is not None:
         found.append("agreement")
     found.append("snr_db")
-    if scores is None and single_output(outputs) is not None:
+    if scores is None and single_output(output) is not None:
         found.append("agreement")
     return tuple(found)
 
@@ -134,12 +144,12 @@ def _reason(metric: str, labels: Labels | None) -> str:
     return "as the model gives a score for each class"
 
 
-def _misfit(outputs: list[Array], labels: Labels) -> DataError:
+def _misfit(output: Array, labels: Labels) -> DataError:
     """Why labels fit no metric."""
-    scores = row_of_scores(outputs)
+    scores = row_of_scores(output)
     if scores is None:
         return DataError(
-            "The data has labels, but the model's first output is neither a row of class scores "
+            "The data has labels, but no output of the model is a row of class scores "
             "nor as many numbers as a label has."
         )
     if labels.ndim != 1:
@@ -161,20 +171,16 @@ def _misfit(outputs: list[Array], labels: Labels) -> DataError:
     )
 
 
-def _threshold(model: Model, outputs: list[Array]) -> tuple[float, str]:
-    """Where the classes of one output part, and a word on it: by the last operator, or the values.
+def _threshold(op: str | None, output: Array) -> tuple[float, str]:
+    """Where the classes of a single number part, and a word on it: by its operator, or the values.
 
     A probability is at least 0.5 where its logit is at least 0.
     """
-    value = model.graph_model.graph.outputs[0]
-    node: ir.Node | None = value.producer()
-    while node is not None and node.op_type in PASSING and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    if node is not None and node.op_type in ("Sigmoid", "HardSigmoid"):
-        return PROBABILITY, f"the output is a probability ({node.op_type}); class 1 at 0.5 or above"
-    if node is not None and node.op_type in LINEAR:
-        return LOGIT, f"the output is a logit ({node.op_type}); class 1 at 0 or above"
-    values = single_output(outputs)
+    if op in PROBABILITIES:
+        return PROBABILITY, f"the output is a probability ({op}); class 1 at 0.5 or above"
+    if op in LINEAR:
+        return LOGIT, f"the output is a logit ({op}); class 1 at 0 or above"
+    values = single_output(output)
     if values is not None and ((values >= 0) & (values <= 1)).all():
         return PROBABILITY, "the outputs lie in 0 to 1 like probabilities; class 1 at 0.5 or above"
     return LOGIT, "the outputs are read as logits; class 1 at 0 or above"
