@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 PATIENCE_MS = 120_000
 TOKEN = secrets.token_hex(16)
+GONE = re.compile("StreamClosedError|WebSocketClosedError")  # Jupyter wrote to a page that was left
 CELLS = (
     "from explorer.notebook import Explorer\n"
     f"panel = Explorer({str(SAMPLES / 'vowels_cnn.onnx')!r}, "
@@ -82,7 +83,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(30)
-    assert "Traceback" not in log.read_text(), log.read_text()
+    _, *failures = log.read_text().split("Traceback")
+    assert [each for each in failures if not GONE.search(each)] == []
 
 
 @pytest.fixture(scope="module")
