@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLES
+from conftest import SAMPLES, with_weights
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -124,6 +124,36 @@ def test_a_model_with_images(session: Session) -> None:
     trial = session.view.trial
     assert trial is not None
     assert trial.parts["file"]["not_compensated"] is None
+
+
+OPEN_SIZES = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 1, h, w] x) => (float[n, 8] scores) {
+  convolved = Conv<pads = [1, 1, 1, 1]>(x, kernel)
+  pooled = GlobalAveragePool(convolved)
+  scores = Flatten(pooled)
+}
+"""
+
+
+def test_everything_is_counted_at_the_size_of_the_samples(session: Session) -> None:
+    model = with_weights(OPEN_SIZES, kernel=(8, 1, 3, 3))
+    x = np.random.default_rng(0).standard_normal((30, 1, 12, 20)).astype(np.float32)
+    drop(session, ("open.onnx", model.data), ("wide.npz", npz(x=x)))
+    assert counted(session) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
+    session.set_input_sizes((("x", (1, 1, 10, 10)),))
+    assert counted(settled(session)) == ([1, 1, 10, 10], 10 * 10 * 9 * 8)
+    session.set_input_sizes(())
+    assert counted(settled(session)) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
+    drop(session, ("tall.npz", npz(x=x[:, :, :, :7])))
+    assert counted(session) == ([1, 1, 12, 7], 12 * 7 * 9 * 8)
+
+
+def counted(session: Session) -> tuple[list[int], int]:
+    """The size of the input, and the MACs of the original."""
+    assert session.notice is None
+    profile = session.original["profile"]
+    return list(profile["input_sizes"]["x"]), profile["macs"]
 
 
 def test_images_are_read_otherwise_on_request(session: Session) -> None:

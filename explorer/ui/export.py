@@ -124,7 +124,7 @@ def _draw_command(recipe: Recipe, source: Source) -> None:
         files.data,
         files.calibration,
         source.metric,
-        dict(source.input_sizes),
+        source.sizes,
     )
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
     st.caption(f"The same result from a shell{needs_recipe} where these files are:")

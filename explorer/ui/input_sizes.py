@@ -20,7 +20,10 @@ ABOUT = (
     "with these sizes; the file that you download keeps its open dimensions."
 )
 FIXED = "The file fixes the sizes of its inputs."
-HELP = "Whole numbers, batch first. An empty field takes a size with which the network runs."
+HELP = (
+    "Whole numbers, batch first. An empty field takes the size of the samples, or one that the "
+    "network runs with."
+)
 
 
 def draw(session: Session) -> None:

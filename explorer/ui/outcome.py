@@ -57,7 +57,7 @@ def outcome_of(session: Session) -> Outcome:
         clock=sizes.latency_sentence(Latency(**measured)) if measured else "",
         host=view.original.get("host", {}),
         inputs=tuple(_input(spec, view.original["profile"]) for spec in described["inputs"]),
-        input_sizes=dict(source.input_sizes),
+        input_sizes=source.sizes,
         is_weight_only=file["weight_only"],
         is_made_up=source.made_up,
         not_compensated=file["not_compensated"],

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -31,7 +31,7 @@ class Source:
     `Preprocessing` as JSON, or None. `classes` names the labels and `characters` the whole numbers
     of texts, from 1 on, where that is known; `pairs` are the labels as their file writes them, each
     with its class number. `metric` is what a person wants quality measured by. `input_sizes` are
-    shapes of inputs that were set.
+    shapes of inputs that were set, `sample_sizes` those that dropped samples have.
     """
 
     key: str
@@ -50,6 +50,12 @@ class Source:
     metric: str | None = None
     pairs: tuple[tuple[str, int], ...] = ()
     input_sizes: InputSizes = ()
+    sample_sizes: InputSizes = ()
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that everything is counted with, where they aren't the usual ones."""
+        return {**dict(self.sample_sizes), **dict(self.input_sizes)}
 
     def arguments(self) -> dict[str, Any]:
         """The `source` of a task in `explorer.jobs.tasks`."""
@@ -60,7 +66,7 @@ class Source:
             "calibration": str(self.calibration) if self.calibration else None,
             "made_up": self.made_up,
             "metric": self.metric,
-            "input_sizes": dict(self.input_sizes),
+            "input_sizes": self.sizes,
         }
 
     def resized(self, sizes: InputSizes) -> "Source":
@@ -189,8 +195,13 @@ class Drop:
             classes=tuple(data.get("classes") or ()) if data is not None else (),
             pairs=tuple((name, number) for name, number in (data or {}).get("pairs") or ()),
             input_sizes=sizes,
+            sample_sizes=_shapes((data or {}).get("sizes") or {}),
             metric=self.metric,
         )
+
+
+def _shapes(sizes: Mapping[str, Sequence[int]]) -> InputSizes:
+    return tuple((name, tuple(shape)) for name, shape in sizes.items())
 
 
 def _mark(sizes: InputSizes) -> str:
