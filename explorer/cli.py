@@ -5,6 +5,7 @@ error. Exit status 0, or 2 with one sentence on standard error.
 """
 
 import argparse
+import io
 import json
 import math
 import os
@@ -42,6 +43,9 @@ INPUTS = ("model", "data", "calibration", "recipe")  # options that name a file 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a pipe may have no − and no µ
     try:
         options = _parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], dict[str, Any]] = options.command

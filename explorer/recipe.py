@@ -4,8 +4,9 @@ A recipe is plain data. It never touches a model; `plan` decides what of it a gr
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from explorer.errors import RecipeError
@@ -36,6 +37,7 @@ class LayerChoice:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise RecipeError("Each layer choice needs the name of a layer.")
+        _make_plain(self)
         if self.ratio is not None:
             _check_ratio(self.ratio, f"The ratio of layer {self.name!r}")
         if self.weight_bits is not None:
@@ -77,6 +79,7 @@ class Recipe:
     layers: tuple[LayerChoice, ...] = ()
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         _check_choice(self.pattern, PATTERNS, "The pattern")
         _check_ratio(self.ratio, "The ratio")
         _check_choice(self.scope, SCOPES, "The scope")
@@ -93,7 +96,8 @@ class Recipe:
                 value = getattr(self, switch)
                 name = switch.replace("_", " ").capitalize()
                 raise RecipeError(f"{name} is {value!r}; it must be true or false.")
-        if not all(isinstance(choice, LayerChoice) for choice in self.layers):
+        is_listed = isinstance(self.layers, Iterable)
+        if not is_listed or not all(isinstance(choice, LayerChoice) for choice in self.layers):
             raise RecipeError("The recipe's layers must be a list of layer choices.")
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "ratio", float(self.ratio))  # 0 and 0.0 are one recipe
@@ -162,6 +166,16 @@ def check_aim(aim: str) -> None:
         RecipeError: it is none of `AIMS`.
     """
     _check_choice(aim, AIMS, "What to spend on")
+
+
+def _make_plain(values: "Recipe | LayerChoice") -> None:
+    """Turn numbers of other libraries, such as NumPy's, into Python's own."""
+    for field in fields(values):
+        value = getattr(values, field.name)
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            object.__setattr__(values, field.name, int(value))
+        elif isinstance(value, Real) and not isinstance(value, bool):
+            object.__setattr__(values, field.name, float(value))
 
 
 def _check_keys(cls: type, values: object, what: str) -> None:

@@ -121,6 +121,17 @@ def _see(case: _Case) -> str:
 
 
 @rule
+def agreement_says_nothing(case: _Case) -> Iterator[str | Insight]:
+    quality = case.original.get("quality")
+    if quality and quality["metric"] == "agreement" and case.original.get("answers") == 1:
+        yield (
+            f"The original chooses the same class for all {counted_samples(quality['samples'])}, "
+            "so agreement hardly says how good the compressed network is; drop samples of several "
+            "classes."
+        )
+
+
+@rule
 def not_done_on_opening(case: _Case) -> Iterator[str | Insight]:
     yield from (case.original.get("model") or {}).get("remarks", ())
 

@@ -14,7 +14,7 @@ from explorer.compress.compensation import (
 )
 from explorer.compress.estimate import changes_nothing
 from explorer.compress.naming import short_names, shorten
-from explorer.compress.planned import needed_opset
+from explorer.compress.planned import check_plan, needed_opset
 from explorer.compress.prune import cut_channels, lay_masks
 from explorer.compress.storage import name_mark
 from explorer.compress.store import store
@@ -47,8 +47,7 @@ def apply(
         CompressionError: the plan or the calibration is for another model, or the plan rounds
             activations without calibration, or needs an opset that the graph can't be raised to.
     """
-    if plan.model_id != model.id:
-        raise CompressionError("The plan was made for another model; plan again for this one.")
+    check_plan(model, plan)
     check_calibration(model, calibration)
     if changes_nothing(model, plan):
         return model

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from explorer.compress.naming import for_shortened, shortened
-from explorer.compress.planned import needed_opset, units_alive
+from explorer.compress.planned import check_plan, needed_opset, units_alive
 from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.compress.storage import (
@@ -48,7 +48,12 @@ from explorer.report import LayerPlan, Plan, Profile
 
 
 def estimate(model: Model, plan: Plan) -> Profile:
-    """Profile of the model that `apply(model, plan)` would make, in milliseconds."""
+    """Profile of the model that `apply(model, plan)` would make, in milliseconds.
+
+    Raises:
+        CompressionError: the plan is for another model.
+    """
+    check_plan(model, plan)
     dims = planned_dims(model, plan)
     macs, uncounted = count_macs(model, dims)
     forms = stored_forms(model, plan, dims)

@@ -39,9 +39,13 @@ def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -
     judges by the weights alone, as `l2` does.
 
     Raises:
-        RecipeError: the recipe names a layer that the model doesn't have.
+        RecipeError: it is no recipe, or names a layer that the model doesn't have.
         CompressionError: the calibration is for another model.
     """
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"The recipe is of type {type(recipe).__name__}; give an explorer.Recipe."
+        )
     layers = find_layers(model)
     _check_names(model.layers, recipe)
     check_calibration(model, calibration)

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from explorer.compress.quantizers import grid_for
 from explorer.compress.storage import activation_points
+from explorer.errors import CompressionError
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import element_count, infer_shapes
@@ -18,6 +19,16 @@ BLOCKED_OPSET = 21
 FLOAT16_SCALE_OPSET = 19
 ACTIVATION_OPSET = 13
 ACTIVATION_BITS = 8
+
+
+def check_plan(model: Model, plan: Plan) -> None:
+    """Refuse a plan that was made for another model.
+
+    Raises:
+        CompressionError: it was.
+    """
+    if plan.model_id != model.id:
+        raise CompressionError("The plan was made for another model; plan again for this one.")
 
 
 def units_alive(model: Model, groups: tuple[GroupPlan, ...]) -> npt.NDArray[np.bool_]:

@@ -52,8 +52,9 @@ def output_rows(layer: Layer, output: Array, places: Places) -> Floats:
     """What a layer gives at some places, (rows, outputs)."""
     if layer.op in CONVOLUTIONS:
         output = np.moveaxis(output, 1, -1)
-    where = np.unravel_index(places, output.shape[:-1])
-    rows: Floats = output[where].astype(np.float32)
+    leading = output.shape[:-1] or (1,)  # the product of a vector is one row
+    where = np.unravel_index(places, leading)
+    rows: Floats = output.reshape(*leading, -1)[where].astype(np.float32)
     return rows
 
 

@@ -99,6 +99,11 @@ def load_data(
     """
     if isinstance(source, Dataset):
         return source
+    if not isinstance(source, Mapping | str | os.PathLike | bytes):
+        raise DataError(
+            f"The data is of type {type(source).__name__}; give a path, the bytes of an .npz, or a "
+            "mapping from the names of the model's inputs to arrays."
+        )
     arrays, digest = _read(source, title)
     return fitted(arrays, digest, model.inputs)
 

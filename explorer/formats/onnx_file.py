@@ -42,6 +42,11 @@ def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Mod
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return load_with(bytes(source), None, name or "model")
+    if not isinstance(source, str | os.PathLike):
+        raise ModelError(
+            f"The model is of type {type(source).__name__}; give the path or the bytes of an ONNX "
+            "file."
+        )
     path = Path(source)
     title = name or path.stem
     return load_with(_read(path), beside(path.parent, title), title)

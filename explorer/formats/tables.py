@@ -1,6 +1,7 @@
 """Tables of numbers as text (`.csv`) from strangers: one sample a line, labels in one column."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ MOST_ROWS = 5_000_000
 MOST_VALUES = 2**28
 MOST_CLASSES = 10_000  # written as text
 UNKNOWN = KnownClasses()
+LARGEST_LABEL = 2**53  # from which doubles leave out whole numbers
+NOT_FINITE = re.compile(r"\s*[+-]?(inf|infinity|nan)\s*", re.IGNORECASE)
 FEW_CLASSES = 100  # more whole numbers than that are rather measured than labels
 LARGEST_LABEL = 2**31
 ROW_NAMES = ("", "unnamed: 0", "index", "id", "row")
@@ -226,8 +229,15 @@ def _labels(
 ) -> tuple[Labels, Numbering | None]:
     """Labels as numbers, and the classes that texts stand for."""
     distinct = set(texts or ())
+    _check_numbers(distinct, form)
     if texts is None or all(map(form.is_number, distinct)):
         numbers = column if texts is None else np.array(texts, np.float64)
+        largest = float(np.abs(numbers).max())
+        if largest > LARGEST_LABEL:
+            raise DataError(
+                f"A label is {largest:g}; labels must be numbers up to {LARGEST_LABEL:,}, beyond "
+                "which neighbours can't be told apart."
+            )
         return numbers.astype(np.int64 if (numbers % 1 == 0).all() else np.float64), None
     if len(distinct) > MOST_CLASSES:
         raise DataError(
@@ -236,6 +246,16 @@ def _labels(
         )
     numbering = numbered(texts, known, "their names")
     return numbering.labels, numbering
+
+
+def _check_numbers(labels: set[str], form: Form) -> None:
+    """Refuse labels that are numbers but for some that aren't finite."""
+    others = sorted(each for each in labels if not form.is_number(each))
+    if others and len(others) < len(labels) and all(map(NOT_FINITE.fullmatch, others)):
+        raise DataError(
+            f"A label is {cleaned(others[0])!r}, which is no number to learn from; fill it in or "
+            "drop the line."
+        )
 
 
 def _label_notes(shown: str, labels: Labels, is_unnamed: bool) -> list[str]:

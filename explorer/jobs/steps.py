@@ -20,7 +20,12 @@ from explorer.graph.layers import find_all_layers
 from explorer.jobs.context import Context
 from explorer.measure.latency import measure_latency
 from explorer.measure.profile import profile
-from explorer.measure.quality import evaluate, output_error, suggest_relabelling
+from explorer.measure.quality import (
+    count_answers,
+    evaluate,
+    output_error,
+    suggest_relabelling,
+)
 from explorer.measure.runtime import is_weight_only
 from explorer.measure.scoring import Scoring
 from explorer.metrics import CLASS_METRICS, METRICS
@@ -139,7 +144,8 @@ def tell(context: Context, made: Made, **kept: str) -> None:
 def score(context: Context, opened: Opened, model: Model) -> None:
     """Parts `first_quality`, where there are many samples, and `quality`.
 
-    Of the original with class labels also `relabelling`, a numbering that fits better, or None.
+    Of the original with class labels also `relabelling`, a numbering that fits better, or None;
+    without labels `answers`, how many classes it chooses on these samples.
     """
     data, original = opened.data, opened.model
     if data is None:
@@ -153,6 +159,8 @@ def score(context: Context, opened: Opened, model: Model) -> None:
     quality = evaluate(model, data, original, context.check, opened.metric)
     if model is original and quality.metric in CLASS_METRICS:
         context.part("relabelling", _relabelling(context, opened))
+    if model is original and quality.metric == "agreement":
+        context.part("answers", count_answers(model, data))
     if model is not original or quality.metric != "snr_db":  # there is no noise against itself
         context.part("quality", asdict(quality))
 

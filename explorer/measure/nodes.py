@@ -1,8 +1,9 @@
 """Where the time of an inference goes: seconds of each product, from the runtime's own record.
 
 The runtime fuses nodes before it runs them, and names what comes of it after one of them: a
-convolution with the activation behind it may bear the activation's name. A fused product's time is
-that of the product in the graph which it bears the name of, or which stands before that name.
+convolution with the activation behind it may bear the name of the activation, or of its output. A
+fused product's time is that of the product in the graph which it bears the name of, or which stands
+before that name.
 Recording takes time too, a few microseconds a node, so these times say how the time is shared out;
 how long an inference takes says `latency`.
 """
@@ -38,7 +39,7 @@ def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -
     Raises:
         MeasurementError: the runtime can't run the model.
     """
-    products, nodes = macs_by_node(model), find_nodes(model)
+    products, nodes = macs_by_node(model), nodes_by_name(model)
     seconds: dict[str, float] = {}
     for (name, op), each in _record(encode(model.graph_model, model.name), check).items():
         product = find_product(name, op, nodes, products)
@@ -47,10 +48,19 @@ def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -
     return seconds
 
 
+def nodes_by_name(model: Model) -> dict[str, ir.Node]:
+    """Each node by its name and, where no node has that name, by those of what it gives."""
+    nodes = find_nodes(model)
+    given = {str(v.name): node for node in nodes.values() for v in node.outputs if v.name}
+    return {**given, **nodes}
+
+
 def find_product(
     name: str, op: str, nodes: Mapping[str, ir.Node], products: Collection[str]
 ) -> str | None:
-    """Which of the `products` among the graph's nodes the runtime's node carries out, if any.
+    """Which of the `products` the runtime's node carries out, if any.
+
+    `nodes` is what `nodes_by_name` gives.
 
     That is the one whose name `name` is or begins with, but for `FUSED`; where that is no product's
     name, but `op` is a product all the same, the one that comes before.

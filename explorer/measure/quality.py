@@ -15,6 +15,7 @@ from explorer.measure.scoring import (
     TOP,
     Scoring,
     class_scores,
+    is_whole,
     row_of_scores,
     scoring_of,
     values_of,
@@ -68,7 +69,10 @@ def evaluate(
     if scoring.metric == "agreement":
         scores, others = (class_scores(each, scoring) for each in (outputs, original))
         if scores is not None and others is not None and scores.shape == others.shape:
-            return _agreement(scores, others)
+            return _agreement(scores.argmax(axis=1) == others.argmax(axis=1))
+        given, wanted = outputs[scoring.output], original[scoring.output]
+        if is_whole(wanted) and given.shape == wanted.shape:
+            return _agreement((given == wanted).reshape(len(wanted), -1).all(axis=1))
     return _signal_to_noise(outputs, original)
 
 
@@ -139,6 +143,17 @@ def check_labels(model: Model, data: Dataset, metric: str | None = None) -> Scor
     """
     outputs = model_outputs(model, data.head(FEW))
     return scoring_of(model, outputs, data.labels, metric)
+
+
+def count_answers(model: Model, data: Dataset) -> int | None:
+    """How many classes a model chooses on some samples; None where it gives no class scores.
+
+    Raises:
+        MeasurementError: the runtime can't run the model.
+    """
+    outputs = model_outputs(model, data)
+    scores = class_scores(outputs, scoring_of(model, outputs, None))
+    return None if scores is None else len(np.unique(scores.argmax(axis=1)))
 
 
 def suggest_relabelling(
@@ -255,10 +270,10 @@ def _accuracy(metric: str, right: Hits, other_right: Hits | None) -> Quality:
     return Quality(metric, hits / samples, low, high, samples, other, p_value)
 
 
-def _agreement(scores: Array, others: Array) -> Quality:
-    hits = int((scores.argmax(axis=1) == others.argmax(axis=1)).sum())
-    low, high = wilson_interval(hits, len(scores))
-    return Quality("agreement", hits / len(scores), low, high, len(scores), 1.0)
+def _agreement(same: Hits) -> Quality:
+    hits = int(same.sum())
+    low, high = wilson_interval(hits, len(same))
+    return Quality("agreement", hits / len(same), low, high, len(same), 1.0)
 
 
 def _signal_to_noise(outputs: list[Array], original: list[Array]) -> Quality:

@@ -210,16 +210,26 @@ def _outputs_if_any(model: Model, feed: dict[str, Array]) -> list[Array] | None:
 
 
 def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
-    """Outputs of all samples, batch by batch, without the padding of fixed batches."""
+    """Outputs of all samples, batch by batch, without the padding of fixed batches.
+
+    An output without a row for each sample beside others is empty: (samples, 0).
+
+    Raises:
+        MeasurementError: no output has a row for each sample, or the runtime can't run the model.
+    """
     session, left = open_session(model, SCORING_THREADS), len(data)
     for feed in data.batches(model, BATCH):
         size = min(left, len(next(iter(feed.values()))))
         outputs = run(model, session, feed)
-        if any(output.ndim == 0 or len(output) < size for output in outputs):
+        has_rows = [output.ndim > 0 and len(output) >= size for output in outputs]
+        if not any(has_rows):
             raise MeasurementError(
                 f"{model.name} gives outputs without one row a sample; they can't be compared."
             )
-        yield [output[:size] for output in outputs]
+        yield [
+            output[:size] if each else np.empty((size, 0), output.dtype)
+            for output, each in zip(outputs, has_rows, strict=True)
+        ]
         left -= size
 
 

@@ -63,7 +63,8 @@ def scoring_of(
         )
     metric = asked or possible[0]
     reason = "as chosen" if asked else _reason(metric, labels)
-    if metric == "binary" or (metric == "agreement" and row_of_scores(output) is None):
+    is_single = row_of_scores(output) is None and not is_whole(output)
+    if metric == "binary" or (metric == "agreement" and is_single):
         reason += f"; {meaning}"
     if place and metric != "snr_db":  # which is of all outputs
         reason += f" (output {cleaned(model.outputs[place].name)!r})"
@@ -74,6 +75,11 @@ def row_of_scores(output: Array) -> Scores | None:
     """An output where it is a row of scores for each sample, (samples, classes)."""
     is_scores = output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == "f"
     return output if is_scores else None
+
+
+def is_whole(output: Array) -> bool:
+    """True of an output of whole numbers, such as the chosen class: two of them agree or don't."""
+    return output.dtype.kind in "iub"
 
 
 def class_scores(outputs: list[Array], scoring: Scoring) -> Scores | None:
@@ -125,7 +131,7 @@ def _possible(output: Array, labels: Labels | None) -> tuple[str, ...]:
             found.append("binary")
         if values_of(output, _targets(labels)) is not None:
             found += ["r2", "mae"]
-    if scores is not None:
+    if scores is not None or is_whole(output):
         found.append("agreement")
     found.append("snr_db")
     if scores is None and single_output(output) is not None:

@@ -1,0 +1,168 @@
+"""What a person may hand in by mistake, or what few networks have, at the edges of the library."""
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SAMPLES, run_onnx, with_weights
+
+import explorer
+from explorer.errors import CompressionError, DataError, ExplorerError, ModelError, RecipeError
+from explorer.formats.data import load_data
+from explorer.formats.samples import import_samples
+from explorer.measure.nodes import measure_node_times
+from explorer.measure.quality import count_answers
+from explorer.surprises import insights
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((40, 16)).astype(np.float32)
+VECTOR = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[1, 16] x) => (float[4] y) {
+  axes = Constant<value_ints = [0]>()
+  flat = Squeeze(x, axes)
+  hidden = MatMul(flat, first)
+  bent = Relu(hidden)
+  y = MatMul(bent, second)
+}
+"""
+CHOSEN = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 16] x) => (int64[n] chosen) {
+  hidden = MatMul(x, first)
+  scores = Relu(hidden)
+  chosen = ArgMax<axis = 1, keepdims = 0>(scores)
+}
+"""
+BESIDE = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 16] x) => (float loss, float[n, 4] scores, int64[2] size) {
+  scores = MatMul(x, first)
+  loss = ReduceMean<keepdims = 0>(scores)
+  size = Shape(scores)
+}
+"""
+
+
+@pytest.mark.parametrize("bits", [(8, 32), (4, 32), (8, 8)])
+def test_products_of_a_vector_are_calibrated(bits: tuple[int, int]) -> None:
+    model = with_weights(VECTOR, first=(16, 8), second=(8, 4))
+    calibration = explorer.calibrate(model, {"x": X})
+    recipe = explorer.Recipe(weight_bits=bits[0], activation_bits=bits[1])
+    planned = explorer.plan(model, recipe, calibration)
+    small = explorer.apply(model, planned, calibration)
+    assert explorer.estimate(model, planned).macs == explorer.profile(small).macs
+    (before,), (after,) = (run_onnx(each.data, {"x": X[:1]}) for each in (model, small))
+    assert np.linalg.norm(after - before) < 0.3 * np.linalg.norm(before)
+
+
+def test_whole_numbers_agree_or_not() -> None:
+    model = with_weights(CHOSEN, first=(16, 8))
+    same = explorer.evaluate(model, {"x": X}, model)
+    assert (same.metric, same.value) == ("agreement", 1.0)
+    rough = explorer.apply(model, explorer.plan(model, explorer.Recipe(weight_bits=2)))
+    (before,), (after,) = (run_onnx(each.data, {"x": X}) for each in (model, rough))
+    found = explorer.evaluate(rough, {"x": X}, model)
+    assert found.value == pytest.approx((before == after).mean())
+    assert 0 < found.value < 1
+
+
+def test_an_output_without_rows_stands_beside_the_scored_one() -> None:
+    model = with_weights(BESIDE, first=(16, 4))
+    _, scores, _ = run_onnx(model.data, {"x": X})
+    labels = np.arange(len(X)) % 4
+    quality = explorer.evaluate(model, {"x": X, "y": labels})
+    assert quality.value == pytest.approx((scores.argmax(axis=1) == labels).mean())
+
+
+def test_one_class_for_all_samples_is_told() -> None:
+    model = with_weights(BESIDE, first=(16, 4))
+    data = {"x": np.tile(X[:1], (30, 1))}
+    quality = explorer.evaluate(model, data, model)
+    original = {"quality": asdict(quality), "model": {"outputs": []}}
+    for same, answers in ((data, 1), ({"x": X}, 4)):
+        found = count_answers(model, load_data(same, model))
+        assert found == answers
+        told = insights(explorer.Recipe(), {}, {**original, "answers": found}, {}, {})
+        assert any("same class" in each.sentence for each in told) == (answers == 1)
+
+
+class Activated(torch.nn.Module):
+    """Convolutions that the runtime fuses with what stands behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = torch.nn.ModuleList(
+            torch.nn.Conv2d(8 if place else 3, 8, 3, padding=1) for place in range(3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        return x.mean(dim=(2, 3))
+
+
+def test_each_convolution_of_todays_exporter_has_its_time() -> None:
+    model = explorer.Model.from_torch(Activated().eval(), torch.zeros(1, 3, 32, 32))
+    times = measure_node_times(model)
+    assert set(times) == {layer.node for layer in model.layers}
+
+
+@pytest.mark.parametrize("data", [X, torch.zeros(2, 16), (X,), None, 5])
+def test_data_of_another_type_is_named(data: object) -> None:
+    model = with_weights(CHOSEN, first=(16, 8))
+    for use in (explorer.calibrate, explorer.evaluate):
+        with pytest.raises(DataError, match=type(data).__name__):
+            use(model, data)
+
+
+def test_models_plans_and_recipes_of_another_type_are_named() -> None:
+    model, other = with_weights(CHOSEN, first=(16, 8)), with_weights(BESIDE, first=(16, 4))
+    for source in (None, 5, []):
+        with pytest.raises(ModelError, match=type(source).__name__):
+            explorer.load(source)
+    for recipe in ({"ratio": 0.5}, None, "x"):
+        with pytest.raises(RecipeError, match=type(recipe).__name__):
+            explorer.plan(model, recipe)
+    with pytest.raises(RecipeError):
+        explorer.Recipe(layers=5)
+    planned = explorer.plan(other, explorer.Recipe(weight_bits=8))
+    for use in (explorer.estimate, explorer.apply):
+        with pytest.raises(CompressionError, match="another model"):
+            use(model, planned)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    recipe = explorer.Recipe(pattern="channel", ratio=np.float32(0.5), weight_bits=np.int64(8))
+    assert recipe == explorer.Recipe(pattern="channel", ratio=0.5, weight_bits=8)
+    assert explorer.Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize("label", ["10000000000000000000", "-1e300", "inf", "nan", "-Infinity"])
+def test_labels_that_are_no_class_are_refused(label: str, tmp_path: Path) -> None:
+    model = with_weights(BESIDE, first=(16, 4))
+    rows = [[f"{value:.3f}" for value in row] + [str(i % 4)] for i, row in enumerate(X)]
+    rows[7][-1] = label
+    header = [f"v{column}" for column in range(16)] + ["label"]
+    path = tmp_path / "values.csv"
+    path.write_text("\n".join(map(",".join, [header, *rows])))
+    with pytest.raises(ExplorerError, match="label"):
+        import_samples(path, "values.csv", model.inputs)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_the_shell_prints_to_any_terminal(encoding: str) -> None:
+    command = [sys.executable, "-m", "explorer", "latency", str(SAMPLES / "fashion_mlp.onnx")]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
