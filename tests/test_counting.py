@@ -414,3 +414,34 @@ def test_nonzero_integers_are_counted_from_their_zero_point() -> None:
     (weight,) = find_weights(model)
     assert (weight.size, weight.count_nonzero()) == (6, 3)
     assert explorer.profile(model).nonzero_params == 3
+
+
+BRANCHES = """
+<ir_version: 7, opset_import: ["": 11]>
+g (float[n, 3, 8, 8] x, bool flag) => (float[n, 5] y) {
+  bent = Conv<pads = [1, 1, 1, 1]>(x, first)
+  chosen = If (flag) <
+    then_branch = sharp () => (float[] t) { t = Hardmax<axis = 1>(bent) },
+    else_branch = plain () => (float[] e) { e = Identity(bent) }
+  >
+  deep = Conv<pads = [1, 1, 1, 1]>(chosen, second)
+  pooled = GlobalAveragePool(deep)
+  flat = Flatten(pooled)
+  y = Gemm<transB = 1>(flat, third)
+}
+"""
+
+
+@pytest.mark.parametrize("bits", [32, 8, 4, 2])
+def test_what_follows_a_branch_is_counted(bits: int) -> None:
+    """The branch computes a shape, as the rule for an old Hardmax does."""
+    model = with_weights(BRANCHES, first=(4, 3, 3, 3), second=(6, 4, 3, 3), third=(5, 6))
+    planned = explorer.plan(model, explorer.Recipe(weight_bits=bits))
+    estimated, actual = (
+        explorer.estimate(model, planned),
+        explorer.profile(explorer.apply(model, planned)),
+    )
+    assert actual.macs == 64 * 9 * (3 * 4 + 4 * 6) + 6 * 5
+    assert (estimated.macs, estimated.uncounted_ops) == (actual.macs, actual.uncounted_ops)
+    assert estimated.peak_activation_bytes == actual.peak_activation_bytes
+    assert actual.uncounted_ops == ()

@@ -100,13 +100,7 @@ class Skeleton:
         proto = self._filled(unknowns.sizes(chosen))
         integers = _open_up(proto)
         propagates = not _has_long_lists(proto)
-        for _ in range(MOST_ROUNDS):
-            inferred, refused = _inferred(proto, propagates)
-            shapes = _read(inferred.graph)
-            found = _compute_integers(proto.graph, shapes.dims)
-            integers.update(found)
-            if not found or all(v in shapes.dims for n in proto.graph.node for v in n.output if v):
-                break
+        shapes, refused = _by_rounds(proto, propagates, integers)
         shapes = replace(shapes, assumed=unknowns.complete(chosen), integers=integers)
         self._add_known(shapes)
         misfits = (*refused, *find_misfits(self.graph, shapes.dims, integers))
@@ -137,6 +131,90 @@ class Skeleton:
             if value.const_value is not None:
                 shapes.dims[name] = tuple(int(dim) for dim in value.const_value.shape.numpy())
                 shapes.dtypes[name] = value.const_value.dtype
+
+
+def _by_rounds(
+    proto: onnx.ModelProto, propagates: bool, integers: dict[str, Integers]
+) -> tuple[Shapes, tuple[str, ...]]:
+    """Infer, and compute what inference stops at, in turns; `integers` gets what was computed."""
+    for _ in range(MOST_ROUNDS):
+        inferred, refused = _inferred(proto, propagates)
+        shapes = _read(inferred.graph)
+        found = _compute_integers(proto.graph, shapes.dims)
+        integers.update(found)
+        if all(v in shapes.dims for n in proto.graph.node for v in n.output if v):
+            break
+        if not _settle_branches(proto, shapes, propagates) and not found:
+            break
+    return shapes, refused
+
+
+def _settle_branches(proto: onnx.ModelProto, shapes: Shapes, propagates: bool) -> bool:
+    """Give each If the shape that both branches have, where ONNX finds none; whether there was any.
+
+    ONNX propagates no integers into a branch, so it stops there at each shape that is computed.
+    """
+    settled = False
+    described = {info.name for info in proto.graph.value_info}
+    outputs = {info.name: info for info in proto.graph.output}
+    for node in proto.graph.node:
+        names = [name for name in node.output if name not in {*shapes.dims, *described}]
+        if node.op_type != "If" or not names:
+            continue
+        branches = [_inside(each.g, proto, shapes, propagates) for each in node.attribute]
+        for place, name in enumerate(node.output):
+            first, *others = [(dims[place], dtypes[place]) for dims, dtypes in branches]
+            if name not in names or None in first or any(other != first for other in others):
+                continue
+            dims, dtype = first
+            info = onnx.helper.make_tensor_value_info(name, int(dtype or 0), dims)
+            if name in outputs:
+                outputs[name].CopyFrom(info)
+            else:
+                proto.graph.value_info.append(info)
+            settled = True
+    return settled
+
+
+Ends = tuple[list[Shape | None], list[ir.DataType | None]]
+
+
+def _inside(
+    body: onnx.GraphProto, proto: onnx.ModelProto, shapes: Shapes, propagates: bool
+) -> Ends:
+    """Shapes and types of what a branch gives, None where unknown."""
+    alone = onnx.ModelProto()
+    alone.CopyFrom(proto)
+    alone.graph.CopyFrom(body)
+    small = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for name in sorted(_names_read(body)):
+        if name in small:
+            alone.graph.initializer.append(small[name])
+        elif name in shapes.dtypes:
+            dims = shapes.dims.get(name)
+            kind = int(shapes.dtypes[name])
+            alone.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, dims))
+    integers: dict[str, Integers] = {}
+    try:
+        found, _ = _by_rounds(alone, propagates, integers)
+    except ModelError:  # a branch that is never taken may contradict itself
+        return [None] * len(body.output), [None] * len(body.output)
+    dims_of = {**found.dims, **{name: array.shape for name, array in integers.items()}}
+    names = [value.name for value in body.output]
+    return [dims_of.get(name) for name in names], [found.dtypes.get(name) for name in names]
+
+
+def _names_read(body: onnx.GraphProto) -> set[str]:
+    """What a graph and those inside it read from outside."""
+    read = {value.name for value in body.output}
+    given = {each.name for each in (*body.input, *body.initializer)}
+    for node in body.node:
+        read.update(name for name in node.input if name)
+        given.update(node.output)
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                read |= _names_read(attribute.g)
+    return read - given
 
 
 def _inferred(
