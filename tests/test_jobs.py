@@ -1,6 +1,8 @@
 """What the tasks send, in which order, and what they say where they fail."""
 
 import json
+import queue
+import socket
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +13,7 @@ from conftest import SAMPLES
 
 from explorer import Recipe, apply, calibrate, evaluate, load, plan
 from explorer.formats.data import load_data
-from explorer.jobs import Domain, Job, LocalPool, State, steps, tasks
+from explorer.jobs import Domain, Job, LocalPool, State, steps, tasks, worker
 from explorer.jobs.context import Cancelled, Context
 from explorer.search.sensitivity import find_probes, measure_probe
 
@@ -247,3 +249,17 @@ def test_a_short_calibration_outlives_its_job(
     else:
         with pytest.raises(Cancelled):
             steps.calibration_of(cancelled, opened)
+
+
+def test_a_worker_whose_server_goes_away_just_ends() -> None:
+    """A socket that is closed with something unread is reset, not closed, at the other end."""
+    server, link = socket.socketpair()
+    lines = link.makefile("r", encoding="utf-8")
+    inbox: queue.Queue[Any] = queue.Queue()
+    server.sendall(b'{"task": "look", "step": 1}\n')
+    link.sendall(b"an event that nobody reads\n")
+    server.close()
+    worker.read_messages(lines, inbox, set())
+    assert inbox.get_nowait() in ({"task": "look", "step": 1}, None)
+    lines.close()
+    link.close()

@@ -11,6 +11,7 @@ import socket
 import tempfile
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,9 +38,10 @@ def main(link: socket.socket, setup: dict[str, Any]) -> None:
     events = link.makefile("w", encoding="utf-8")
     inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
     cancelled: set[int] = set()
-    threading.Thread(target=_read, args=(lines, inbox, cancelled), daemon=True).start()
-    while (message := inbox.get()) is not None:
-        _serve(TASKS[message["task"]], message, events, cancelled)
+    threading.Thread(target=read_messages, args=(lines, inbox, cancelled), daemon=True).start()
+    with suppress(ConnectionError):  # the server went away, and nobody waits for this work
+        while (message := inbox.get()) is not None:
+            _serve(TASKS[message["task"]], message, events, cancelled)
 
 
 def _settle_in(folders: list[Path], setup: dict[str, Any]) -> None:
@@ -51,13 +53,17 @@ def _settle_in(folders: list[Path], setup: dict[str, Any]) -> None:
     os.dup2(2, 1)  # what a library prints belongs in the log
 
 
-def _read(lines: IO[str], inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]) -> None:
-    for line in lines:
-        message = json.loads(line)
-        if "cancel" in message:
-            cancelled.add(message["cancel"])
-        else:
-            inbox.put(message)
+def read_messages(
+    lines: IO[str], inbox: "queue.Queue[dict[str, Any] | None]", cancelled: set[int]
+) -> None:
+    """Sort what the server sends into the inbox, None at its end, and the numbers to cancel."""
+    with suppress(ConnectionError):  # the server went away with something still unread
+        for line in lines:
+            message = json.loads(line)
+            if "cancel" in message:
+                cancelled.add(message["cancel"])
+            else:
+                inbox.put(message)
     inbox.put(None)
 
 
@@ -80,6 +86,8 @@ def _serve(task: Any, message: dict[str, Any], events: IO[str], cancelled: set[i
         emit("failed", error=str(error))
     except MemoryError:
         emit("failed", error=NO_MEMORY)
+    except ConnectionError:
+        raise
     except Exception:  # noqa: BLE001 - the step's end, not the process's; the log has the rest
         traceback.print_exc()
         emit("failed", error=UNEXPECTED)
