@@ -163,3 +163,16 @@ def test_each_parameter_is_in_the_table_or_in_the_sentence_below() -> None:
     listed = sum(layer.weights for layer in model.layers)
     assert listed + sum(numbers) == explorer.profile(model).params
     assert plan.others in plan_table(plan)
+
+
+def test_a_network_without_layers_says_what_it_has() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[n, 5] x) => (float[n, 6] y) { y = Einsum<equation = "ni,io->no">(x, w) }
+    """
+    plan = explorer.plan(with_weights(text, w=(5, 6)), Recipe(weight_bits=8))
+    assert plan.layers == ()
+    assert plan.others.startswith(
+        "The file has only 1 tensor that Einsum reads (30 numbers). They are neither quantized nor "
+        "masked: only weights"
+    )

@@ -23,7 +23,7 @@ def describe_others(model: Model) -> str:
     """Which parameters the table of layers doesn't have; empty where it has all.
 
     >>> describe_others(load("sample_models/fashion_mlp.onnx"))  # doctest: +SKIP
-    'Besides these layers, the file has 3 biases (266 numbers). They are pruned ...'
+    'Besides these layers, the file has 3 biases (266 numbers). They are neither ...'
     """
     listed = {layer.weight for layer in find_all_layers(model)}
     kinds: dict[Kind, list[int]] = {}
@@ -32,9 +32,11 @@ def describe_others(model: Model) -> str:
     if not kinds:
         return ""
     parts = [_counted(kind, sizes) for kind, sizes in kinds.items()]
+    start = "Besides these layers, the file has" if listed else "The file has only"
+    shrink = ", though they shrink where channels of these layers are removed" if listed else ""
     return (
-        f"Besides these layers, the file has {_joined(parts)}. They are pruned together with their "
-        "layers; only weights of products, embeddings and recurrent cells are quantized or masked."
+        f"{start} {_joined(parts)}. They are neither quantized nor masked{shrink}: only weights in "
+        "float16, float32 or float64 of Conv, Gemm, MatMul, embeddings and recurrent cells are."
     )
 
 
