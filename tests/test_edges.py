@@ -166,3 +166,15 @@ def test_the_shell_prints_to_any_terminal(encoding: str) -> None:
         check=False,
     )
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+def test_real_labels_may_be_as_large_as_doubles_tell_apart(tmp_path: Path) -> None:
+    model = with_weights(BESIDE, first=(16, 4))
+    labels = [3e9 + place / 2 for place in range(len(X))]
+    rows = [[*map(str, row), str(label)] for row, label in zip(X, labels, strict=True)]
+    header = [f"v{column}" for column in range(16)] + ["label"]
+    path = tmp_path / "values.csv"
+    path.write_text("\n".join(map(",".join, [header, *rows])))
+    samples = import_samples(path, "values.csv", model.inputs)
+    assert samples.test.labels is not None
+    assert set(samples.test.labels) <= set(labels)

@@ -22,7 +22,7 @@ MOST_ROWS = 5_000_000
 MOST_VALUES = 2**28
 MOST_CLASSES = 10_000  # written as text
 UNKNOWN = KnownClasses()
-LARGEST_LABEL = 2**53  # from which doubles leave out whole numbers
+LARGEST_EXACT = 2**53  # from which doubles leave out whole numbers
 NOT_FINITE = re.compile(r"\s*[+-]?(inf|infinity|nan)\s*", re.IGNORECASE)
 FEW_CLASSES = 100  # more whole numbers than that are rather measured than labels
 LARGEST_LABEL = 2**31
@@ -233,9 +233,9 @@ def _labels(
     if texts is None or all(map(form.is_number, distinct)):
         numbers = column if texts is None else np.array(texts, np.float64)
         largest = float(np.abs(numbers).max())
-        if largest > LARGEST_LABEL:
+        if largest > LARGEST_EXACT:
             raise DataError(
-                f"A label is {largest:g}; labels must be numbers up to {LARGEST_LABEL:,}, beyond "
+                f"A label is {largest:g}; labels must be numbers up to {LARGEST_EXACT:,}, beyond "
                 "which neighbours can't be told apart."
             )
         return numbers.astype(np.int64 if (numbers % 1 == 0).all() else np.float64), None

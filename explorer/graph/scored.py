@@ -32,7 +32,7 @@ def scored_output(model: Model, shapes: Sequence[Dims], wanted: int | None = Non
         is_pair = wanted == TWO and columns == 1 and op in PROBABILITIES
         fits = columns is not None and (columns == wanted or is_pair)
         is_row = bool(columns) and (len(shapes[place]) <= TWO or columns in (1, wanted))
-        is_usable = is_row and model.outputs[place].dtype.startswith(("float", "double", "bfloat"))
+        is_usable = is_row and model.outputs[place].dtype.startswith(("float", "bfloat"))
         return is_usable, is_usable and fits, is_usable and op in SHARES, -place
 
     return max(range(len(shapes)), key=fitness)
