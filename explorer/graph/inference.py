@@ -155,11 +155,11 @@ def _settle_branches(proto: onnx.ModelProto, shapes: Shapes, propagates: bool) -
     ONNX propagates no integers into a branch, so it stops there at each shape that is computed.
     """
     settled = False
-    described = {info.name for info in proto.graph.value_info}
+    known = {*shapes.dims, *(info.name for info in proto.graph.value_info)}
     outputs = {info.name: info for info in proto.graph.output}
-    for node in proto.graph.node:
-        names = [name for name in node.output if name not in {*shapes.dims, *described}]
-        if node.op_type != "If" or not names:
+    for node in [node for node in proto.graph.node if node.op_type == "If"]:
+        names = [name for name in node.output if name not in known]
+        if not names:
             continue
         branches = [_inside(each.g, proto, shapes, propagates) for each in node.attribute]
         for place, name in enumerate(node.output):
@@ -183,9 +183,8 @@ def _inside(
     body: onnx.GraphProto, proto: onnx.ModelProto, shapes: Shapes, propagates: bool
 ) -> Ends:
     """Shapes and types of what a branch gives, None where unknown."""
-    alone = onnx.ModelProto()
-    alone.CopyFrom(proto)
-    alone.graph.CopyFrom(body)
+    alone = onnx.helper.make_model(body, opset_imports=proto.opset_import)
+    alone.ir_version = proto.ir_version
     small = {tensor.name: tensor for tensor in proto.graph.initializer}
     for name in sorted(_names_read(body)):
         if name in small:
