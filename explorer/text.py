@@ -16,8 +16,9 @@ MOVES_SHOWN = 4
 INPUTS_SHOWN = 4
 NOT_RELIABLE = "not reliable"
 AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
-# Fields of a recipe with a flag of their own in the shell.
 NOTES = "  of which exporter metadata"
+NOTHING_TO_COMPRESS = "No layer of this network can be quantized, and no channel removed."
+# Fields of a recipe with a flag of their own in the shell.
 FLAG_NAMES = (
     "pattern",
     "ratio",
@@ -181,7 +182,7 @@ def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str
             rows.append([place, *[_change(cells.get(value)) for value in values]])
         if own:
             tables.append(_aligned(rows))
-    return "\n\n".join(tables)
+    return "\n\n".join(tables if found else [*tables, NOTHING_TO_COMPRESS])
 
 
 def spent_table(spent: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import ROOT, SAMPLES, run_onnx, with_weights
 
 import explorer
+from explorer.cli import main
 from explorer.errors import CompressionError, DataError, ExplorerError, ModelError, RecipeError
 from explorer.formats.data import load_data
 from explorer.formats.samples import import_samples
@@ -47,6 +49,74 @@ g (float[n, 16] x) => (float loss, float[n, 4] scores, int64[2] size) {
   size = Shape(scores)
 }
 """
+
+
+DENSE = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 16] x) => (float[n, 8] y, float[16, 8] first) {
+  hidden = MatMul(x, first)
+  bent = Relu(hidden)
+  again = MatMul(bent, second)
+  y = Softmax(again)
+}
+"""
+BENT = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[n, 16] x) => (float[n, 16] y) { y = Relu(x) }
+"""
+SIZES: dict[str, tuple[int, ...]] = {"first": (16, 8), "second": (8, 8)}
+
+
+def undeclared(what: str) -> explorer.Model:
+    """A network that doesn't say of its first output which shape, or which type too, it has."""
+    proto = onnx.load_model_from_string(with_weights(DENSE, **SIZES).data)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    if what == "type":
+        proto.graph.output[0].ClearField("type")
+    return explorer.load(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("what", ["shape", "type"])
+def test_outputs_that_the_file_does_not_describe_are_inferred(what: str) -> None:
+    declared, model = with_weights(DENSE, **SIZES), undeclared(what)
+    assert explorer.profile(model).macs == explorer.profile(declared).macs
+    small = explorer.apply(model, explorer.plan(model, explorer.Recipe(weight_bits=8)))
+    onnx.checker.check_model(small.data, full_check=True)
+    for before, after in zip(*(run_onnx(m.data, {"x": X}) for m in (model, small)), strict=True):
+        np.testing.assert_allclose(after, before, atol=0.02)
+
+
+def test_a_weight_that_is_also_an_output_is_counted_and_says_why_it_stays() -> None:
+    model = with_weights(DENSE, **SIZES)
+    assert explorer.profile(model).macs == 16 * 8 + 8 * 8
+    planned = explorer.plan(model, explorer.Recipe(weight_bits=8))
+    assert [layer.storage for layer in planned.layers] == ["int8"]
+    assert "1 tensor that is also an output (128 numbers)" in planned.others
+
+
+def test_weights_beyond_float16_stay_and_say_so() -> None:
+    model = with_weights(VECTOR, first=(16, 8), second=(8, 4))
+    proto = onnx.load_model_from_string(model.data)
+    large = onnx.numpy_helper.to_array(proto.graph.initializer[0]).copy()
+    large[0, 0] = -70_000
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(large, "first"))
+    model = explorer.load(proto.SerializeToString())
+    planned = explorer.plan(model, explorer.Recipe(weight_bits=16))
+    assert [layer.storage for layer in planned.layers] == ["float32", "float16"]
+    assert planned.layers[0].skipped == "holds a weight of 70,000; float16 ends at 65,504"
+    small = explorer.apply(model, planned)
+    (before,), (after,) = (run_onnx(each.data, {"x": X[:1]}) for each in (model, small))
+    np.testing.assert_allclose(after, before, rtol=2e-3, atol=1e-3)
+
+
+def test_the_sensitivity_of_nothing_is_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bent.onnx").write_bytes(with_weights(BENT).data)
+    np.savez(tmp_path / "x.npz", x=X)
+    files = [str(tmp_path / "bent.onnx"), "--data", str(tmp_path / "x.npz")]
+    assert main(["sensitivity", *files]) == 0
+    assert "No layer of this network can be quantized" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("bits", [(8, 32), (4, 32), (8, 8)])

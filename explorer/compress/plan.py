@@ -11,6 +11,7 @@ from explorer.compress.criteria import by_weight, unit_scores
 from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
 from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
+from explorer.compress.prune import array_of
 from explorer.compress.quantizers import storage_for, wider_types
 from explorer.compress.selection import find_removal
 from explorer.compress.storage import INTEGER_PRODUCTS
@@ -26,6 +27,7 @@ from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
 
 NAMES_SHOWN = 8  # layer names listed in a message
+INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
 FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
 UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
 NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
@@ -258,6 +260,9 @@ def choose_storage(
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
     wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
+    if wanted == "float16" and layer.weight in _too_large_for_half(model):
+        largest = _too_large_for_half(model)[layer.weight]
+        return own_bits, layer.dtype, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
     notes = [NO_GROUPS] if is_grouped and wanted == "uint8" else []
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
@@ -269,6 +274,17 @@ def choose_storage(
                 f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
             )
     return own_bits, layer.dtype, notes[-1]
+
+
+@per_model
+def _too_large_for_half(model: Model) -> dict[str, float]:
+    """The largest magnitude of each weight that float16 would round to infinity, by its name."""
+    values = model.graph_model.graph.initializers
+    largest = {}
+    for name in {layer.weight for layer in find_layers(model)}:
+        array = array_of(values[name])
+        largest[name] = float(max(array.max(), -array.min()))
+    return {name: value for name, value in largest.items() if value >= INFINITE_HALF}
 
 
 @per_model

@@ -63,7 +63,8 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     _check_kinds(proto, title)
     if take_in(tensors, part, title):
         data = _encoded(proto, title)
-    _check(proto, data, title)
+    declared = _encoded(proto, title) if _declare_outputs(proto) else data
+    _check(proto, declared, title)
     graph_model = _normalise(proto)
     _check_ends(graph_model, title)
     _check_weights(graph_model, title)
@@ -76,10 +77,13 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
 def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     """The normal form of a file that `load` or `encode` has let through.
 
-    Functions are inlined, constants are initialisers, initialisers aren't inputs, every node has a
-    name of its own, and, where it is `rearranged`, detours are gone (see `graph.simplify`).
+    Functions are inlined, constants are initialisers, initialisers aren't inputs, outputs have a
+    type and a shape, every node has a name of its own, and, where it is `rearranged`, detours are
+    gone (see `graph.simplify`).
     """
-    return _normalise(onnx.load_model_from_string(data), rearranged)
+    proto = onnx.load_model_from_string(data)
+    _declare_outputs(proto)
+    return _normalise(proto, rearranged)
 
 
 def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
@@ -155,6 +159,22 @@ def _holds_map(kind: onnx.TypeProto) -> bool:
     if kind.HasField("optional_type"):
         return _holds_map(kind.optional_type.elem_type)
     return bool(kind.HasField("map_type"))
+
+
+def _declare_outputs(proto: onnx.ModelProto) -> bool:
+    """Say which type and shape the outputs have of which the file doesn't; whether there were any.
+
+    ONNX demands both, and the runtime neither.
+    """
+    if all(value.type.tensor_type.HasField("shape") for value in proto.graph.output):
+        return False
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto)
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return False  # the checker says what is wrong
+    del proto.graph.output[:]
+    proto.graph.output.extend(inferred.graph.output)
+    return True
 
 
 def _encoded(proto: onnx.ModelProto, title: str) -> bytes:

@@ -47,8 +47,8 @@ VERDICTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"^Graph output '(?P<a>.*)' is not", "has an output {a} that no node gives"),
         (
-            r"^Field 'shape' of 'type' is required but missing",
-            "doesn't say how many axes each input and output has",
+            r"^Field '(shape' of 'type|type' of 'value_info)' is required but missing",
+            "doesn't say which type, and how many axes, each input and output has",
         ),
         (
             r"^No opset import for domain '(?P<a>.*?)'",

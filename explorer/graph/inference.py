@@ -315,7 +315,8 @@ def _skeleton(graph_model: ir.Model) -> onnx.ModelProto:
             if not output.is_graph_output():
                 output.shape = None
     for value in graph.outputs:
-        value.shape = None
+        if value.const_value is None:
+            value.shape = None
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is not None and tensor.size > SMALL_TENSOR:

@@ -12,6 +12,7 @@ from explorer.model import Model, per_model
 # One of a kind, and several.
 BIAS = ("bias", "biases")
 SCALE = ("scale or shift of a normalisation", "scales and shifts of normalisations")
+OUTPUT = ("tensor that is also an output", "tensors that are also outputs")
 UNUSED = ("tensor that nothing reads", "tensors that nothing reads")
 Kind = tuple[str, str]
 NORMALISATION = "Normalization"  # ends the names of all of them
@@ -53,6 +54,8 @@ def _others(model: Model, listed: set[str]) -> Iterator[tuple[StoredWeight, ir.V
 
 def _kind(value: ir.Value) -> Kind:
     """What a parameter is, by the first node that reads it."""
+    if value.is_graph_output():
+        return OUTPUT
     uses = list(value.uses())
     if not uses:
         return UNUSED

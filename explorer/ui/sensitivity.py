@@ -11,7 +11,7 @@ from explorer.digits import fixed
 from explorer.explain import few
 from explorer.metrics import DECIBELS, METRICS
 from explorer.report import Quality, points_lost
-from explorer.text import counted_samples
+from explorer.text import NOTHING_TO_COMPRESS, counted_samples
 from explorer.ui import budget
 from explorer.ui.headings import heading
 from explorer.ui.session import Session
@@ -44,6 +44,8 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
     _controls(session)
     found = session.probing.found(session.source, session.recipe)
     if not found:
+        if session.probing.is_complete(session.source, session.recipe):
+            st.caption(NOTHING_TO_COMPRESS)
         return
     st.caption(caption(found))
     names = [layer["name"] for layer in session.original["model"]["layers"]]
