@@ -16,11 +16,15 @@ from explorer.formats.names import cleaned
 HEAD_BYTES = 2**22  # what the first two lines may take
 MOST_COLUMNS = 50_000
 BLANK = " "  # one or more of them, or tabs
-SEPARATORS = ("\t", ";", ",", "|", BLANK)
-SAID = re.compile(r'\s*"?sep=([\t;,| ])"?\s*', re.IGNORECASE)  # a first line that Excel understands
+SEPARATORS = ("\t", ";", ",", "|", "^", ":", BLANK)
+SAID = re.compile(
+    r'\s*"?sep=([^\w"\n.+-])"?\s*', re.IGNORECASE
+)  # a first line that Excel understands
+COMMENT = "#"
 COUNTED_NAMES = 10  # from which on 0, 1, 2... is a header that pandas has made, not values
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # of UTF-16 and UTF-32
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+QUANTITY = re.compile(r"[$€£¥]\s*[\d.,]+|[\d.,]+\s*[%$€£¥]|[+-]?0[xX][\da-fA-F]+")
 QUOTED = re.compile(r'"[^"]*"')
 LABEL_NAMES = ("label", "labels", "class", "target", "species", "digit", "y")
 MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-")
@@ -28,7 +32,10 @@ MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-")
 
 @dataclass(frozen=True)
 class Form:
-    """How a file writes its table; `text` are the columns whose first value is no number."""
+    """How a file writes its table; `text` are the columns whose first value may name a class.
+
+    `ends_open` says that a separator ends each line, behind which nothing stands.
+    """
 
     separator: str
     decimal_comma: bool
@@ -36,6 +43,7 @@ class Form:
     columns: int
     text: tuple[int, ...]
     header_lines: int
+    ends_open: bool = False
 
     def is_number(self, cell: str) -> bool:
         """True for a decimal number as this file writes it."""
@@ -44,6 +52,7 @@ class Form:
     def plain(self, line: str) -> str:
         """A line or cell with decimal points, and a single blank where blanks separate."""
         line = _single(line) if self.separator == BLANK else line
+        line = line.rstrip().removesuffix(self.separator) if self.ends_open else line
         return line.replace(",", ".") if self.decimal_comma else line
 
     def name(self, column: int) -> str:
@@ -67,10 +76,17 @@ def form_of(path: Path, title: str) -> Form:
         head = stream.read(HEAD_BYTES)
     text = _decoded(head, title)
     said = SAID.fullmatch(text.splitlines()[0])
-    separator = said.group(1) if said else _separator(text)
-    rows = _first_two(text, separator, title, int(said is not None))
+    separator, skipped = (said.group(1), 1) if said else (_separator(text), 0)
+    if text.lstrip().startswith(COMMENT) and not said:
+        separator, skipped, text = _without_comments(text)
+    rows = _first_two(text, separator, title, skipped)
     (first, first_line), (second, second_line) = rows
-    form = Form(separator, False, None, len(first), (), int(said is not None))
+    ends_open = separator != BLANK and not any(
+        len(row) == 1 or row[-1].strip() for row in (first, second or first)
+    )
+    if ends_open:
+        first, second = first[:-1], second and second[:-1]
+    form = Form(separator, False, None, len(first), (), skipped, ends_open)
     form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text))
     if _is_header(first, second, form):
         if second is None:
@@ -81,8 +97,9 @@ def form_of(path: Path, title: str) -> Form:
         names = tuple(name.strip() for name in first)
         form = replace(form, names=names, header_lines=first_line)
     values = first if form.names is None or second is None else second
-    columns = tuple(index for index, cell in enumerate(values) if not form.is_number(cell))
-    return replace(form, text=columns)
+    columns = [index for index, cell in enumerate(values) if not form.is_number(cell)]
+    named = tuple(index for index in columns if not QUANTITY.fullmatch(values[index].strip()))
+    return replace(form, text=named)
 
 
 def lines_of(path: Path, form: Form) -> Iterator[str]:
@@ -124,10 +141,9 @@ def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(lines, delimiter=form.separator)
         try:
             for row in reader:
-                if reader.line_num > form.header_lines and (
-                    len(row) > 1 or any(map(str.strip, row))
-                ):
-                    yield reader.line_num, row
+                if reader.line_num > form.header_lines and not _is_blank(row):
+                    has_end = form.ends_open and not row[-1].strip()
+                    yield reader.line_num, row[:-1] if has_end else row
         except csv.Error:
             return
 
@@ -171,7 +187,7 @@ def _separator(text: str) -> str:
     lines = [QUOTED.sub("", line) for line in text.lstrip().splitlines()[:2]]
     share, even = dict[str, float](), []
     for each in SEPARATORS:
-        rows = [(_single(line).strip() if each == BLANK else line).split(each) for line in lines]
+        rows = [_cells(line, each) for line in lines]
         if len(rows[0]) == len(rows[-1]) > 1:
             even.append(each)
             form = Form(each, each != ",", None, len(rows[0]), (), 0)
@@ -179,6 +195,28 @@ def _separator(text: str) -> str:
     if even:
         return max(even, key=share.__getitem__)
     return str(max(reversed(SEPARATORS[:-1]), key=lines[0].count))
+
+
+def _without_comments(text: str) -> tuple[str, int, str]:
+    """The separator, the number of comments to skip, and the text without the mark of a header.
+
+    The last comment is a header if it has as many cells as the line below it.
+    """
+    lines = text.splitlines(keepends=True)
+    is_comment = [line.lstrip().startswith(COMMENT) for line in lines]
+    count = is_comment.index(False) if False in is_comment else 0
+    separator = _separator("".join(lines[count:]))
+    if count:
+        header = lines[count - 1].lstrip(f"{COMMENT} \t")
+        pair = [len(_cells(line.rstrip("\r\n"), separator)) for line in (header, lines[count])]
+        if pair[0] == pair[1] > 1:
+            lines[count - 1] = header
+            count -= 1
+    return separator, count, "".join(lines)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    return (_single(line).strip() if separator == BLANK else line).split(separator)
 
 
 def _first_two(
