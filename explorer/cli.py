@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
+from explorer.formats.names import cleaned
 from explorer.metrics import CHOICES, METRICS
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.report import Plan, Report
@@ -32,13 +33,16 @@ from explorer.text import (
 
 if TYPE_CHECKING:
     from explorer.formats.data import Dataset
+    from explorer.measure.scoring import Scoring
     from explorer.model import Model
+    from explorer.report import Quality
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
 MOST_POINTS = 100
 METRIC_HELP = f"how to measure quality: {', '.join(CHOICES)}; by default what fits"
-INPUTS = ("model", "data", "calibration", "recipe")  # options that name a file to read
+# Options that name a file to read.
+INPUTS = ("model", "data", "calibration", "recipe", "reference", "against")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a pipe may have no − and no µ
     try:
         options = _parser().parse_args(arguments)
+        _check_inputs(options)
         command: Callable[[argparse.Namespace], dict[str, Any]] = options.command
         result = command(options)
         text = json.dumps(_finite(result), allow_nan=False) if options.json else result["table"]
@@ -194,7 +199,10 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     _check_output(Path(options.out), options)
     recipe = _recipe(options)
     model = _load(options.model, options)
-    data = _data(options.data, model) if options.data else None
+    data = None
+    if options.data:
+        data = _data(options.data, model)
+        model = _at_size(model, data, options)
     if data is None and options.metric is not None:
         raise RecipeError("--metric is for a model that is scored; add --data.")
     calibration = None
@@ -212,9 +220,9 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     reports = [Report(m.id, m.name, profile(m)) for m in (model, small)]
     if data is not None:
         _progress("evaluating")
-        metric = _metric(model, data, options)
-        _tell_relabelling(model, data, metric)
-        qualities = [evaluate(each, data, model, metric=metric) for each in (model, small)]
+        scoring = _scoring(model, data, options)
+        qualities = [evaluate(each, data, model, metric=scoring.metric) for each in (model, small)]
+        _tell_doubts(model, data, scoring, qualities[0])
         reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
     if options.latency:
         _progress("measuring latency")
@@ -257,9 +265,10 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options.model, options)
     reference = _load(options.reference, options) if options.reference else None
     data = _data(options.data, model)
-    metric = _metric(reference or model, data, options)
-    quality = evaluate(model, data, reference, metric=metric)
-    _tell_relabelling(reference or model, data, metric)
+    model = _at_size(model, data, options)
+    scoring = _scoring(reference or model, data, options)
+    quality = evaluate(model, data, reference, metric=scoring.metric)
+    _tell_doubts(reference or model, data, scoring, None if reference else quality)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
 
@@ -267,30 +276,47 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 def _data(path: str, model: "Model") -> "Dataset":
     """Samples from a file; what was assumed about them goes to standard error."""
     from explorer.formats.data import load_data  # noqa: PLC0415
+    from explorer.measure.samples import row_notes  # noqa: PLC0415
 
     data = load_data(path, model)
-    for note in data.notes:
+    for note in (*data.notes, *row_notes(model, data)):
         print(note, file=sys.stderr)
     return data
 
 
-def _metric(original: "Model", data: "Dataset", options: argparse.Namespace) -> str:
+def _at_size(model: "Model", data: "Dataset", options: argparse.Namespace) -> "Model":
+    """The model at the size of the samples, where no sizes were set."""
+    from explorer.measure.samples import sample_sizes  # noqa: PLC0415
+
+    sizes = {} if options.input_size else sample_sizes(model, data)
+    return model.with_changes(input_sizes=sizes) if sizes else model
+
+
+def _scoring(original: "Model", data: "Dataset", options: argparse.Namespace) -> "Scoring":
     """What quality is measured by; which one was chosen, and why, goes to standard error."""
     from explorer.measure.quality import check_labels  # noqa: PLC0415
 
     scoring = check_labels(original, data, options.metric)
     if data.labels is not None:
         print(f"metric: {METRICS[scoring.metric].noun}, {scoring.reason}", file=sys.stderr)
-    return scoring.metric
+    return scoring
 
 
-def _tell_relabelling(original: "Model", data: "Dataset", metric: str) -> None:
-    """Say on standard error where labels seem to be numbered otherwise than the outputs."""
+def _tell_doubts(
+    original: "Model", data: "Dataset", scoring: "Scoring", quality: "Quality | None"
+) -> None:
+    """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
     from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
+    from explorer.surprises import guessing  # noqa: PLC0415
 
-    found = suggest_relabelling(original, data, metric)
+    found = suggest_relabelling(original, data, scoring.metric)
     if found is not None:
         print(relabelling_sentence(asdict(found)), file=sys.stderr)
+    elif quality is not None:
+        last = (*original.outputs[scoring.output].shape[-1:], "")[0]
+        classes = last if isinstance(last, int) and last > 1 else None
+        for sentence in guessing(asdict(quality), classes):
+            print(sentence, file=sys.stderr)
 
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
@@ -305,14 +331,17 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
     model = _load(options.model, options)
     data = _data(options.data, model)
+    model = _at_size(model, data, options)
     calibration = None
     if base.compensate:
         _progress("calibrating")
         calibration = calibrate(
             model, _data(options.calibration, model) if options.calibration else data
         )
-    metric = _metric(model, data, options)
+    scoring = _scoring(model, data, options)
+    metric = scoring.metric
     quality = evaluate(model, data, model, metric=metric)
+    _tell_doubts(model, data, scoring, quality)
     report = Report(model.id, model.name, profile(model), quality=quality)
     count, found = len(find_probes(model, base.widths)), []
     measured = measure_sensitivity(model, data, calibration, base, metric=metric)
@@ -389,6 +418,17 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     if options.short_names:
         given["short_names"] = True
     return replace(recipe, **given)
+
+
+def _check_inputs(options: argparse.Namespace) -> None:
+    """Refuse devices, of which some never end."""
+    for name in filter(None, (getattr(options, each, None) for each in INPUTS)):
+        try:
+            is_device = Path(name).is_char_device()
+        except (OSError, ValueError):
+            continue  # whoever reads it says what is wrong
+        if is_device:
+            raise RecipeError(f"{cleaned(name)} is a device; name a file.")
 
 
 def _check_output(path: Path, options: argparse.Namespace) -> None:

@@ -94,11 +94,11 @@ class Latency:
         return self.min_s / self.ratio
 
     def of_reference(self) -> "Latency":
-        """The reference's own time, from the same measurement; against itself its ratio is 1."""
+        """The reference's own time, from the same measurement, and no ratio."""
         assert self.reference_median_s is not None
         assert self.reference_iqr_s is not None
         doubt = max(self.control_ratio, 1 / self.control_ratio)
-        return replace(
+        its_own = replace(
             self,
             median_s=self.reference_median_s,
             iqr_s=self.reference_iqr_s,
@@ -107,6 +107,11 @@ class Latency:
             ratio_low=1 / doubt,
             ratio_high=doubt,
         )
+        return its_own.alone()
+
+    def alone(self) -> "Latency":
+        """The same without what is known of a reference."""
+        return replace(self, reference_median_s=None, reference_iqr_s=None)
 
     @property
     def changed(self) -> bool:

@@ -95,29 +95,32 @@ def insights(
 @rule
 def original_guesses(case: _Case) -> Iterator[str | Insight]:
     quality, classes = case.original.get("quality"), _classes(case.original.get("model") or {})
-    if quality and quality["metric"] == "r2" and quality["high"] <= 0:
+    if quality and not case.original.get("relabelling"):  # which says more
+        yield from guessing(quality, classes, f"; see {case.reading!r}" if case.reading else "")
+
+
+def guessing(quality: Facts, classes: int | None, more: str = "") -> Iterator[str]:
+    """That an original does no better than guessing, where its `Quality`, as a dictionary, says so.
+
+    `classes` is how many it tells apart, where that is known; `more` ends the sentence.
+    """
+    metric = quality["metric"]
+    if metric == "r2" and quality["high"] <= 0:
         yield (
             f"The original itself has an R² of {METRICS['r2'].text(quality['value'])}, no better "
             "than the mean of the labels: probably the samples, the way they are prepared, or the "
-            f"labels' unit don't fit this model{_see(case)}."
+            f"labels' unit don't fit this model{more}."
         )
-    if quality and quality["metric"] == "binary":
-        classes = 2
-    if not quality or quality["metric"] not in ("accuracy", "binary") or classes is None:
+    classes = 2 if metric == "binary" else classes
+    if metric not in ("accuracy", "binary") or classes is None:
         return
-    if case.original.get("relabelling"):
-        return  # which says more
     if quality["samples"] >= FEWEST_TO_TELL and quality["low"] <= 1 / classes:
         yield (
             f"The original itself is right on {_percent(quality['value'])} of "
             f"{counted_samples(quality['samples'])}, which can't be told from guessing among "
             f"{classes} classes: probably the samples, the way they are prepared, or the order of "
-            f"the labels don't fit this model{_see(case)}."
+            f"the labels don't fit this model{more}."
         )
-
-
-def _see(case: _Case) -> str:
-    return f"; see {case.reading!r}" if case.reading else ""
 
 
 @rule

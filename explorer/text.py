@@ -225,7 +225,7 @@ def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) 
 def spent_sentence(spent: Mapping[str, Any]) -> str:
     """What a `Spent`, as a dictionary, came to: 0.8 points of accuracy buy 71 % of the size."""
     metric, what = spent["quality"]["metric"], AIM_NAMES[spent["on"]]
-    scored = f"measured on {counted_samples(spent['quality']['samples'])}"
+    scored = f"measured on the {counted_samples(spent['quality']['samples'])} it was chosen by"
     if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
         return f"{_buying(spent['points'], metric)} none of {what}, {scored}."
     latency, bought = spent["latency"], f"{fixed(100 * spent['saved'])} % of {what}"
@@ -292,8 +292,9 @@ _PROFILE_ROWS = (
 def _latency_cell(latency: Latency | None) -> str:
     if latency is None:
         return ""
-    doubt = doubt_text(latency)
-    return f"{format_seconds(latency.min_s)}, {format_ratio(latency)}{doubt and f', {doubt}'}"
+    doubt, seconds = doubt_text(latency), format_seconds(latency.min_s)
+    times = [seconds] if latency.reference_median_s is None else [seconds, format_ratio(latency)]
+    return ", ".join([*times, doubt] if doubt else times)
 
 
 def _quality_cell(quality: Quality | None) -> str:

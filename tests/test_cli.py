@@ -98,7 +98,8 @@ def test_input_sizes(
 
     found = json.loads(printed("--json"))
     found = found.get("original", found)
-    assert found["profile"]["input_sizes"] == {"image": [1, 3, 224, 224]}
+    side = 8 if "--data" in words else 224  # that of the samples
+    assert found["profile"]["input_sizes"] == {"image": [1, 3, side, side]}
     size = ("--input-size", "image=2,3,20,30")
     told = json.loads(printed("--json", *size))
     for report in (told["original"], told["compressed"]) if "original" in told else (told,):
@@ -204,7 +205,7 @@ def test_no_compensate_is_worse(tmp_path: Path) -> None:
     ("arguments", "part"),
     [
         (["profile", "nothing.onnx"], "There is no file"),
-        (["profile", TEST], "PyTorch file or an archive"),
+        (["profile", TEST], "an .npz file, so data and no network"),
         (["profile"], "required"),
         (["frobnicate", MODEL], "frobnicate"),
         (["profile", MODEL, "--colour"], "--colour"),

@@ -18,7 +18,8 @@ from explorer.errors import CompressionError, DataError, ExplorerError, ModelErr
 from explorer.formats.data import load_data
 from explorer.formats.samples import import_samples
 from explorer.measure.nodes import measure_node_times
-from explorer.measure.quality import count_answers
+from explorer.measure.quality import count_answers, model_outputs
+from explorer.measure.samples import row_notes
 from explorer.surprises import insights
 
 RNG = np.random.default_rng(0)
@@ -248,3 +249,79 @@ def test_real_labels_may_be_as_large_as_doubles_tell_apart(tmp_path: Path) -> No
     samples = import_samples(path, "values.csv", model.inputs)
     assert samples.test.labels is not None
     assert set(samples.test.labels) <= set(labels)
+
+
+SEQUENCE = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[steps, n, 6] x) => (float[steps, 1, n, 4] y) {
+  y = LSTM<hidden_size = 4>(x, w, r)
+}
+"""
+
+
+def sequence_network() -> explorer.Model:
+    return with_weights(SEQUENCE, w=(1, 16, 6), r=(1, 16, 4))
+
+
+def test_steps_of_a_sequence_are_run_in_one_go_and_said_to_be_no_samples() -> None:
+    model = sequence_network()
+    x = RNG.standard_normal((100, 2, 6)).astype(np.float32)
+    data = load_data({"x": x}, model)
+    outputs = model_outputs(model, data)
+    np.testing.assert_allclose(outputs[0], run_onnx(model.data, {"x": x})[0], atol=1e-6)
+    (note,) = row_notes(model, data)
+    assert "'x' begins with positions of a sequence" in note
+    assert "100 rows" in note
+    model_of_rows = with_weights(DENSE, **SIZES)
+    assert not row_notes(model_of_rows, load_data({"x": X}, model_of_rows))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    (tmp_path / "net.onnx").write_bytes(with_weights(DENSE, **SIZES).data)
+    np.savez(tmp_path / "data.npz", x=X, y=RNG.permutation(np.arange(40) % 8))
+    return str(tmp_path / "net.onnx"), str(tmp_path / "data.npz")
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_shell_refuses_devices_and_metrics_in_words(
+    capsys: pytest.CaptureFixture[str], files: tuple[str, str]
+) -> None:
+    net, data = files
+    assert said(capsys, "profile", os.devnull) == f"{os.devnull} is a device; name a file."
+    assert "is a device" in said(capsys, "evaluate", net, "--data", os.devnull)
+    score = ("evaluate", net, "--data", data)
+    assert "The metric is ''" in said(capsys, *score, "--metric", "")
+    sentence = said(capsys, *score, "--metric", "agreement")
+    assert sentence == "Agreement is with the original; give a reference model."
+    assert "1 to 2,147,483,647" in said(capsys, "profile", net, "--input-size", "x=9999999999,16")
+
+
+def test_the_shell_says_where_the_original_only_guesses(
+    capsys: pytest.CaptureFixture[str], files: tuple[str, str]
+) -> None:
+    assert main(["evaluate", files[0], "--data", files[1]]) == 0
+    assert "can't be told from guessing among 8 classes" in capsys.readouterr().err
+
+
+def test_one_time_alone_has_no_ratio(
+    capsys: pytest.CaptureFixture[str], files: tuple[str, str]
+) -> None:
+    assert main(["latency", files[0]]) == 0
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert "latency" in row
+    assert "change" not in row
+    assert "×" not in row
+
+
+def test_what_is_no_network_is_named_with_what_to_do(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=X)
+    (tmp_path / "net.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(ModelError, match=r"an \.npz file, so data and no network"):
+        explorer.load(tmp_path / "data.npz")
+    with pytest.raises(ModelError, match="tf2onnx"):
+        explorer.load(tmp_path / "net.h5")

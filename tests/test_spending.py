@@ -224,7 +224,8 @@ def test_the_sentence_says_what_was_measured(resnet: explorer.Model) -> None:
     quality = Quality("accuracy", 0.932, 0.9, 0.95, 1000, 0.94)
     recipe = Recipe(pattern="channel", layers=(LayerChoice("stem", 0.5, 4),))
     spent = Spent(recipe, "size", 1.0, 0.8, 0.713, explorer.profile(resnet), quality, 0.01)
-    text = "0.8 points of accuracy buy 71 % of the size, measured on 1,000 samples."
+    samples = "measured on the 1,000 samples it was chosen by"
+    text = f"0.8 points of accuracy buy 71 % of the size, {samples}."
     assert spent_sentence(spent.to_dict()) == text
     one = replace(spent, lost=1.0).to_dict()
     assert spent_sentence(one) == text.replace("0.8 points", "1 point").replace("buy", "buys")

@@ -82,7 +82,7 @@ def form_of(path: Path, title: str) -> Form:
     rows = _first_two(text, separator, title, skipped)
     (first, first_line), (second, second_line) = rows
     ends_open = separator != BLANK and not any(
-        len(row) == 1 or row[-1].strip() for row in (first, second or first)
+        len(row) <= 2 or row[-1].strip() for row in (first, second or first)
     )
     if ends_open:
         first, second = first[:-1], second and second[:-1]

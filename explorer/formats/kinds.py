@@ -13,10 +13,11 @@ from explorer.formats.archive import Archive, is_zip
 from explorer.formats.pickles import MOST_BYTES, TORCH_MAGIC, check_state_dict, look
 from explorer.formats.signatures import (
     HEAD_BYTES,
+    TENSORFLOW_HINT,
     check_not_foreign,
-    foreign_zip,
     is_safetensors,
     refused,
+    refused_zip,
     unknown,
 )
 
@@ -27,7 +28,6 @@ COREML_FIELDS = range(200, 4000)  # of the one network in a Core ML file
 MOST_FIELDS = 10_000  # looked at
 MOST_LENGTH = 2**40
 VARINT, BYTES = 0, 2  # wire types
-IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 NATIVE = (".so", ".dll", ".dylib", ".o", ".cpp", ".cubin")
 PICKLE = b"\x80"
 
@@ -97,8 +97,8 @@ def _kind_of_zip(archive: Archive) -> Kind:
         return _checked_export(archive)
     if (root := _within(names, "data.pkl")) is not None:
         return _kind_of_torch_zip(archive, root)
-    if (other := _what_else(names)) is not None:
-        raise refused(archive.title, other)
+    if (refusal := refused_zip(archive.title, names)) is not None:
+        raise refusal
     raise ModelError(
         f"{archive.title} is a zip archive with neither a model nor samples that open from one; "
         "zip an .onnx file with its weights, or PNG or JPEG images, and give other files as they "
@@ -131,18 +131,6 @@ def _within(names: tuple[str, ...], wanted: str) -> str | None:
     return min(found, key=len).removesuffix(wanted) if found else None
 
 
-def _what_else(names: tuple[str, ...]) -> str | None:
-    """What to call a zip archive that holds no model that opens here; None where that's unknown."""
-    if (found := foreign_zip(names)) is not None:
-        return found.what
-    endings = {PurePosixPath(name).suffix.lower() for name in names}
-    if endings == {".npy"}:
-        return "an .npz file, so data and no network"
-    if endings and endings <= IMAGES:
-        return "a zip of images, so data and no network"
-    return None
-
-
 def _is_onnx(file: BinaryIO, title: str) -> bool:
     """Whether the fields at the top are those of a ModelProto, as far as the file goes."""
     found = set()
@@ -153,7 +141,8 @@ def _is_onnx(file: BinaryIO, title: str) -> bool:
             return False
         found.add(number)
     if found and found <= {1, 2}:
-        raise refused(title, "a protobuf file without an ONNX graph (such as TensorFlow's)")
+        what = "a protobuf file without an ONNX graph (such as TensorFlow's)"
+        raise refused(title, what, TENSORFLOW_HINT)
     return bool(found)
 
 

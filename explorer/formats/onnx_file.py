@@ -10,11 +10,12 @@ from google.protobuf.message import DecodeError
 from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
+from explorer.formats.archive import Archive
 from explorer.formats.names import cleaned
 from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
-from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused
+from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused, refused_zip
 from explorer.graph import annotations
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
@@ -123,8 +124,11 @@ def _read(path: Path) -> bytes:
 def _decode(data: bytes, title: str) -> onnx.ModelProto:
     head = data[:HEAD_BYTES]
     check_not_foreign(head, title)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        raise refused(title, "a PyTorch file or an archive")
+    if head[:1] == b"\x80":
+        raise refused(title, "a PyTorch file")
+    if head[:2] == b"PK":
+        refusal = refused_zip(title, Archive(data, title, ModelError).names)
+        raise refusal or refused(title, "a PyTorch file or an archive")
     try:
         proto = onnx.load_model_from_string(data)
     except DecodeError as error:

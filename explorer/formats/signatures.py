@@ -7,16 +7,19 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 
 from explorer.errors import ModelError
 
 HEAD_BYTES = 4096  # what a look at the beginning of a file takes
+IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 LONGEST_WORD = 4  # a signature no longer than this may be how a text begins, such as PAR1
 EXPORT_HINT = (
     "export the network with `program = torch.export.export(module, (example,))` and then "
     '`torch.export.save(program, "model.pt2")`, or with '
     '`torch.onnx.export(module, (example,), "model.onnx")`'
 )
+TENSORFLOW_HINT = "convert the network to ONNX with tf2onnx, `python -m tf2onnx.convert --help`"
 KNOWN = "ONNX, a zip of it with its weights, .pt2, TorchScript, state_dict, safetensors"
 
 
@@ -33,12 +36,16 @@ class Holds(Enum):
 
 @dataclass(frozen=True)
 class Foreign:
-    """A kind of file that begins, at a place, with some bytes; `what` is what to call one."""
+    """A kind of file that begins, at a place, with some bytes; `what` is what to call one.
+
+    `remedy` says what to do instead of opening it as a model.
+    """
 
     place: int
     magic: bytes
     what: str
     holds: Holds
+    remedy: str = EXPORT_HINT
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,10 @@ class ForeignZip:
     part: str
     what: str
     holds: Holds
+    remedy: str = EXPORT_HINT
 
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
 PNG, JPEG, NUMPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
 FOREIGN = (
     Foreign(0, b"\x1f\x8b", "a gzip archive", Holds.FILES),
@@ -67,7 +76,7 @@ FOREIGN = (
     Foreign(0, b"\xce\xfa\xed\xfe", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
     Foreign(0, b"\xcf\xfa\xed\xfe", "a compiled library (Mach-O, .dylib)", Holds.NETWORK),
     Foreign(0, b"\xca\xfe\xba\xbe", "a compiled library (Mach-O or Java)", Holds.NETWORK),
-    Foreign(4, b"TFL3", "a TensorFlow Lite model", Holds.NETWORK),
+    Foreign(4, b"TFL3", "a TensorFlow Lite model", Holds.NETWORK, TENSORFLOW_HINT),
     Foreign(4, b"ORTM", "a model in ONNX Runtime's own format (.ort)", Holds.NETWORK),
     Foreign(4, b"ET12", "an ExecuTorch program (.pte)", Holds.NETWORK),
     Foreign(0, b"GGUF", "a GGUF file of llama.cpp", Holds.NETWORK),
@@ -76,7 +85,7 @@ FOREIGN = (
     Foreign(0, b"ptrt", "a TensorRT engine, built for one graphics card", Holds.NETWORK),
     Foreign(0, b"ftrt", "a TensorRT engine, built for one graphics card", Holds.NETWORK),
     Foreign(0, b"RKNN", "a Rockchip model (.rknn)", Holds.NETWORK),
-    Foreign(0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and MATLAB write", Holds.ARRAYS),
+    Foreign(0, HDF5, "an HDF5 file, as Keras and MATLAB write", Holds.ARRAYS, TENSORFLOW_HINT),
     Foreign(0, b"MATLAB 5.0", "a MATLAB file", Holds.ARRAYS),
     Foreign(0, NUMPY, "a single NumPy array (.npy)", Holds.ARRAYS),
     Foreign(0, b"\x00\x00\x08\x03", "a file of the IDX format (as of MNIST)", Holds.ARRAYS),
@@ -114,8 +123,8 @@ XML_NETWORKS = (  # found anywhere in the head of an XML file
     Foreign(0, b"<net ", "the description (XML) of an OpenVINO model", Holds.NETWORK),
 )
 ZIPS = (
-    ForeignZip("/model.weights.h5/", "a Keras model (.keras)", Holds.NETWORK),
-    ForeignZip("/saved_model.pb/", "a TensorFlow SavedModel", Holds.NETWORK),
+    ForeignZip("/model.weights.h5/", "a Keras model (.keras)", Holds.NETWORK, TENSORFLOW_HINT),
+    ForeignZip("/saved_model.pb/", "a TensorFlow SavedModel", Holds.NETWORK, TENSORFLOW_HINT),
     ForeignZip("/extern_modules/", "a package of torch.package", Holds.NETWORK),
     ForeignZip("com.apple.CoreML", "a Core ML package", Holds.NETWORK),
     ForeignZip(".mlmodelc/", "a Core ML package", Holds.NETWORK),
@@ -138,14 +147,14 @@ def check_not_foreign(head: bytes, title: str) -> None:
     if (found := foreign(head)) is not None:
         if found.holds is Holds.FILES:
             raise ModelError(f"{title} is {found.what}; unpack it and choose the model file in it.")
-        raise refused(title, found.what)
+        raise refused(title, found.what, found.remedy)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _text(head) is not None:
         raise refused(title, "a text file")
 
 
-def refused(title: str, what: str) -> ModelError:
+def refused(title: str, what: str, remedy: str = EXPORT_HINT) -> ModelError:
     """The error for a file of a kind that the explorer knows and doesn't open."""
-    return ModelError(f"{title} is {what}, which doesn't open here; {EXPORT_HINT}.")
+    return ModelError(f"{title} is {what}, which doesn't open here; {remedy}.")
 
 
 def unknown(title: str) -> ModelError:
@@ -176,6 +185,19 @@ def foreign_zip(names: Iterable[str]) -> ForeignZip | None:
     """What a zip archive is by the names in it; None where they don't tell."""
     paths = [f"/{name}/" for name in names]
     return next((each for each in ZIPS if any(each.part in path for path in paths)), None)
+
+
+def refused_zip(title: str, names: Iterable[str]) -> ModelError | None:
+    """The error for a zip archive without a model, by its names; None where they don't tell."""
+    names = tuple(names)
+    if (found := foreign_zip(names)) is not None:
+        return refused(title, found.what, found.remedy)
+    endings = {PurePosixPath(name).suffix.lower() for name in names}
+    if endings == {".npy"}:
+        return refused(title, "an .npz file, so data and no network")
+    if endings and endings <= IMAGES:
+        return refused(title, "a zip of images, so data and no network")
+    return None
 
 
 def _foreign_text(text: bytes) -> Foreign | None:

@@ -28,6 +28,7 @@ __all__ = [
     "Shapes",
     "check_sizes",
     "element_count",
+    "first_axes",
     "infer",
     "infer_probes",
     "infer_shapes",
@@ -63,6 +64,18 @@ def sizes_of_batch(model: Model, count: int) -> dict[str, Shape] | None:
         return None
     chosen = {name: count if name in leading else x for name, x in found.chosen.items()}
     return unknowns.sizes(chosen)
+
+
+def first_axes(model: Model) -> dict[str, Kind]:
+    """What the first axis of each input counts, by input, where the file leaves it open."""
+    unknowns = _found(model).unknowns
+    firsts = {name: dims[0] for name, dims in unknowns.inputs.items() if dims}
+    return {
+        name: unknowns.kinds[symbol]
+        for name, first in firsts.items()
+        if not isinstance(first, int) and len(first.symbols) == 1
+        for symbol in first.symbols
+    }
 
 
 @per_model

@@ -20,13 +20,13 @@ from explorer.formats.kinds import Kind, identify
 from explorer.formats.onnx_file import load
 from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
-from explorer.graph.shapes import input_sizes as usual_sizes
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
-from explorer.model import Model, Shape, TensorSpec
+from explorer.measure.samples import sample_sizes
+from explorer.model import Model, TensorSpec
 from explorer.opening import load as open_checked
 from explorer.opening import sized
 
@@ -260,18 +260,7 @@ def import_data(
             "classes": samples.classes,
             "pairs": samples.pairs[:MOST_MAPPED],
             "preprocessing": asdict(samples.preprocessing) if samples.preprocessing else None,
-            "sizes": _sample_sizes(network, samples.test),
+            "sizes": sample_sizes(network, samples.test),
             "notes": list(samples.notes),
         },
     )
-
-
-def _sample_sizes(network: Model, data: Dataset) -> dict[str, Shape]:
-    """The shapes of one sample, batch first, by input; none where they are the usual ones."""
-    usual = usual_sizes(network)
-    found = {
-        name: (*usual[name][:1], *array.shape[1:])
-        for name, array in data.inputs.items()
-        if usual.get(name)
-    }
-    return found if any(usual[name] != shape for name, shape in found.items()) else {}

@@ -27,6 +27,7 @@ from explorer.measure.quality import (
     suggest_relabelling,
 )
 from explorer.measure.runtime import is_weight_only
+from explorer.measure.samples import row_notes
 from explorer.measure.scoring import Scoring
 from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
@@ -74,10 +75,11 @@ def introduce(context: Context, opened: Opened) -> None:
 
 def _described(opened: Opened) -> dict[str, Any]:
     model, data = opened.model, opened.data
+    notes = row_notes(model, data) if data is not None and not opened.made_up else ()
     return {
         "id": model.id,
         "name": model.name,
-        "remarks": list(model.remarks),
+        "remarks": [*model.remarks, *notes],
         "inputs": [asdict(spec) for spec in model.inputs],
         "outputs": [asdict(spec) for spec in model.outputs],
         "layers": [asdict(layer) for layer in find_all_layers(model)],

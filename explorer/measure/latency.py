@@ -47,7 +47,9 @@ def measure_latency(
     tell: Callable[[Latency], None] = lambda _: None,
     is_crowded: Callable[[], bool] | None = None,
 ) -> Latency:
-    """Time one inference of `model`, and its ratio to `against` (or to itself).
+    """Time one inference of `model`, and its ratio to `against`.
+
+    Without one it is timed against itself for the control, and the ratio tells nothing.
 
     Both get inputs of the model's input sizes; of those of `against` where only these were set.
 
@@ -86,7 +88,8 @@ def measure_latency(
     finally:
         if collecting:
             gc.enable()
-    return summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
+    found = summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
+    return found if against is not None else found.alone()
 
 
 def summarise(

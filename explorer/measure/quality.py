@@ -63,7 +63,9 @@ def evaluate(
         return _labelled(scoring, outputs, original, samples.labels)
     if original is None:
         raise DataError(
-            "Without labels a model is scored by its agreement with the original; "
+            "Agreement is with the original; give a reference model."
+            if samples.labels is not None
+            else "Without labels a model is scored by its agreement with the original; "
             "give labels 'y' in the data, or a reference model."
         )
     if scoring.metric == "agreement":

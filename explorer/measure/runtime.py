@@ -18,6 +18,7 @@ from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.shapes import input_sizes
 from explorer.measure.out_of_range import check_indices, is_out_of_range
+from explorer.measure.samples import rows_at_once
 from explorer.model import Model, Shape, ValueRange
 
 # What the runtime raises; its exceptions have no common root of their own.
@@ -218,7 +219,7 @@ def run_all(model: Model, data: Dataset) -> Iterator[list[Array]]:
         MeasurementError: no output has a row for each sample, or the runtime can't run the model.
     """
     session, left = open_session(model, SCORING_THREADS), len(data)
-    for feed in data.batches(model, BATCH):
+    for feed in data.batches(model, rows_at_once(model, data, BATCH)):
         size = min(left, len(next(iter(feed.values()))))
         outputs = run(model, session, feed)
         has_rows = [output.ndim > 0 and len(output) >= size for output in outputs]

@@ -47,7 +47,7 @@ def scoring_of(
     """
     if asked is not None and asked not in METRICS:
         raise DataError(
-            f"The metric is {cleaned(str(asked))!r}; it must be one of {', '.join(CHOICES)}."
+            f"The metric is {cleaned(str(asked), '')!r}; it must be one of {', '.join(CHOICES)}."
         )
     place = scored_output(model, [each.shape for each in outputs], _wanted(labels))
     output = outputs[place]

@@ -86,7 +86,8 @@ def _check_shape(unknowns: Unknowns, name: str, shape: Shape) -> None:
     pairs = list(zip(dims, shape, strict=True))
     if any(isinstance(dim, Formula) and not 0 < size < LARGEST_SIZE for dim, size in pairs):
         raise ModelError(
-            f"Input {cleaned(name)!r} can't be {asked}; sizes are whole numbers from 1 on."
+            f"Input {cleaned(name)!r} can't be {asked}; sizes are whole numbers from 1 to "
+            f"{LARGEST_SIZE - 1:,}."
         )
     if any(isinstance(dim, int) and dim != size for dim, size in pairs):
         raise ModelError(f"Input {cleaned(name)!r} is {takes}, so it can't be {asked}.")

@@ -1,0 +1,33 @@
+"""What a model takes one by one: samples, or steps and pixels where these come first."""
+
+from explorer.formats.data import Dataset
+from explorer.formats.names import cleaned
+from explorer.graph.shapes import first_axes, input_sizes
+from explorer.graph.sizes.kinds import Kind
+from explorer.model import Model, Shape
+
+
+def row_notes(model: Model, data: Dataset) -> tuple[str, ...]:
+    """A sentence for each input whose rows are no samples."""
+    kinds = {name: kind for name, kind in first_axes(model).items() if kind is not Kind.BATCH}
+    return tuple(
+        f"Input {cleaned(name)!r} begins with {kind.value}, not with samples: each of its "
+        f"{len(data):,} rows counts as one."
+        for name, kind in kinds.items()
+    )
+
+
+def rows_at_once(model: Model, data: Dataset, usual: int) -> int:
+    """How many rows to run at once: the `usual` number, or all where they are steps in time."""
+    return len(data) if Kind.LENGTH in first_axes(model).values() else usual
+
+
+def sample_sizes(model: Model, data: Dataset) -> dict[str, Shape]:
+    """The shapes of one sample, batch first, by input; none where they are the model's sizes."""
+    usual = input_sizes(model)
+    found = {
+        name: (*usual[name][:1], *array.shape[1:])
+        for name, array in data.inputs.items()
+        if usual.get(name)
+    }
+    return found if any(usual[name] != shape for name, shape in found.items()) else {}
