@@ -87,6 +87,12 @@ def test_one_set_in_three_kinds_of_file(tmp_path: Path) -> None:
     assert "6 samples are set aside for calibration and 24 for the test" in found[0].notes[-1]
 
 
+def test_real_labels_are_spread_and_said_to_be(tmp_path: Path) -> None:
+    found = taken(tmp_path, npz(x=X, y=np.linspace(0.5, 2, len(X))))
+    assert "spread evenly over the labels" in found.notes[-1]
+    assert "the same share of each label" in taken(tmp_path, npz(x=X, y=Y)).notes[-1]
+
+
 def test_images(tmp_path: Path) -> None:
     found = taken(tmp_path, zipped(colours(20)), IMAGE)
     assert found.classes == ("dark", "light")

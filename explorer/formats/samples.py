@@ -271,7 +271,7 @@ def _parted(
             *found.notes,
             *classes,
             *notes,
-            _split_note(len(test), len(calibration), found.labels is not None),
+            _split_note(len(test), len(calibration), all_labels),
         ),
         numbering.pairs if numbering is not None else (),
     )
@@ -314,13 +314,17 @@ def _trial(accuracy: Mapping[Preprocessing, float], chosen: Preprocessing, sampl
     return f"{tried} it is the best: {shares[chosen]} are right, and {shares[guessed]} as guessed"
 
 
-def _split_note(test: int, calibration: int, is_labelled: bool) -> str:
+def _split_note(test: int, calibration: int, labels: Labels | None) -> str:
     if test == calibration:
         fewer = f"There are fewer than {FEWEST_TO_SPLIT} samples"
         return f"{fewer}, so test and calibration both use all of them."
-    how = f"drawn at random (seed {SEED}{', the same share of each label' * is_labelled})"
+    evenly = ""
+    if labels is not None and labels.ndim == 1:
+        is_class = labels.dtype.kind in "iu"
+        evenly = ", the same share of each label" if is_class else ", spread evenly over the labels"
     return (
-        f"{calibration:,} samples are set aside for calibration and {test:,} for the test, {how}."
+        f"{calibration:,} samples are set aside for calibration and {test:,} for the test, drawn "
+        f"at random (seed {SEED}{evenly})."
     )
 
 

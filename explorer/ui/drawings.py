@@ -17,7 +17,7 @@ from explorer.widget.cards import UNKNOWN
 
 MOST_CLASSES = 20  # of a table or a matrix
 MOST_CONFUSIONS = 6
-KINDS = {"lost": "wrong now", "won": "right now", "moved": "wrong as before", "": "changed"}
+KINDS = {"lost": "now wrong", "won": "corrected", "moved": "still wrong", "": "changed"}
 TILE = 112  # pixels of a series
 
 
@@ -152,7 +152,7 @@ def _flip(
 ) -> str:
     kind = flip["kind"] if flip["label"] is not None else ""
     is_text = "tokens" in picture
-    label = f"is {names[flip['label']]}" if flip["label"] is not None else ""
+    label = f"label: {names[flip['label']]}," if flip["label"] is not None else ""
     return (
         f'<li class="{"ce-wide" if is_text else ""}">{_picture(picture, characters)}'
         f"<span><s>{names[flip['before']]}</s> → {names[flip['after']]}</span>"
