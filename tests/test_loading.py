@@ -1,10 +1,12 @@
 """Files as people have them: what opens, and the one sentence that the others get."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from conftest import SAMPLES, onnx_bytes, run_onnx, with_weights
 from onnx import TensorProto, helper, numpy_helper
 
@@ -40,7 +42,10 @@ def test_text_is_no_model() -> None:
 
 
 def test_a_pytorch_file() -> None:
-    assert "torch.onnx.export" in refusal(b"PK\x03\x04" + b"\0" * 100)
+    file = io.BytesIO()
+    torch.save({"weight": torch.ones(2)}, file)
+    assert "torch.onnx.export" in refusal(file.getvalue())
+    assert "damaged zip archive" in refusal(file.getvalue()[:100])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

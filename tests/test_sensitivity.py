@@ -113,7 +113,9 @@ def test_the_command_prints_a_table(
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "25% of the channels" in shown
-    assert re.search(r"points of accuracy buy \d+ % of the MACs, measured on \d+ samples", shown)
+    assert re.search(
+        r"points of accuracy buy \d+ % of the MACs, measured on the \d+ samples", shown
+    )
 
 
 @pytest.mark.parametrize(

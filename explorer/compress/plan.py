@@ -30,6 +30,8 @@ NAMES_SHOWN = 8  # layer names listed in a message
 INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
 FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
 UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
+PER_BYTE = 4  # weights of 2 bits
+MISREAD = "is stored in int4, as ONNX Runtime misreads int2 unless outputs are a multiple of 4"
 NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
 
 
@@ -78,7 +80,9 @@ def _assemble(
             planned.append(_leave(model, layer, layer.closed, recipe))
             continue
         units = channels.outputs.get(layer.name)
-        bits, storage, storage_reason = choose_storage(model, layer, recipe, widths[layer.name])
+        kept = layer.channels if units is None else int(alive[units].sum())
+        width = widths[layer.name]
+        bits, storage, storage_reason = choose_storage(model, layer, recipe, width, kept)
         pruning_reason = mask_reasons.get(layer.name)
         coupling = couplings[layer.name]
         if recipe.pattern == "channel":
@@ -89,7 +93,7 @@ def _assemble(
                 name=layer.name,
                 op=layer.op,
                 channels=layer.channels,
-                kept=layer.channels if units is None else int(alive[units].sum()),
+                kept=kept,
                 sparsity=sparsity.get(layer.name, 0.0),
                 weight_bits=bits,
                 storage=storage,
@@ -250,9 +254,9 @@ def _choose_widths(
 
 
 def choose_storage(
-    model: Model, layer: Layer, recipe: Recipe, bits: int
+    model: Model, layer: Layer, recipe: Recipe, bits: int, kept: int
 ) -> tuple[int, str, str | None]:
-    """Width, storage type, and why it isn't the one asked for."""
+    """Width, storage type, and why it isn't the one asked for; `kept` output channels stay."""
     own_bits = FLOAT_BITS[layer.dtype]
     if bits >= min(own_bits, UNCHANGED_BITS):
         return own_bits, layer.dtype, None
@@ -264,6 +268,9 @@ def choose_storage(
         largest = _too_large_for_half(model)[layer.weight]
         return own_bits, layer.dtype, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
     notes = [NO_GROUPS] if is_grouped and wanted == "uint8" else []
+    if wanted == "int2" and layer.weight in _right_operands(model) and kept % PER_BYTE:
+        wanted = "int4"
+        notes.append(MISREAD)
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
         reason = why_not_raised(model, opset)
@@ -274,6 +281,20 @@ def choose_storage(
                 f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
             )
     return own_bits, layer.dtype, notes[-1]
+
+
+@per_model
+def _right_operands(model: Model) -> frozenset[str]:
+    """Weights (inputs, outputs) of products, by name.
+
+    ONNX Runtime 1.32 makes MatMulNBits of a product with such a weight in int2 and takes the
+    outputs for a multiple of four, as many as lie in a byte; else its results are wrong.
+    """
+    return frozenset(
+        layer.weight
+        for layer in find_layers(model)
+        if layer.op in ("Gemm", "MatMul") and layer.out_axis == len(layer.weight_shape) - 1
+    )
 
 
 @per_model

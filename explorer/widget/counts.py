@@ -21,7 +21,7 @@ from explorer.compress.bits import WIDTHS, errors_by_width
 from explorer.compress.calibration import Calibration
 from explorer.compress.criteria import by_weight
 from explorer.compress.patterns import BLOCK, N_OF_M, unsuited
-from explorer.compress.plan import choose_storage, portions_of
+from explorer.compress.plan import PER_BYTE, choose_storage, portions_of
 from explorer.compress.planned import storage_opset
 from explorer.compress.portions import Portions, shares_of
 from explorer.graph.channels import find_channels
@@ -56,7 +56,8 @@ def counts(
     }
     sizes = Sizes(channels, portions, channels.groups)
     layers = _layers(model, recipe, sizes)
-    asked = {row[2] for x in layers for rows in x.get("storage", {}).values() for row in rows}
+    rows = [row for layer in layers for each in layer.get("storage", {}).values() for row in each]
+    asked = {opset for row in rows for opset in row[2::2]}
     file = File(model, recipe, sizes, portions).counts(sorted(asked))
     return {
         "model": _identity(model),
@@ -103,7 +104,11 @@ def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:
 
 
 def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -> list[list[Any]]:
-    """For each of `WEIGHT_BITS`: the width it becomes, the type in the file, and its opset."""
+    """For each of `WEIGHT_BITS`: the width it becomes, the type in the file, and its opset.
+
+    Where the type depends on the output channels that stay, type and opset for numbers of them
+    that are no multiple of four follow.
+    """
     asked = Recipe(
         activation_bits=activation_bits,
         granularity=recipe.granularity,
@@ -111,9 +116,13 @@ def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -
     )
     rows: list[list[Any]] = []
     for bits in WEIGHT_BITS:
-        width, storage, _ = choose_storage(model, layer, asked, bits)
-        same = storage == layer.dtype
-        rows.append([width, storage, 0 if same else storage_opset(layer, storage, asked)])
+        row: list[Any] = []
+        for kept in (PER_BYTE, 1):
+            width, storage, _ = choose_storage(model, layer, asked, bits, kept)
+            opset = 0 if storage == layer.dtype else storage_opset(layer, storage, asked)
+            if storage not in row:
+                row += [storage, opset] if row else [width, storage, opset]
+        rows.append(row)
     return rows
 
 

@@ -3,7 +3,8 @@
 // `counts` is what `explorer.widget.counts` sends:
 // - `layers`, in the order in which they run: `channels`, of which `kept` (a size) stay; `user`, the
 //   first layer with the same weight; `storage`, for each width of the activations and each of
-//   `WEIGHT_BITS`, what width, type and opset it becomes; `closed` layers are left alone.
+//   `WEIGHT_BITS`, what width, type and opset it becomes, and then type and opset where no multiple
+//   of four is kept; `closed` layers are left alone.
 // - `groups` of channels: `members` (layers), and where they may shrink the `ends` of their portions
 //   (channels that are gone after each) and the `weight` of a channel.
 // - `turns`: what decides which group gives its next portion away.
@@ -16,6 +17,7 @@ import { MOST_SPREAD_BITS } from "./recipe.js";
 import { lengthOf } from "./sizes.js";
 
 export const WEIGHT_BITS = [32, 16, 8, 7, 6, 5, 4, 3, 2];
+const PER_BYTE = 4; // weights of 2 bits
 const FIXED_SPARSITY = { "2:4": 0.5, "4:8": 0.5 };
 
 // What happens to each layer: { gone, layers }, `gone` the portions that each group has given away,
@@ -30,8 +32,9 @@ export function plan(counts, recipe) {
       return { kept: layer.channels, sparsity: 0, bits: layer.bits, storage: null, opset: 0 };
     }
     const rows = layer.storage[recipe.activation_bits];
-    const [width, storage, opset] = rows[WEIGHT_BITS.indexOf(bits[layer.user])];
+    const [width, ...types] = rows[WEIGHT_BITS.indexOf(bits[layer.user])];
     const kept = lengthOf(counts, layer.kept, gone);
+    const [storage, opset] = kept % PER_BYTE && types.length > 2 ? types.slice(2) : types;
     return { kept, sparsity: sparsity[layer.user] ?? 0, bits: width, storage, opset };
   });
   return { gone, layers };
