@@ -1,7 +1,8 @@
-"""The engine in a shell: `python -m explorer profile|compress|sensitivity|evaluate|latency`.
+"""The engine in a shell: `python -m explorer profile|compress|sensitivity|evaluate|latency|serve`.
 
-With `--json` one JSON object goes to standard output, else a table; progress goes to standard
-error. Exit status 0, or 2 with one sentence on standard error.
+Once installed, `compression-explorer` is the same. With `--json` one JSON object goes to standard
+output, else a table; progress goes to standard error. Exit status 0, or 2 with one sentence on
+standard error.
 """
 
 import argparse
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
 MOST_POINTS = 100
+PORTS = range(1, 2**16)
+COMMAND = "compression-explorer"
 METRIC_HELP = f"how to measure quality: {', '.join(CHOICES)}; by default what fits"
 # Options that name a file to read.
 INPUTS = ("model", "data", "calibration", "recipe", "reference", "against")
@@ -94,7 +97,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m explorer", description=__doc__)
+    name = COMMAND if Path(sys.argv[0]).stem == COMMAND else "python -m explorer"
+    parser = _Parser(prog=name, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add(commands, "profile", _profile, "count parameters, MACs, sizes and memory")
     compress = _add(commands, "compress", _compress, "prune and quantize a model")
@@ -119,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     latency = _add(commands, "latency", _latency, "time one inference")
     latency.add_argument("--against", metavar="ORIGINAL", help="model to compare with")
     latency.add_argument("--threads", type=int, default=1, metavar="N", help="default 1")
+    serve = commands.add_parser("serve", help="start the web app", description="start the web app")
+    serve.add_argument("--port", type=int, metavar="P", help="where it listens; default 8501")
+    serve.set_defaults(command=_serve)
     return parser
 
 
@@ -398,6 +405,20 @@ def _latency(options: argparse.Namespace) -> dict[str, Any]:
     latency = measure_latency(model, reference, options.threads)
     report = Report(model.id, model.name, profile(model), latency=latency)
     return report.to_dict() if options.json else {"table": report_table([report])}
+
+
+def _serve(options: argparse.Namespace) -> NoReturn:
+    """Become the web app's server."""
+    given = options.port is not None
+    if given and options.port not in PORTS:
+        raise RecipeError(f"The port is {options.port}; it must be at least 1 and at most 65535.")
+    package = Path(__file__).parent
+    installed = package / "webapp" / "app.py"
+    app = installed if installed.exists() else package.parent / "app.py"
+    port = ["--server.port", str(options.port)] if given else []
+    # -P: a folder named explorer where the command is called doesn't stand before the package.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(app), *port]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and script
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
