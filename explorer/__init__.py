@@ -9,6 +9,7 @@ Importing the package loads nothing heavy: each name brings its module on first 
 """
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -81,3 +82,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'explorer' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+if "IPython" in sys.modules:  # a notebook may be running
+    import_module("explorer.notebook_tables").register()

@@ -212,12 +212,6 @@ class Plan:
     groups: tuple[GroupPlan, ...]
     others: str = ""
 
-    def _repr_html_(self) -> str:
-        """As a notebook shows it."""
-        from explorer.markup import plan_html  # noqa: PLC0415 - only notebooks need it
-
-        return plan_html(self)
-
     def to_dict(self) -> dict[str, Any]:
         """The `plan` object of the command line's JSON."""
         return asdict(self)
@@ -252,12 +246,6 @@ class Report:
     profile: Profile
     latency: Latency | None = None
     quality: Quality | None = None
-
-    def _repr_html_(self) -> str:
-        """As a notebook shows it."""
-        from explorer.markup import report_html  # noqa: PLC0415 - only notebooks need it
-
-        return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The command line's JSON object for one model."""

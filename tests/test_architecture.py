@@ -15,9 +15,9 @@ HEAVY = (
 # A package may import those with a smaller number, and itself.
 LEVELS = {
     "errors": 0, "digits": 0, "recipe": 0, "metrics": 0, "fronts": 0, "report": 0, "model": 0,
-    "explain": 1, "text": 1, "surprises": 2, "markup": 2, "formats": 1, "graph": 1, "compress": 2,
-    "measure": 2, "search": 3, "widget": 3, "opening": 3, "jobs": 4, "charts": 5, "exports": 5,
-    "tradeoff_charts": 5, "lines_chart": 5, "ui": 6, "cli": 6, "notebook": 6,
+    "explain": 1, "text": 1, "surprises": 2, "notebook_tables": 2, "formats": 1, "graph": 1,
+    "compress": 2, "measure": 2, "search": 3, "widget": 3, "opening": 3, "jobs": 4, "charts": 5,
+    "exports": 5, "tradeoff_charts": 5, "lines_chart": 5, "ui": 6, "cli": 6, "notebook": 6,
     "__main__": 7, "__init__": 7,
 }  # fmt: skip
 SHELLS = {"ui", "cli", "notebook"}

@@ -1,16 +1,29 @@
 """Reports and plans as a notebook shows them."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SAMPLES
+from conftest import ROOT, SAMPLES
 
 import explorer
 from explorer.formats.data import Dataset
+from explorer.notebook_tables import plan_html, report_html
 from explorer.text import plan_rows, plan_table, report_rows, report_table
 
+NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+import explorer
+model = explorer.load("sample_models/vowels_cnn.onnx")
+report = explorer.Report("id", "net", explorer.profile(model))
+for value in (explorer.plan(model, explorer.Recipe()), report):
+    shown, _ = shell.display_formatter.format(value)
+    print(shown["text/html"].count("<table"), shown["text/plain"][:6])
+"""
 RECIPE = explorer.Recipe(pattern="channel", ratio=0.5, weight_bits=4)
 NASTY = "<img src=x onerror='alert(1)'>&\"</td>"
 
@@ -60,7 +73,7 @@ def stripped(rows: list[list[str]]) -> list[list[str]]:
 
 
 def test_a_report_shows_the_same_cells_as_the_shell(report: explorer.Report) -> None:
-    read = Reading(report._repr_html_())
+    read = Reading(report_html(report))
     assert read.rows == stripped(report_rows([report]))
     assert read.rows[0] == ["", report.name]
     assert all(cell in report_table([report]) for row in read.rows for cell in row)
@@ -69,13 +82,13 @@ def test_a_report_shows_the_same_cells_as_the_shell(report: explorer.Report) -> 
 
 def test_a_plan_shows_the_same_cells_as_the_shell(resnet: explorer.Model) -> None:
     plan = explorer.plan(resnet, RECIPE)
-    read = Reading(plan._repr_html_())
+    read = Reading(plan_html(plan))
     assert read.rows == stripped(plan_rows(plan))
     assert len(read.rows) == 1 + len(resnet.layers)
     _, others, ties = plan_table(plan).split("\n\n")
-    assert f"<p>{escape(others)}</p>" in plan._repr_html_()
+    assert f"<p>{escape(others)}</p>" in plan_html(plan)
     sentences = ties.splitlines()
-    assert all(f"<li>{escape(each)}</li>" in plan._repr_html_() for each in sentences)
+    assert all(f"<li>{escape(each)}</li>" in plan_html(plan) for each in sentences)
 
 
 def test_names_never_become_markup(report: explorer.Report) -> None:
@@ -84,8 +97,8 @@ def test_names_never_become_markup(report: explorer.Report) -> None:
     groups = tuple(
         replace(group, members=(NASTY, NASTY), joined_by=(NASTY,)) for group in plan.groups
     )
-    shown = [replace(report, name=NASTY), replace(plan, layers=layers, groups=groups)]
-    for html in (each._repr_html_() for each in shown):
+    shown = plan_html(replace(plan, layers=layers, groups=groups))
+    for html in (report_html(replace(report, name=NASTY)), shown):
         read = Reading(html)
         assert read.tags <= {"div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "p"}
         assert read.attributes <= {"style", "scope"}
@@ -94,9 +107,15 @@ def test_names_never_become_markup(report: explorer.Report) -> None:
 
 
 def test_nothing_is_fetched_and_no_colour_is_fixed(report: explorer.Report) -> None:
-    html = report._repr_html_()
+    html = report_html(report)
     assert not any(word in html for word in ("http", "url(", "src=", "<script", "#"))
 
 
 def test_the_plain_form_stays(report: explorer.Report) -> None:
     assert repr(report).startswith("Report(model_id=")
+
+
+def test_a_notebook_shows_the_tables() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", NOTEBOOK]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1 Plan(m", "1 Report"]

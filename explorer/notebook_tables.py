@@ -5,6 +5,7 @@ that light and dark themes both work, and every name is escaped: layers and file
 anything.
 """
 
+import sys
 from collections.abc import Sequence
 from html import escape
 
@@ -15,6 +16,16 @@ from explorer.text import plan_rows, report_rows
 LINE = "color-mix(in srgb, currentColor 20%, transparent)"
 CELL = f"padding: 0.3em 0.8em; border: 0; border-bottom: 1px solid {LINE}; vertical-align: top"
 TABLE = "border-collapse: collapse; border: 0; font-variant-numeric: tabular-nums; margin: 0.3em 0"
+
+
+def register() -> None:
+    """Have the notebook that is running, if there is one, show reports and plans as tables."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        formatter = shell.display_formatter.formatters["text/html"]
+        formatter.for_type(Report, report_html)
+        formatter.for_type(Plan, plan_html)
 
 
 def report_html(report: Report) -> str:
