@@ -61,7 +61,9 @@ def refusal(folder: Path, content: str | bytes, spec: TensorSpec = THREE, label=
         "# label,a,b,c\n0,1,2,3\n1,4,5.5,6\n",
         "#,a,b,c,y\n0,1,2,3,0\n1,4,5.5,6,1\n",
         "a^b^c^y\n1^2^3^0\n4^5.5^6^1\n",
-        "1:2:3:0\n4:5.5:6:1\n",
+        "# version 1.5\na;b;c;y\n1;2;3;0\n4;5,5;6;1\n",
+        "# notes on four columns\n1 2 3 0\n4 5.5 6 1\n",
+        "sep=:\n1:2:3:0\n4:5.5:6:1\n",
         "sep=/\na/b/c/y\n1/2/3/0\n4/5.5/6/1\n",
     ],
 )

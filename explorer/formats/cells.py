@@ -16,7 +16,7 @@ from explorer.formats.names import cleaned
 HEAD_BYTES = 2**22  # what the first two lines may take
 MOST_COLUMNS = 50_000
 BLANK = " "  # one or more of them, or tabs
-SEPARATORS = ("\t", ";", ",", "|", "^", ":", BLANK)
+SEPARATORS = ("\t", ";", ",", "|", "^", BLANK)
 SAID = re.compile(
     r'\s*"?sep=([^\w"\n.+-])"?\s*', re.IGNORECASE
 )  # a first line that Excel understands
@@ -87,7 +87,7 @@ def form_of(path: Path, title: str) -> Form:
     if ends_open:
         first, second = first[:-1], second and second[:-1]
     form = Form(separator, False, None, len(first), (), skipped, ends_open)
-    form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text))
+    form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text, skipped))
     if _is_header(first, second, form):
         if second is None:
             raise DataError(f"{title} has a header, but no rows of values below it.")
@@ -200,13 +200,14 @@ def _separator(text: str) -> str:
 def _without_comments(text: str) -> tuple[str, int, str]:
     """The separator, the number of comments to skip, and the text without the mark of a header.
 
-    The last comment is a header if it has as many cells as the line below it.
+    The last comment is a header if it has as many cells as the line below it; between blanks it
+    would take a sentence for one.
     """
     lines = text.splitlines(keepends=True)
     is_comment = [line.lstrip().startswith(COMMENT) for line in lines]
     count = is_comment.index(False) if False in is_comment else 0
     separator = _separator("".join(lines[count:]))
-    if count:
+    if count and separator != BLANK:  # where any sentence has as many words
         header = lines[count - 1].lstrip(f"{COMMENT} \t")
         pair = [len(_cells(line.rstrip("\r\n"), separator)) for line in (header, lines[count])]
         if pair[0] == pair[1] > 1:
@@ -252,7 +253,9 @@ def _is_blank(row: list[str]) -> bool:
     return len(row) < 2 and not any(map(str.strip, row))
 
 
-def _has_decimal_commas(text: str) -> bool:
+def _has_decimal_commas(text: str, skipped: int) -> bool:
+    """Whether numbers below the lines that are `skipped` have decimal commas."""
+    text = "".join(text.splitlines(keepends=True)[skipped:])
     return bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
 
 
