@@ -19,7 +19,8 @@ from explorer.formats.data import load_data
 from explorer.formats.samples import import_samples
 from explorer.measure.nodes import measure_node_times
 from explorer.measure.quality import count_answers, model_outputs
-from explorer.measure.samples import row_notes
+from explorer.measure.runtime import run_all
+from explorer.measure.samples import row_notes, sample_sizes
 from explorer.surprises import insights
 
 RNG = np.random.default_rng(0)
@@ -274,6 +275,28 @@ def test_steps_of_a_sequence_are_run_in_one_go_and_said_to_be_no_samples() -> No
     assert "100 rows" in note
     model_of_rows = with_weights(DENSE, **SIZES)
     assert not row_notes(model_of_rows, load_data({"x": X}, model_of_rows))
+
+
+PIXELS = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[h, w, 3] x) => (float[h, w, 4] y) {
+  turned = Transpose<perm = [2, 0, 1]>(x)
+  axes = Constant<value_ints = [0]>()
+  image = Unsqueeze(turned, axes)
+  found = Conv<pads = [2, 2, 2, 2]>(image, k)
+  one = Squeeze(found, axes)
+  y = Transpose<perm = [1, 2, 0]>(one)
+}
+"""
+
+
+def test_an_image_without_a_batch_is_run_whole_and_counted_as_it_is() -> None:
+    model = with_weights(PIXELS, k=(4, 3, 5, 5))
+    x = RNG.standard_normal((150, 20, 3)).astype(np.float32)
+    data = load_data({"x": x}, model)
+    outputs = np.concatenate([rows[0] for rows in run_all(model, data)])
+    np.testing.assert_allclose(outputs, run_onnx(model.data, {"x": x})[0], atol=1e-5)
+    assert sample_sizes(model, data) == {"x": (150, 20, 3)}
 
 
 @pytest.fixture

@@ -198,22 +198,29 @@ def _separator(text: str) -> str:
 
 
 def _without_comments(text: str) -> tuple[str, int, str]:
-    """The separator, the number of comments to skip, and the text without the mark of a header.
+    """The separator, the number of lines to skip, and the text with nothing in these.
 
-    The last comment is a header if it has as many cells as the line below it; between blanks it
-    would take a sentence for one.
+    The last comment is a header if it has as many cells as the line below the comments, no two
+    alike, and begins or ends with the name of the labels: any other may be a sentence.
     """
-    lines = text.splitlines(keepends=True)
-    is_comment = [line.lstrip().startswith(COMMENT) for line in lines]
-    count = is_comment.index(False) if False in is_comment else 0
+    lines = _lines(text)
+    is_value = [bool(line.strip()) and not line.lstrip().startswith(COMMENT) for line in lines]
+    count = is_value.index(True) if True in is_value else 0
     separator = _separator("".join(lines[count:]))
-    if count and separator != BLANK:  # where any sentence has as many words
-        header = lines[count - 1].lstrip(f"{COMMENT} \t")
-        pair = [len(_cells(line.rstrip("\r\n"), separator)) for line in (header, lines[count])]
-        if pair[0] == pair[1] > 1:
-            lines[count - 1] = header
-            count -= 1
-    return separator, count, "".join(lines)
+    last = max((at for at in range(count) if lines[at].strip()), default=None)
+    skipped = count
+    if last is not None:
+        header = lines[last].lstrip(f"{COMMENT} \t")
+        names = [name.strip().lower() for name in _cells(header.rstrip("\r\n"), separator)]
+        is_wide = len(names) == len(_cells(lines[count].rstrip("\r\n"), separator)) > 1
+        if is_wide and len(set(names)) == len(names) and {names[0], names[-1]} & set(LABEL_NAMES):
+            lines[last], skipped = header, last
+    return separator, skipped, "".join(["\n"] * skipped + lines[skipped:])
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as a file is read, which ends them at fewer characters than `splitlines`."""
+    return list(io.StringIO(text, newline=""))
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -255,7 +262,7 @@ def _is_blank(row: list[str]) -> bool:
 
 def _has_decimal_commas(text: str, skipped: int) -> bool:
     """Whether numbers below the lines that are `skipped` have decimal commas."""
-    text = "".join(text.splitlines(keepends=True)[skipped:])
+    text = "".join(_lines(text)[skipped:])
     return bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
 
 

@@ -1,8 +1,9 @@
 """What a model takes one by one: samples, or steps and pixels where these come first."""
 
+from explorer.errors import ModelError
 from explorer.formats.data import Dataset
 from explorer.formats.names import cleaned
-from explorer.graph.shapes import first_axes, input_sizes
+from explorer.graph.shapes import check_sizes, first_axes, input_sizes
 from explorer.graph.sizes.kinds import Kind
 from explorer.model import Model, Shape
 
@@ -18,16 +19,29 @@ def row_notes(model: Model, data: Dataset) -> tuple[str, ...]:
 
 
 def rows_at_once(model: Model, data: Dataset, usual: int) -> int:
-    """How many rows to run at once: the `usual` number, or all where they are steps in time."""
-    return len(data) if Kind.LENGTH in first_axes(model).values() else usual
+    """How many rows to run at once: the `usual` number, or all where they are steps or pixels."""
+    return usual if set(first_axes(model).values()) <= {Kind.BATCH} else len(data)
 
 
 def sample_sizes(model: Model, data: Dataset) -> dict[str, Shape]:
-    """The shapes of one sample, batch first, by input; none where they are the model's sizes."""
-    usual = input_sizes(model)
+    """The shapes of one sample, batch first, by input; none where they are the model's sizes.
+
+    Where an input begins with time or pixels, all of its rows are one sample. None too where the
+    file says that sizes are equal which aren't.
+    """
+    usual, firsts = input_sizes(model), first_axes(model)
     found = {
-        name: (*usual[name][:1], *array.shape[1:])
+        name: (
+            *(usual[name][:1] if firsts.get(name, Kind.BATCH) is Kind.BATCH else array.shape[:1]),
+            *array.shape[1:],
+        )
         for name, array in data.inputs.items()
         if usual.get(name)
     }
-    return found if any(usual[name] != shape for name, shape in found.items()) else {}
+    if all(usual[name] == shape for name, shape in found.items()):
+        return {}
+    try:
+        check_sizes(model, found)
+    except ModelError:
+        return {}
+    return found
