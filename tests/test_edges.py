@@ -88,6 +88,17 @@ def test_outputs_that_the_file_does_not_describe_are_inferred(what: str) -> None
         np.testing.assert_allclose(after, before, atol=0.02)
 
 
+@pytest.mark.parametrize("what", ["shape", "type"])
+def test_an_output_that_is_a_weight_needs_no_description(what: str) -> None:
+    proto = onnx.load_model_from_string(with_weights(DENSE, **SIZES).data)
+    weight = proto.graph.output[1]
+    weight.type.tensor_type.ClearField("shape")
+    if what == "type":
+        weight.ClearField("type")
+    model = explorer.load(proto.SerializeToString())
+    assert [spec.shape for spec in model.outputs] == [("n", 8), (16, 8)]
+
+
 def test_a_weight_that_is_also_an_output_is_counted_and_says_why_it_stays() -> None:
     model = with_weights(DENSE, **SIZES)
     assert explorer.profile(model).macs == 16 * 8 + 8 * 8

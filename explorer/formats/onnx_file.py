@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
+from onnx import helper
 from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
@@ -127,7 +128,12 @@ def _decode(data: bytes, title: str) -> onnx.ModelProto:
     if head[:1] == b"\x80":
         raise refused(title, "a PyTorch file")
     if head[:2] == b"PK":
-        refusal = refused_zip(title, Archive(data, title, ModelError).names)
+        names = Archive(data, title, ModelError).names
+        if any(name.endswith(".onnx") for name in names):
+            raise ModelError(
+                f"{title} is a zip archive; unpack it and choose the model file in it."
+            )
+        refusal = refused_zip(title, names)
         raise refusal or refused(title, "a PyTorch file or an archive")
     try:
         proto = onnx.load_model_from_string(data)
@@ -178,6 +184,13 @@ def _declare_outputs(proto: onnx.ModelProto) -> bool:
         return False  # the checker says what is wrong
     del proto.graph.output[:]
     proto.graph.output.extend(inferred.graph.output)
+    given = {value.name: value.type for value in proto.graph.input}
+    for tensor in proto.graph.initializer:
+        spec = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        given.setdefault(tensor.name, spec)
+    for value in proto.graph.output:
+        if value.name in given and not value.type.tensor_type.HasField("shape"):
+            value.type.CopyFrom(given[value.name])
     return True
 
 
