@@ -68,7 +68,7 @@ def sizes_of_batch(model: Model, count: int) -> dict[str, Shape] | None:
 
 def first_axes(model: Model) -> dict[str, Kind]:
     """What the first axis of each input counts, by input, where the file leaves it open."""
-    unknowns = _found(model).unknowns
+    unknowns = find_unknowns(model.graph_model.graph)  # no sizes are needed, nor shapes
     firsts = {name: dims[0] for name, dims in unknowns.inputs.items() if dims}
     return {
         name: unknowns.kinds[symbol]
