@@ -314,14 +314,13 @@ def _tell_doubts(
 ) -> None:
     """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
     from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
-    from explorer.surprises import guessing  # noqa: PLC0415
+    from explorer.surprises import class_count, guessing  # noqa: PLC0415
 
     found = suggest_relabelling(original, data, scoring.metric)
     if found is not None:
         print(relabelling_sentence(asdict(found)), file=sys.stderr)
     elif quality is not None:
-        last = (*original.outputs[scoring.output].shape[-1:], "")[0]
-        classes = last if isinstance(last, int) and last > 1 else None
+        classes = class_count(original.outputs[scoring.output].shape)
         for sentence in guessing(asdict(quality), classes):
             print(sentence, file=sys.stderr)
 

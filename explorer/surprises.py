@@ -429,7 +429,12 @@ def _classes(model: Facts) -> int | None:
     """How many scores the scored output holds for a sample, where that is known."""
     outputs = model.get("outputs") or [{"shape": [None]}]
     place = (model.get("scoring") or {}).get("output", 0)
-    last = (outputs[place]["shape"] or [None])[-1]
+    return class_count(outputs[place]["shape"])
+
+
+def class_count(shape: Sequence[int | str | None]) -> int | None:
+    """How many scores an output of this shape holds for a sample; None where it isn't known."""
+    last = shape[-1] if shape else None
     return last if isinstance(last, int) and last > 1 else None
 
 
