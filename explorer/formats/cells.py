@@ -87,7 +87,7 @@ def form_of(path: Path, title: str) -> Form:
     if ends_open:
         first, second = first[:-1], second and second[:-1]
     form = Form(separator, False, None, len(first), (), skipped, ends_open)
-    form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text, skipped))
+    form = replace(form, decimal_comma=separator != "," and _has_decimal_commas(text))
     if _is_header(first, second, form):
         if second is None:
             raise DataError(f"{title} has a header, but no rows of values below it.")
@@ -203,7 +203,7 @@ def _without_comments(text: str) -> tuple[str, int, str]:
     The last comment is a header if it has as many cells as the line below the comments, no two
     alike, and begins or ends with the name of the labels: any other may be a sentence.
     """
-    lines = _lines(text)
+    lines = list(io.StringIO(text, newline=""))  # fewer ends of lines than those of `splitlines`
     is_value = [bool(line.strip()) and not line.lstrip().startswith(COMMENT) for line in lines]
     count = is_value.index(True) if True in is_value else 0
     separator = _separator("".join(lines[count:]))
@@ -216,11 +216,6 @@ def _without_comments(text: str) -> tuple[str, int, str]:
         if is_wide and len(set(names)) == len(names) and {names[0], names[-1]} & set(LABEL_NAMES):
             lines[last], skipped = header, last
     return separator, skipped, "".join(["\n"] * skipped + lines[skipped:])
-
-
-def _lines(text: str) -> list[str]:
-    """The lines as a file is read, which ends them at fewer characters than `splitlines`."""
-    return list(io.StringIO(text, newline=""))
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -260,9 +255,7 @@ def _is_blank(row: list[str]) -> bool:
     return len(row) < 2 and not any(map(str.strip, row))
 
 
-def _has_decimal_commas(text: str, skipped: int) -> bool:
-    """Whether numbers below the lines that are `skipped` have decimal commas."""
-    text = "".join(_lines(text)[skipped:])
+def _has_decimal_commas(text: str) -> bool:
     return bool(re.search(r"\d,\d", text)) and not re.search(r"\d\.\d", text)
 
 
