@@ -19,9 +19,11 @@ TABLE = "border-collapse: collapse; border: 0; font-variant-numeric: tabular-num
 
 
 def register() -> None:
-    """Have the notebook that is running, if there is one, show reports and plans as tables."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    """Have the notebook that is running show reports and plans as tables.
+
+    Call it where IPython is loaded; where no notebook is running, it does nothing.
+    """
+    shell = sys.modules["IPython"].get_ipython()
     if shell is not None:
         formatter = shell.display_formatter.formatters["text/html"]
         formatter.for_type(Report, report_html)

@@ -80,8 +80,8 @@ def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     """The normal form of a file that `load` or `encode` has let through.
 
     Functions are inlined, constants are initialisers, initialisers aren't inputs, outputs have a
-    type and a shape, every node has a name of its own, and, where it is `rearranged`, detours are
-    gone (see `graph.simplify`).
+    type and a shape, every node has a unique name, and, if `rearranged`, detours are gone (see
+    `graph.simplify`).
     """
     proto = onnx.load_model_from_string(data)
     _declare_outputs(proto)
