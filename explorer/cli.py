@@ -283,7 +283,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 def _data(path: str, model: "Model") -> "Dataset":
     """Samples from a file; what was assumed about them goes to standard error."""
     from explorer.formats.data import load_data  # noqa: PLC0415
-    from explorer.measure.samples import row_notes  # noqa: PLC0415
+    from explorer.measure.sample_axis import row_notes  # noqa: PLC0415
 
     data = load_data(path, model)
     for note in (*data.notes, *row_notes(model, data)):
@@ -293,7 +293,7 @@ def _data(path: str, model: "Model") -> "Dataset":
 
 def _at_size(model: "Model", data: "Dataset", options: argparse.Namespace) -> "Model":
     """The model at the size of the samples, where no sizes were set."""
-    from explorer.measure.samples import sample_sizes  # noqa: PLC0415
+    from explorer.measure.sample_axis import sample_sizes  # noqa: PLC0415
 
     sizes = {} if options.input_size else sample_sizes(model, data)
     return model.with_changes(input_sizes=sizes) if sizes else model

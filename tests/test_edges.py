@@ -20,7 +20,7 @@ from explorer.formats.samples import import_samples
 from explorer.measure.nodes import measure_node_times
 from explorer.measure.quality import count_answers, model_outputs
 from explorer.measure.runtime import run_all
-from explorer.measure.samples import row_notes, sample_sizes
+from explorer.measure.sample_axis import row_notes, sample_sizes
 from explorer.surprises import insights
 
 RNG = np.random.default_rng(0)

@@ -25,7 +25,7 @@ from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
-from explorer.measure.samples import sample_sizes
+from explorer.measure.sample_axis import sample_sizes
 from explorer.model import Model, TensorSpec
 from explorer.opening import load as open_checked
 from explorer.opening import sized

@@ -27,7 +27,7 @@ from explorer.measure.quality import (
     suggest_relabelling,
 )
 from explorer.measure.runtime import is_weight_only
-from explorer.measure.samples import row_notes
+from explorer.measure.sample_axis import row_notes
 from explorer.measure.scoring import Scoring
 from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model

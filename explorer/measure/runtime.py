@@ -18,7 +18,7 @@ from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.shapes import input_sizes
 from explorer.measure.out_of_range import check_indices, is_out_of_range
-from explorer.measure.samples import rows_at_once
+from explorer.measure.sample_axis import rows_at_once
 from explorer.model import Model, Shape, ValueRange
 
 # What the runtime raises; its exceptions have no common root of their own.
