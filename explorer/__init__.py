@@ -85,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
 
 if "IPython" in sys.modules:  # a notebook may be running
-    import_module("explorer.notebook_tables").register()
+    import_module("explorer.render.notebook_tables").register()

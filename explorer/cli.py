@@ -22,8 +22,7 @@ from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
 from explorer.formats.names import cleaned
 from explorer.metrics import CHOICES, METRICS
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
-from explorer.report import Plan, Report
-from explorer.text import (
+from explorer.render.text import (
     FLAG_NAMES,
     plan_table,
     relabelling_sentence,
@@ -31,6 +30,7 @@ from explorer.text import (
     sensitivity_table,
     spent_table,
 )
+from explorer.report import Plan, Report
 
 if TYPE_CHECKING:
     from explorer.formats.data import Dataset
@@ -314,7 +314,7 @@ def _tell_doubts(
 ) -> None:
     """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
     from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
-    from explorer.surprises import class_count, guessing  # noqa: PLC0415
+    from explorer.render.insights import class_count, guessing  # noqa: PLC0415
 
     found = suggest_relabelling(original, data, scoring.metric)
     if found is not None:

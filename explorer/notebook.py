@@ -24,8 +24,8 @@ from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.opening import load
 from explorer.recipe import Recipe
+from explorer.render.text import machine_text
 from explorer.report import Report
-from explorer.text import machine_text
 from explorer.widget.achieved import achieved_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers

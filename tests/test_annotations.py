@@ -14,7 +14,7 @@ from torch import nn
 
 import explorer
 from explorer import Recipe
-from explorer.text import report_table
+from explorer.render.text import report_table
 from explorer.widget.cards import cards
 from explorer.widget.trials import View
 

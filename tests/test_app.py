@@ -23,10 +23,10 @@ from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer.charts import LONGEST_NAME, PALETTE, loss_text, short_name
-from explorer.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.recipe import CRITERIA, LayerChoice, Recipe
-from explorer.text import spent_sentence
+from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
+from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
+from explorer.render.text import spent_sentence
 from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity
 from explorer.ui.offers import again_offers
 from explorer.ui.outcome import outcome_of

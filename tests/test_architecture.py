@@ -15,9 +15,9 @@ HEAVY = (
 # A package may import those with a smaller number, and itself.
 LEVELS = {
     "errors": 0, "digits": 0, "recipe": 0, "metrics": 0, "fronts": 0, "report": 0, "model": 0,
-    "explain": 1, "text": 1, "surprises": 2, "notebook_tables": 2, "formats": 1, "graph": 1,
-    "compress": 2, "measure": 2, "search": 3, "widget": 3, "opening": 3, "jobs": 4, "charts": 5,
-    "exports": 5, "tradeoff_charts": 5, "lines_chart": 5, "ui": 6, "cli": 6, "notebook": 6,
+    "reasons": 0, "formats": 1, "graph": 1,
+    "compress": 2, "measure": 2, "search": 3, "widget": 3, "opening": 3, "jobs": 4, "render": 2,
+    "exports": 5, "ui": 6, "cli": 6, "notebook": 6,
     "__main__": 7, "__init__": 7,
 }  # fmt: skip
 SHELLS = {"ui", "cli", "notebook"}
@@ -32,7 +32,13 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["explorer", "explorer.jobs", "explorer.surprises", "explorer.text", "explorer.exports.page"],
+    [
+        "explorer",
+        "explorer.jobs",
+        "explorer.render.insights",
+        "explorer.render.text",
+        "explorer.exports.page",
+    ],
 )
 def test_importing_loads_nothing_heavy(name: str) -> None:
     assert not loaded_by(f"import {name}") & set(HEAVY)

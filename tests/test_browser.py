@@ -17,7 +17,7 @@ from browser import wait_for
 from playwright.sync_api import Page, expect, sync_playwright
 from test_app import own_model
 
-from explorer.text import format_bytes
+from explorer.render.text import format_bytes
 from explorer.ui.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]

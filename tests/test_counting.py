@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import explorer
 from explorer import Recipe
 from explorer.graph.costs import FORMULAS, ZERO_MAC_OPS, formula
-from explorer.text import uncounted_sentence
+from explorer.render.text import uncounted_sentence
 
 
 def exported(module: nn.Module, *inputs: torch.Tensor) -> explorer.Profile:

@@ -21,7 +21,7 @@ from explorer.measure.nodes import measure_node_times
 from explorer.measure.quality import count_answers, model_outputs
 from explorer.measure.runtime import run_all
 from explorer.measure.sample_axis import row_notes, sample_sizes
-from explorer.surprises import insights
+from explorer.render.insights import insights
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 16)).astype(np.float32)

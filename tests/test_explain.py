@@ -5,9 +5,9 @@ from conftest import with_weights
 import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
-from explorer.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
+from explorer.render.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
+from explorer.render.text import counted_samples, plan_table
 from explorer.report import GroupPlan, Plan
-from explorer.text import counted_samples, plan_table
 
 RESIDUAL = """
     <ir_version: 8, opset_import: ["" : 17]>

@@ -11,7 +11,6 @@ import pytest
 from exported import HOSTILE, QUALITY, layer, outcome
 
 from explorer import LayerChoice, Recipe
-from explorer.exports.axes import cost_text, quality_text, scale, ticks
 from explorer.exports.card import MADE_UP, UNLABELLED, UNSCORED, card
 from explorer.exports.figures import legend, strip, tradeoff
 from explorer.exports.markdown import escaped, fenced
@@ -19,6 +18,7 @@ from explorer.exports.markup import tag
 from explorer.exports.page import POLICY, QUIET, page
 from explorer.exports.script import notebook, script
 from explorer.exports.steps import recipe_code
+from explorer.render.axes import cost_text, quality_text, scale, ticks
 
 CODE_NAMES = ("MODEL", "DATA", "CALIBRATION")
 

@@ -16,7 +16,7 @@ import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.formats.onnx_file import encode
-from explorer.text import plan_table
+from explorer.render.text import plan_table
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> g '
 LEFT = (

@@ -16,8 +16,8 @@ from explorer.measure import latency as timing
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
+from explorer.render.text import doubt_text, report_rows
 from explorer.report import Profile, Report
-from explorer.text import doubt_text, report_rows
 
 MS = 1e-3
 PROFILE = Profile(1, 1, 1, 1, 1, 1, 1)

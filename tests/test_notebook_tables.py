@@ -11,8 +11,8 @@ from conftest import ROOT, SAMPLES
 
 import explorer
 from explorer.formats.data import Dataset
-from explorer.notebook_tables import plan_html, report_html
-from explorer.text import plan_rows, plan_table, report_rows, report_table
+from explorer.render.notebook_tables import plan_html, report_html
+from explorer.render.text import plan_rows, plan_table, report_rows, report_table
 
 NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell

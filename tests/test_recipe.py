@@ -10,7 +10,7 @@ from test_invariant import recipes
 import explorer
 from explorer import LayerChoice, Plan, Recipe, Report
 from explorer.errors import RecipeError
-from explorer.text import command_line
+from explorer.render.text import command_line
 
 
 @given(recipes(["a", "b.c", "d"]))

@@ -12,6 +12,7 @@ import explorer
 from explorer import LayerChoice, Recipe
 from explorer.errors import RecipeError
 from explorer.formats.data import Dataset, load_data
+from explorer.render.text import spent_sentence, spent_table
 from explorer.report import Quality, points_lost
 from explorer.search.knapsack import Offer, choose
 from explorer.search.sensitivity import (
@@ -23,7 +24,6 @@ from explorer.search.sensitivity import (
     recipe_of,
 )
 from explorer.search.spending import Spent, expected_losses, find_gains, spend
-from explorer.text import spent_sentence, spent_table
 
 
 def gain_of(offers: list[Offer], chosen: tuple[int, ...]) -> float:

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from test_app import PATIENCE_S, choose, drop, own_model, page_on, settled
 
 from explorer import LayerChoice, Recipe
-from explorer.text import command_line, format_bytes
+from explorer.render.text import command_line, format_bytes
 from explorer.ui import export, offers
 from explorer.ui.outcome import files_of, outcome_of
 from explorer.ui.session import Session

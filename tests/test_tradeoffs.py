@@ -16,10 +16,10 @@ from explorer.exports.figures import costs_text
 from explorer.exports.outcome import Point
 from explorer.formats.names import LONGEST_NAME
 from explorer.fronts import quality_range
-from explorer.lines_chart import parallel
 from explorer.recipe import LayerChoice, Recipe
+from explorer.render.lines_chart import parallel
+from explorer.render.tradeoff_charts import Mark, front_of, scatter
 from explorer.search.sweep import Design
-from explorer.tradeoff_charts import Mark, front_of, scatter
 from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.ui.tried import (

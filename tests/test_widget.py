@@ -23,7 +23,7 @@ from explorer import Calibration, LayerChoice, Recipe
 from explorer.digits import interval
 from explorer.metrics import METRICS
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
-from explorer.text import format_bytes, format_count, format_seconds
+from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import percent_text
 from explorer.widget.cards import SAME, relative
 from explorer.widget.counts import counts

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.explain import ON_REQUEST
 from explorer.graph.channels import ChannelGroup, Channels, find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Layer, Model
+from explorer.reasons import ON_REQUEST
 
 ALONE = "none of its channels can go without another layer's"
 

@@ -6,13 +6,13 @@ from explorer.digits import interval
 from explorer.exports.markdown import escaped, fenced, one_line, table
 from explorer.exports.outcome import Number, Outcome
 from explorer.metrics import METRICS
-from explorer.report import LayerPlan, Quality
-from explorer.text import (
+from explorer.render.text import (
     command_line,
     counted_samples,
     format_quality,
     uncounted_sentence,
 )
+from explorer.report import LayerPlan, Quality
 
 LABELLED = (
     "These are the numbers of one data set on one machine. A small loss on average can hide a "

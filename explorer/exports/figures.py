@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from explorer.exports.axes import Scale, cost_text, quality_text, scale, ticks
 from explorer.exports.markup import Markup, joined, tag
 from explorer.exports.outcome import Outcome, Point
 from explorer.fronts import REACH, front_line, quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
+from explorer.render.axes import Scale, cost_text, quality_text, scale, ticks
+from explorer.render.text import NOT_RELIABLE, format_bytes, format_count
 from explorer.report import LayerPlan
-from explorer.text import NOT_RELIABLE, format_bytes, format_count
 
 COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, beside the original"}
 WIDTH, HEIGHT = 360, 250

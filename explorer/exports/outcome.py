@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explorer.recipe import Recipe
+from explorer.render.text import machine_text
 from explorer.report import Plan, Report
-from explorer.text import machine_text
 
 COSTS = ("file_bytes", "macs", "latency")
 

@@ -8,8 +8,8 @@ from explorer.exports import figures
 from explorer.exports.card import KINDS, MADE_UP, quality_sentence
 from explorer.exports.markup import Markup, block, joined, tag
 from explorer.exports.outcome import COSTS, Number, Outcome, Point
+from explorer.render.text import command_line, uncounted_sentence
 from explorer.report import LayerPlan
-from explorer.text import command_line, uncounted_sentence
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.metrics import DECIBELS, METRICS
 from explorer.recipe import AIMS
-from explorer.text import spent_sentence
+from explorer.render.text import spent_sentence
 from explorer.ui.session import Session
 from explorer.widget.words import AIMS as AIM_WORDS
 from explorer.widget.words import HELP

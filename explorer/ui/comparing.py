@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
-from explorer.text import format_bytes, format_count, format_seconds
+from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import Result, latency_text, quality_text
 from explorer.widget.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
 from explorer.widget.words import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.charts import Spot, roofline
-from explorer.text import format_bytes, format_count, format_seconds
+from explorer.render.charts import Spot, roofline
+from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.headings import heading
 from explorer.ui.questions import Answer
 from explorer.ui.session import Session

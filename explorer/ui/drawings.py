@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from explorer.charts import PALETTE
 from explorer.digits import signed
-from explorer.text import format_count
+from explorer.render.charts import PALETTE
+from explorer.render.text import format_count
 from explorer.widget.cards import UNKNOWN
 
 MOST_CLASSES = 20  # of a table or a matrix

@@ -6,9 +6,9 @@ from html import escape
 
 import streamlit as st
 
-from explorer.explain import file_sentences
 from explorer.recipe import Recipe
-from explorer.text import command_line
+from explorer.render.explain import file_sentences
+from explorer.render.text import command_line
 from explorer.ui import graphs
 from explorer.ui.headings import heading
 from explorer.ui.offers import (

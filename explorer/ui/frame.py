@@ -14,7 +14,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer.text import machine_text
+from explorer.render.text import machine_text
 from explorer.ui import controls, links, state
 from explorer.ui.session import Session
 from explorer.ui.sweeps import progress_text

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from explorer.charts import loss_text
-from explorer.explain import few, group_sentences
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
+from explorer.render.charts import loss_text
+from explorer.render.explain import few, group_sentences
 from explorer.report import Plan
 from explorer.ui import costs, sensitivity
 from explorer.ui.session import Session

@@ -11,8 +11,8 @@ from explorer.exports.outcome import Outcome
 from explorer.exports.page import page
 from explorer.exports.script import notebook, script
 from explorer.recipe import Recipe
+from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.report import Quality
-from explorer.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.ui.outcome import files_of, is_own
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from explorer.explain import file_sentences
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
+from explorer.render.explain import file_sentences
+from explorer.render.text import format_shape
 from explorer.report import Latency, Plan
-from explorer.text import format_shape
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source

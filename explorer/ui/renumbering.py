@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.metrics import CLASS_METRICS
-from explorer.text import relabelling_sentence
+from explorer.render.text import relabelling_sentence
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
 

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from explorer.surprises import Insight, insights
+from explorer.render.insights import Insight, insights
 from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.widget.trials import View

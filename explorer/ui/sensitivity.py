@@ -6,12 +6,12 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from explorer.charts import Cell, heat_map
 from explorer.digits import fixed
-from explorer.explain import few
 from explorer.metrics import DECIBELS, METRICS
+from explorer.render.charts import Cell, heat_map
+from explorer.render.explain import few
+from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
 from explorer.report import Quality, points_lost
-from explorer.text import NOTHING_TO_COMPRESS, counted_samples
 from explorer.ui import budget
 from explorer.ui.headings import heading
 from explorer.ui.session import Session

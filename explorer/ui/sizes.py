@@ -4,8 +4,14 @@ from html import escape
 
 import streamlit as st
 
+from explorer.render.text import (
+    doubt_text,
+    format_bytes,
+    format_count,
+    format_seconds,
+    uncounted_sentence,
+)
 from explorer.report import Latency
-from explorer.text import doubt_text, format_bytes, format_count, format_seconds, uncounted_sentence
 from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN, relative
 from explorer.widget.trials import View

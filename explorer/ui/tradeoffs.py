@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from explorer.lines_chart import parallel
-from explorer.tradeoff_charts import Axis, Mark, front_of, scatter
+from explorer.render.lines_chart import parallel
+from explorer.render.tradeoff_charts import Axis, Mark, front_of, scatter
 from explorer.ui import comparing, sweeps
 from explorer.ui.headings import heading
 from explorer.ui.projected import project

@@ -11,13 +11,13 @@ from html import escape
 from typing import Any
 
 from explorer.digits import fixed, interval
-from explorer.exports.axes import cost_text
-from explorer.exports.axes import quality_text as quality_tick
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
+from explorer.render.axes import cost_text
+from explorer.render.axes import quality_text as quality_tick
+from explorer.render.text import NOT_RELIABLE, format_bytes, format_count, format_quality
+from explorer.render.tradeoff_charts import Axis, Mark
 from explorer.report import Latency, Quality, content_bytes
-from explorer.text import NOT_RELIABLE, format_bytes, format_count, format_quality
-from explorer.tradeoff_charts import Axis, Mark
 from explorer.ui.picks import ORIGINAL, Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.trials import Parts, Trial

@@ -7,8 +7,8 @@ from typing import Any
 
 from explorer.digits import ALMOST_ZERO, fixed, interval, signed
 from explorer.metrics import METRICS
+from explorer.render.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.report import Latency, Quality, content_bytes
-from explorer.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.widget.trials import View
 from explorer.widget.words import ANNOTATIONS, DEFINITIONS, NAIVE
 

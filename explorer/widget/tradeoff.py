@@ -7,8 +7,8 @@ from typing import Any
 from explorer.fronts import Estimate, pareto_front, quality_range, unbeaten
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
+from explorer.render.text import format_quality
 from explorer.report import Quality, content_bytes
-from explorer.text import format_quality
 from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
 

@@ -8,7 +8,7 @@ from conftest import SAMPLES
 
 from explorer import Recipe, load, plan
 from explorer.recipe import LayerChoice
-from explorer.surprises import insights
+from explorer.render.insights import insights
 
 PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
 QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value": 0.9}

@@ -1,13 +1,13 @@
 """Parallel coordinates: every setting as a line over all quantities, as a plotly figure.
 
-A pure function from plain values; marks and looks are those of `explorer.tradeoff_charts`.
+A pure function from plain values; marks and looks are those of `explorer.render.tradeoff_charts`.
 """
 
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from explorer.tradeoff_charts import (
+from explorer.render.tradeoff_charts import (
     LOOKS,
     MARGIN,
     OTHER,

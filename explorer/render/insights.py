@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.digits import fixed
-from explorer.explain import ON_REQUEST
 from explorer.metrics import CLASS_METRICS, METRICS
+from explorer.reasons import ON_REQUEST
 from explorer.recipe import Recipe
+from explorer.render.text import counted_samples, format_bytes, relabelling_sentence
 from explorer.report import content_bytes
-from explorer.text import counted_samples, format_bytes, relabelling_sentence
 
 Facts = Mapping[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.charts import PALETTE
-from explorer.exports.axes import ticks
 from explorer.fronts import REACH, Estimate, front_line, quality_range, unbeaten
+from explorer.render.axes import ticks
+from explorer.render.charts import PALETTE
 
 # Each kind of setting has its colour and its shape, whichever others there are.
 LOOKS = {

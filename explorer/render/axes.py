@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from explorer.digits import MINUS
 from explorer.metrics import DECIBELS, PERCENT
-from explorer.text import format_bytes, format_count
+from explorer.render.text import format_bytes, format_count
 
 STEPS = (1, 2, 2.5, 5, 10)
 

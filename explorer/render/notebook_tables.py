@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from html import escape
 
-from explorer.explain import group_sentences
+from explorer.render.explain import group_sentences
+from explorer.render.text import plan_rows, report_rows
 from explorer.report import Plan, Report
-from explorer.text import plan_rows, report_rows
 
 LINE = "color-mix(in srgb, currentColor 20%, transparent)"
 CELL = f"padding: 0.3em 0.8em; border: 0; border-bottom: 1px solid {LINE}; vertical-align: top"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from explorer.reasons import ON_REQUEST
 from explorer.report import GroupPlan
 
 NAMES_SHOWN = 3
@@ -21,7 +22,6 @@ TIES = {
     "Sub": "subtracts them channel by channel",
     "Sum": "adds them channel by channel",
 }
-ON_REQUEST = "goes only when widths are asked for"
 OTHER_TIE = "ties their channels one to one"
 UNSIGNED = (
     "The weights of its integer products are stored unsigned: x86 processors without VNNI add "
