@@ -80,10 +80,11 @@ def serve(form: str, folder: Path, seeds: list[int]) -> None:
     from explorer.formats.samples import import_samples
     from explorer.jobs import sandbox
     from explorer.measure.profile import profile
+    from explorer.model import Model
 
     if form not in ("onnx", "onnx_zip", *SAMPLES):
         import explorer.formats.torch_files  # noqa: F401 - before there are limits
-    inputs = load(network().SerializeToString(), "network").inputs
+    inputs = Model.of_file(load(network().SerializeToString(), "network")).inputs
     prepare(form)  # which takes what the sandbox forbids
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -99,7 +100,7 @@ def serve(form: str, folder: Path, seeds: list[int]) -> None:
                 import_samples(path, "it", inputs)
             else:
                 shapes = SHAPES if form == "torch_script" else None
-                model = import_model(path, "it", shapes).model
+                model = Model.of_file(import_model(path, "it", shapes).file)
                 profile(model)
                 planned = plan(model, RECIPE)
                 estimate(model, planned)

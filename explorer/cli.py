@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
-from explorer.formats.names import cleaned
 from explorer.metrics import CHOICES, METRICS
+from explorer.names import cleaned
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
 from explorer.render.text import (
     FLAG_NAMES,

@@ -9,77 +9,18 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import onnx_ir as ir
 
 from explorer.errors import OutputError, reason_of
-
-Shape = tuple[int, ...]
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class ValueRange:
-    """The whole numbers `low` to `high` that an input may hold: they are indices into `table`."""
-
-    low: int
-    high: int
-    table: str
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output: its name, element type (`float32`, `int64`...) and dimensions.
-
-    A dimension that the file leaves open (or gives as zero or less) is its symbol, or `?` where it
-    has none. `values` limits those of an input that the graph uses as indices; None where it is not
-    known to do so.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    values: ValueRange | None = None
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A node with a weight: a convolution, a matrix product, an embedding, or a recurrent cell.
-
-    `weight` names its initialiser of `weight_shape`; `channels` are its outputs on the weight axis
-    `out_axis`, its inputs lie on `in_axis`. A recurrent cell is two layers, of its input weights
-    and of its recurrent weights, whose channels are its hidden units. `closed` says why compressing
-    leaves the layer alone (it is quantized already, or stands inside a subgraph).
-    """
-
-    name: str
-    op: str
-    node: str
-    weight: str
-    bias: str | None
-    weight_shape: Shape
-    dtype: str
-    channels: int
-    out_axis: int
-    in_axis: int
-    depthwise: bool = False
-    closed: str | None = None
-
-    @property
-    def is_linear(self) -> bool:
-        """False for a MatMul whose weight stands on the left, or is another one in each batch."""
-        return self.op != "MatMul" or (len(self.weight_shape) == 2 and self.out_axis == 1)
-
-    @property
-    def weights(self) -> int:
-        """Number of weights, without the bias."""
-        count = 1
-        for dim in self.weight_shape:
-            count *= dim
-        return count
+from explorer.formats.onnx_file import OnnxFile, encoded, parse
+from explorer.graph.ends import specs_of
+from explorer.graph.layers import find_all_layers
+from explorer.graph.lookups import value_ranges
+from explorer.network import Layer, Shape, TensorSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +30,7 @@ class Model:
     `remarks` are sentences about what was not done with it when it was opened. `input_sizes` are
     shapes of inputs that were set, by name; what they leave open is found (see `graph.shapes`).
     `runs_with` tries the model with inputs of such shapes, where only a run tells whether they fit.
+    `cache` holds what was worked out (see `network.per_model`). It is a `network.Network`.
     """
 
     name: str
@@ -98,7 +40,7 @@ class Model:
     runs_with: "Callable[[Model, Mapping[str, Shape]], bool] | None" = field(
         default=None, repr=False
     )
-    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def id(self) -> str:
@@ -108,29 +50,23 @@ class Model:
     @cached_property
     def graph_model(self) -> ir.Model:
         """The graph, normalised (see `formats.onnx_file.parse`); treat it as read-only."""
-        from explorer.formats.onnx_file import parse  # noqa: PLC0415 - a model reads its own bytes
-
         return parse(self.data)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that an inference needs."""
-        from explorer.graph.lookups import value_ranges  # noqa: PLC0415 - the model's own view
-
         ranges = value_ranges(self)
-        specs = (_spec(value) for value in self.graph_model.graph.inputs)
+        specs = specs_of(self.graph_model.graph.inputs)
         return tuple(replace(spec, values=ranges.get(spec.name)) for spec in specs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that an inference gives."""
-        return tuple(_spec(value) for value in self.graph_model.graph.outputs)
+        return specs_of(self.graph_model.graph.outputs)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers with weights, in the order in which they run."""
-        from explorer.graph.layers import find_all_layers  # noqa: PLC0415 - the model's own view
-
         return find_all_layers(self)
 
     def with_changes(self, **changes: Any) -> "Model":
@@ -138,7 +74,7 @@ class Model:
 
         It is not read again.
         """
-        changed = replace(self, **changes, _cache={})
+        changed = replace(self, **changes, cache={})
         if "graph_model" in self.__dict__:
             changed.__dict__["graph_model"] = self.graph_model
         return changed
@@ -162,20 +98,23 @@ class Model:
         """
         from explorer.formats.torch_module import export  # noqa: PLC0415 - imports torch
 
-        return export(module, example_inputs, name)
+        return cls.of_file(export(module, example_inputs, name))
+
+    @classmethod
+    def of_file(cls, file: OnnxFile) -> "Model":
+        """The model of a file that was read; its graph isn't read again."""
+        model = cls(file.name, file.data)
+        model.__dict__["graph_model"] = file.graph_model
+        return model
 
 
-def per_model(function: Callable[[Model], Result]) -> Callable[[Model], Result]:
-    """Compute once per model and keep the result as long as the model lives."""
+def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
+    """Write a graph into a new model, without notes beside nodes and tensors unless it keeps them.
 
-    @wraps(function)
-    def cached(model: Model) -> Result:
-        if function not in model._cache:
-            model._cache[function] = function(model)
-        result: Result = model._cache[function]
-        return result
-
-    return cached
+    Raises:
+        ModelError: the file would pass protobuf's limit of 2 GiB.
+    """
+    return Model(name, encoded(graph_model, name, keeps_metadata))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -199,12 +138,3 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         reason = reason_of(error)
         raise OutputError(f"{path} can't be written: {reason}.") from error
-
-
-def _spec(value: ir.Value) -> TensorSpec:
-    dims = value.shape if value.shape is not None else ()
-    shape = tuple(dim if isinstance(dim, int) else str(dim.value or "?") for dim in dims)
-    dtype = value.dtype.name.lower() if value.dtype is not None else "unknown"
-    return TensorSpec(
-        value.name or "", {"float": "float32", "double": "float64"}.get(dtype, dtype), shape
-    )

@@ -6,12 +6,13 @@ from operator import index
 
 from explorer.errors import ModelError
 from explorer.formats import onnx_file
-from explorer.formats.names import cleaned
 from explorer.graph.shapes import check_sizes, infer_shapes, sizes_by_running
 from explorer.graph.shapes import input_sizes as sizes_of
 from explorer.measure.fidelity import checked, expected_outputs
 from explorer.measure.runtime import runs_with
-from explorer.model import Model, Shape
+from explorer.model import Model
+from explorer.names import cleaned
+from explorer.network import Shape
 
 
 def load(
@@ -42,7 +43,7 @@ def load(
             a rule of ONNX, or has weights that aren't numbers; or there is no such input, its
             dimensions are others, or the network can't run with them.
     """
-    model = checked(sized(onnx_file.load(source, name), input_sizes))
+    model = checked(sized(Model.of_file(onnx_file.load(source, name)), input_sizes))
     return model if input_sizes else _runnable(model)
 
 

@@ -131,7 +131,7 @@ def _try_one(
         tally.skipped["the runtime gives something else than the standard"] += 1
         return
     try:
-        model = load(data)
+        model = Model.of_file(load(data))
     except ExplorerError as error:
         tally.unopened.append(f"{name}: {error}")
         return

@@ -5,7 +5,7 @@ import pytest
 
 from explorer.errors import DataError
 from explorer.formats.data import Dataset, fitted
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 RNG = np.random.default_rng(0)
 FIRST = RNG.random((5, 3, 8, 6)).astype(np.float32)  # channels first

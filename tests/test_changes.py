@@ -13,11 +13,11 @@ from PIL import Image
 import explorer
 from explorer import Recipe
 from explorer.formats.data import Dataset
-from explorer.formats.onnx_file import encode
 from explorer.measure.changes import MOST_CLASSES, find_changes
 from explorer.measure.histograms import BINS, histograms, weight_values
 from explorer.measure.pictures import picture_of
 from explorer.measure.roofline import machine_limits, node_rows
+from explorer.model import encode
 from explorer.ui import costs, drawings
 
 LINEAR = """

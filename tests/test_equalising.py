@@ -10,7 +10,7 @@ import explorer
 from explorer import LayerChoice, Recipe
 from explorer.compress import compensation, equalisation
 from explorer.compress.equalisation import Pair, equalise, expected_error, find_factors, find_pairs
-from explorer.formats.onnx_file import encode
+from explorer.model import encode
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>\n'
 CHAIN = (

@@ -9,7 +9,7 @@ from test_widget import assert_alike
 
 import explorer
 from explorer import Recipe
-from explorer.formats.onnx_file import encode
+from explorer.model import encode
 
 IMAGES = {"x": np.random.default_rng(0).standard_normal((4, 6, 8, 8)).astype(np.float32)}
 HEAD = '<ir_version: 8, opset_import: ["" : {opset}]> g (float[n,6,8,8] x) => (float[n,5,8,8] y)'

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from explorer.formats.importing import import_model
 from explorer.formats.kinds import Kind
-from explorer.formats.onnx_file import encode
+from explorer.model import encode
 from sample_models.registry import ARCHITECTURES, Architecture
 
 Inputs = tuple[Tensor, ...]
@@ -456,14 +456,14 @@ def test_it_opens_and_gives_what_torch_gives(name: str, tmp_path: Path) -> None:
     good = GOOD[name]
     found = import_model(good.write(tmp_path), "my net", good.shapes)
     assert found.kind is good.kind
-    assert found.model.name == "my net"
+    assert found.file.name == "my net"
     assert bool(found.notes) is good.kind.needs_torch
-    again = encode(found.model.graph_model, "again")  # the normal form gives the same
+    again = encode(found.file.graph_model, "again")  # the normal form gives the same
     for size in good.batches:
         inputs = of_batch(good.inputs(), size)
-        names = [spec.name for spec in found.model.inputs]
+        names = [spec.name for spec in again.inputs]
         feed = dict(zip(names, (each.numpy() for each in inputs), strict=True))
-        for data in (found.model.data, again.data):
+        for data in (found.file.data, again.data):
             for one, other in zip(run_onnx(data, feed), expected(good, inputs), strict=True):
                 assert one.shape == other.shape
                 assert np.abs(one - other).max() <= good.near * np.abs(other).max()

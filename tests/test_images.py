@@ -16,7 +16,7 @@ from explorer.formats import images
 from explorer.formats.archive import Archive
 from explorer.formats.images import Images, read_images
 from explorer.formats.preprocessing import GREY, Preprocessing
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 COLOURED = TensorSpec("x", "float32", ("n", 3, 2, 2))

@@ -406,7 +406,7 @@ def test_sizes_are_those_that_the_graph_needs(
     ids=["Gather", "Conv", "AveragePool", "Reshape", "SpaceToDepth", "ConvTranspose", "Add"],
 )
 def test_most_sizes_are_found_without_a_run(data: bytes, size: tuple[int, ...]) -> None:
-    model = onnx_file.load(data)
+    model = explorer.Model.of_file(onnx_file.load(data))
     assert next(iter(input_sizes(model).values())) == size
     run_onnx(data, example_inputs(model))
 

@@ -117,5 +117,5 @@ def test_the_original_stays_as_it_was(sample: explorer.Model) -> None:
         sample, explorer.plan(sample, Recipe(pattern="channel", ratio=0.5, weight_bits=4))
     )
     assert explorer.load(sample.data).id == before[0]
-    sample._cache.clear()
+    sample.cache.clear()
     assert explorer.profile(sample) == before[1]

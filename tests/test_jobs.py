@@ -242,7 +242,7 @@ def test_a_short_calibration_outlives_its_job(
 ) -> None:
     monkeypatch.setattr(steps, "CALIBRATION_S", patience_s)
     opened = tasks._open(vowels())
-    opened.model._cache.clear()
+    opened.model.cache.clear()
     cancelled = Context(lambda event, **values: None, lambda: True)
     if goes_on:
         assert steps.calibration_of(cancelled, opened) is not None

@@ -15,7 +15,7 @@ from test_widget import assert_alike
 import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
-from explorer.formats.onnx_file import encode
+from explorer.model import encode
 from explorer.render.text import plan_table
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> g '

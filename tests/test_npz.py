@@ -14,7 +14,7 @@ from explorer.errors import DataError, OutputError
 from explorer.formats import npz
 from explorer.formats.data import fitted, load_data
 from explorer.formats.npz import read_arrays, write_arrays
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -296,7 +296,7 @@ def test_zips_that_hold_something_else(part: str, tmp_path: Path) -> None:
 
 def test_a_zip_gives_the_weights_at_their_place(tmp_path: Path) -> None:
     path = zipped(tmp_path, {"net/a.onnx": SPLIT, "net/w.bin": SECRET})
-    proto = onnx.load_model_from_string(import_model(path, "the upload").model.data)
+    proto = onnx.load_model_from_string(import_model(path, "the upload").file.data)
     assert proto.graph.initializer[0].raw_data == SECRET[4:20]
 
 

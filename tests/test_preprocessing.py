@@ -25,7 +25,7 @@ from explorer.formats.preprocessing import (
     prepare_pixels,
     prepare_values,
 )
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 PIXELS = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3) * 7  # two of 2 x 3, RGB
 

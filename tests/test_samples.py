@@ -21,7 +21,7 @@ from explorer.formats import samples
 from explorer.formats.data import Dataset, fitted, load_data
 from explorer.formats.preprocessing import Preprocessing, candidates
 from explorer.formats.samples import Samples, import_samples, save_npz, split
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 THREE = (TensorSpec("x", "float32", ("n", 3)),)
 IMAGE = (TensorSpec("x", "float32", ("n", 3, 2, 2)),)

@@ -12,7 +12,7 @@ from torch import nn
 import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
-from explorer.formats.onnx_file import encode
+from explorer.model import encode
 
 # The first 64 positions at most, and a factor of their number, computed from the shape.
 CLAMPED = """

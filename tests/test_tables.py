@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from explorer.errors import DataError
 from explorer.formats import cells, tables
 from explorer.formats.tables import Table, read_table
-from explorer.model import TensorSpec
+from explorer.network import TensorSpec
 
 THREE = TensorSpec("x", "float32", ("n", 3))
 SQUARE = TensorSpec("x", "float32", ("n", 1, 2, 2))

@@ -16,10 +16,15 @@ from torch import Tensor, nn
 from explorer.errors import ModelError
 from explorer.formats import torch_weights
 from explorer.formats.importing import Imported, import_model
+from explorer.model import Model
 from sample_models.architectures import VowelsCNN
 from sample_models.registry import ARCHITECTURES
 
 Shapes = tuple[tuple[int, ...], ...]
+
+
+def model_of(imported: Imported) -> Model:
+    return Model.of_file(imported.file)
 
 
 def said(path: Path, shapes: Shapes | None = None) -> str:
@@ -83,8 +88,8 @@ def test_a_shape_is_asked_for_and_taken(tmp_path: Path) -> None:
     assert "at least 1" in said(path, ((0, 4),))
     assert "too large" in said(path, ((2**20, 2**20),))
     found = import_model(path, "the upload", ((1, 4),))
-    assert found.model.inputs[0].shape == ("batch", 4)
-    assert [layer.weight for layer in found.model.layers] == ["0.weight"]  # as torch names it
+    assert model_of(found).inputs[0].shape == ("batch", 4)
+    assert [layer.weight for layer in model_of(found).layers] == ["0.weight"]  # as torch names it
     assert "1x4 (float32), as was said" in found.notes[0]
 
 
@@ -92,18 +97,21 @@ def test_recorded_types_and_shapes_are_taken(tmp_path: Path) -> None:
     table = nn.Sequential(nn.Embedding(9, 3), nn.Flatten())
     ids = torch.zeros(2, 5, dtype=torch.int32)
     found = import_model(script(tmp_path, traced(table, ids)), "the upload")
-    assert (found.model.inputs[0].dtype, found.model.inputs[0].shape) == ("int32", ("batch", 5))
+    assert (model_of(found).inputs[0].dtype, model_of(found).inputs[0].shape) == (
+        "int32",
+        ("batch", 5),
+    )
     assert "2x5 (int32), as the file records" in found.notes[0]
 
 
 def test_integers_are_tried_where_floats_do_not_run(tmp_path: Path) -> None:
     path = script(tmp_path, lambda: torch.jit.script(nn.Embedding(9, 3)))
-    assert import_model(path, "the upload", ((2, 5),)).model.inputs[0].dtype == "int64"
+    assert model_of(import_model(path, "the upload", ((2, 5),))).inputs[0].dtype == "int64"
 
 
 def test_an_axis_that_is_no_batch_stays_as_it_was_run(tmp_path: Path) -> None:
     found = import_model(script(tmp_path, traced(Shuffled(), torch.ones(2, 3, 4))), "the upload")
-    assert found.model.inputs[0].shape == (2, 3, 4)
+    assert model_of(found).inputs[0].shape == (2, 3, 4)
     assert any("takes only the batch" in note for note in found.notes)
 
 

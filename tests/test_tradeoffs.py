@@ -14,8 +14,8 @@ from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settl
 from explorer.exports import figures
 from explorer.exports.figures import costs_text
 from explorer.exports.outcome import Point
-from explorer.formats.names import LONGEST_NAME
 from explorer.fronts import quality_range
+from explorer.names import LONGEST_NAME
 from explorer.recipe import LayerChoice, Recipe
 from explorer.render.lines_chart import parallel
 from explorer.render.tradeoff_charts import Mark, front_of, scatter

@@ -13,7 +13,8 @@ from explorer.compress.masking import chooser, error_curve
 from explorer.compress.need import need_of, original_weights
 from explorer.compress.patterns import BLOCK, HISTOGRAM_BITS, piece_scores
 from explorer.compress.regression import with_ridge
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import Recipe
 
 LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)  # sparsities at which the error is found
@@ -153,10 +154,10 @@ def score_histogram(
     """Counts of a layer's scores by the top bits of their float32 form, which sort like floats."""
     kind = (pattern, criterion if pattern == "block" else "magnitude")
     key = ("score_histogram", layer.weight, *kind)
-    if key not in model._cache:
+    if key not in model.cache:
         weight = weight_array(model, layer.weight)
         scores = piece_scores(weight, layer, pattern, criterion, np.random.default_rng(0))
         bits = scores.reshape(-1).view(np.uint32) >> (32 - HISTOGRAM_BITS)
-        model._cache[key] = np.bincount(bits, minlength=2 ** (HISTOGRAM_BITS - 1))
-    counts: npt.NDArray[np.int64] = model._cache[key]
+        model.cache[key] = np.bincount(bits, minlength=2 ** (HISTOGRAM_BITS - 1))
+    counts: npt.NDArray[np.int64] = model.cache[key]
     return counts

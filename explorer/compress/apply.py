@@ -20,12 +20,11 @@ from explorer.compress.storage import name_mark
 from explorer.compress.store import store
 from explorer.errors import CompressionError, DataError, MeasurementError
 from explorer.formats.data import Dataset
-from explorer.formats.onnx_file import encode
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import infer_shapes, input_sizes
 from explorer.measure.fidelity import check_raised
 from explorer.measure.quality import deviation
-from explorer.model import Model
+from explorer.model import Model, encode
 from explorer.report import Plan
 
 

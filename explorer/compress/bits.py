@@ -18,7 +18,8 @@ from explorer.compress.need import SMALLEST, need_of, original_weights
 from explorer.compress.quantizers import grid_for, round_weights
 from explorer.compress.regression import with_ridge
 from explorer.compress.rounding import Cells, Rounding
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import Recipe
 
 WIDTHS = (2, 4, 8)

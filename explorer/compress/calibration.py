@@ -24,11 +24,11 @@ from explorer.compress.storage import activation_points
 from explorer.compress.targets import Target, find_targets
 from explorer.errors import CompressionError
 from explorer.formats.data import Dataset, fixed_batch, load_data
-from explorer.formats.onnx_file import encode
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.measure.runtime import SCORING_THREADS, new_session, run
-from explorer.model import Layer, Model, Shape
+from explorer.model import Model, encode
+from explorer.network import Layer, Shape
 
 MAX_SAMPLES = 512
 MOST_HELD_OUT, FEWEST_HELD_OUT, SHARE_HELD_OUT = 32, 4, 8
@@ -116,12 +116,12 @@ def calibrate(
     """
     samples = load_data(data, model).head(MAX_SAMPLES)  # type: ignore[arg-type]
     key = ("calibration", samples.id)
-    if key not in model._cache:
+    if key not in model.cache:
         rest, held_out = _split(samples)
         found = calibrate_on(model, rest, progress=progress)
-        model._cache[key] = replace(found, held_out=held_out)
-    calibration: Calibration = model._cache[key]
-    model._cache["newest_calibration"] = calibration
+        model.cache[key] = replace(found, held_out=held_out)
+    calibration: Calibration = model.cache[key]
+    model.cache["newest_calibration"] = calibration
     return calibration
 
 
@@ -137,7 +137,7 @@ def _split(samples: Dataset) -> tuple[Dataset, Dataset | None]:
 
 def newest_calibration(model: Model) -> Calibration | None:
     """The last calibration of a model, if there was one."""
-    found: Calibration | None = model._cache.get("newest_calibration")
+    found: Calibration | None = model.cache.get("newest_calibration")
     return found
 
 

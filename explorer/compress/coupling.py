@@ -6,7 +6,8 @@ import numpy as np
 
 from explorer.graph.channels import ChannelGroup, Channels, find_channels
 from explorer.graph.layers import find_layers
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.reasons import ON_REQUEST
 
 ALONE = "none of its channels can go without another layer's"
@@ -26,17 +27,17 @@ class Coupling:
 def find_couplings(model: Model, widths: bool) -> dict[str, Coupling]:
     """The coupling of every layer, by its name; `widths` as in the recipe."""
     key = ("couplings", widths)
-    if key not in model._cache:
+    if key not in model.cache:
         channels = find_channels(model)
         of_layer: dict[str, list[ChannelGroup]] = {}
         for group in channels.groups:
             for member in group.members:
                 of_layer.setdefault(member, []).append(group)
-        model._cache[key] = {
+        model.cache[key] = {
             layer.name: _couple(layer, channels, of_layer.get(layer.name, []), widths)
             for layer in find_layers(model)
         }
-    couplings: dict[str, Coupling] = model._cache[key]
+    couplings: dict[str, Coupling] = model.cache[key]
     return couplings
 
 

@@ -74,9 +74,9 @@ def unit_scores(model: Model, name: str, seed: int) -> npt.NDArray[np.float64]:
     important as the average channel of its layers (group norm of DepGraph, arXiv 2301.12900).
     """
     key = ("unit_scores", name, seed if name == "random" else 0)
-    if key not in model._cache:
-        model._cache[key] = _score_units(model, find_channels(model), name, seed)
-    scores: npt.NDArray[np.float64] = model._cache[key]
+    if key not in model.cache:
+        model.cache[key] = _score_units(model, find_channels(model), name, seed)
+    scores: npt.NDArray[np.float64] = model.cache[key]
     return scores
 
 

@@ -27,7 +27,8 @@ from explorer.compress.rows import CONVOLUTIONS, Array, Form, form_of, kernel_si
 from explorer.compress.targets import find_targets
 from explorer.graph.layers import find_layers
 from explorer.graph.operators import is_standard
-from explorer.model import Layer, Model, per_model
+from explorer.model import Model
+from explorer.network import Layer, per_model
 from explorer.report import Plan
 
 POOLS = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})  # channelwise along axis 1

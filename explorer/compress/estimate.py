@@ -42,7 +42,8 @@ from explorer.graph.weights import (
     written_record,
 )
 from explorer.measure.profile import count_macs, tensor_bytes
-from explorer.model import Layer, Model, Shape, per_model
+from explorer.model import Model
+from explorer.network import Layer, Shape, per_model
 from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
 
@@ -220,7 +221,7 @@ def base_bytes(model: Model, opset: int = 0, keeps_metadata: bool = False) -> in
     It is what a compressed file would come to if nothing were compressed.
     """
     key = ("base_bytes", opset, keeps_metadata)
-    if key not in model._cache:
+    if key not in model.cache:
         graph_model = upgrade(model.graph_model.clone(), opset, infer_shapes(model))
         graph_model.metadata_props.pop(RECORD_KEY, None)
         initializers, size = graph_model.graph.initializers, 0
@@ -229,8 +230,8 @@ def base_bytes(model: Model, opset: int = 0, keeps_metadata: bool = False) -> in
                 dims = tuple(int(dim) for dim in value.const_value.shape.numpy())
                 size += TensorForm(name, value.const_value.dtype, dims).file_bytes
                 initializers.pop(name)  # counted, so that no weight is copied to be measured
-        model._cache[key] = size + int(bare_proto(graph_model, keeps_metadata).ByteSize())
-    return int(model._cache[key])
+        model.cache[key] = size + int(bare_proto(graph_model, keeps_metadata).ByteSize())
+    return int(model.cache[key])
 
 
 def _file_bytes_as_named(
@@ -358,11 +359,11 @@ def _count_kept_nonzero(
     In float16 the smallest become zero.
     """
     key = ("nonzero", weight.name)
-    if key not in model._cache:
-        model._cache[key] = weight.count_nonzero()
+    if key not in model.cache:
+        model.cache[key] = weight.count_nonzero()
     rounds = width == HALF_BITS and weight.loses_small
-    if (model._cache[key] == weight.size or weight.fixed) and not rounds:
-        return size - (weight.size - int(model._cache[key]))
+    if (model.cache[key] == weight.size or weight.fixed) and not rounds:
+        return size - (weight.size - int(model.cache[key]))
     alive = units_alive(model, plan.groups)
     cuts = {axis: u for (name, axis), u in find_channels(model).cuts.items() if name == weight.name}
     array = weight.tensor.numpy()

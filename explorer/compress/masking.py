@@ -17,7 +17,7 @@ from explorer.compress.cholesky import Factor, Matrix
 from explorer.compress.patterns import keep_salient
 from explorer.compress.regression import Fit, Regression
 from explorer.compress.rows import Form
-from explorer.model import Layer
+from explorer.network import Layer
 
 ROUNDS = 24  # of the search for a mask
 ROUNDS_OF_CURVE = 4

@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from explorer.compress.storage import name_mark
 from explorer.graph.weights import RECORD_KEY, read_record, written_record
-from explorer.model import Model, per_model
+from explorer.model import Model
+from explorer.network import per_model
 from explorer.report import Plan
 
 

@@ -7,7 +7,8 @@ from explorer.compress.regression import precision
 from explorer.compress.rows import Form, form_of
 from explorer.compress.targets import find_targets
 from explorer.graph.layers import find_nodes
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 
 LAST_NEED = 3.0  # how much more an error counts behind which no layer comes
 SMALLEST = 1e-30

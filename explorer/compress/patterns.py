@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.compress.criteria import REGISTRY
-from explorer.model import Layer, Shape
+from explorer.network import Layer, Shape
 
 N_OF_M = {"2:4": (2, 4), "4:8": (4, 8)}
 BLOCK = 4  # output channels; the register block of the sparse kernels in XNNPACK and MNN

@@ -22,7 +22,8 @@ from explorer.graph.memory import QUANTIZE
 from explorer.graph.others import describe_others
 from explorer.graph.weights import find_weights
 from explorer.measure.fidelity import why_not_raised
-from explorer.model import Layer, Model, per_model
+from explorer.model import Model
+from explorer.network import Layer, per_model
 from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
 

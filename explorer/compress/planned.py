@@ -10,7 +10,8 @@ from explorer.errors import CompressionError
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import element_count, infer_shapes
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import Recipe
 from explorer.report import GroupPlan, Plan
 

@@ -16,7 +16,8 @@ from explorer.graph.channels import find_channels
 from explorer.graph.costs import node_macs
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.shapes import infer_shapes
-from explorer.model import Model, per_model
+from explorer.model import Model
+from explorer.network import per_model
 
 WIDE_ENOUGH = 4  # steps
 

@@ -14,7 +14,8 @@ from explorer.compress.resize import NewConstant, new_constants
 from explorer.graph.channels import find_channels
 from explorer.graph.initializers import add_initializer, tensor_of
 from explorer.graph.layers import find_layers
-from explorer.model import Layer, Model, per_model
+from explorer.model import Model
+from explorer.network import Layer, per_model
 from explorer.recipe import Recipe
 from explorer.report import Plan
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.graph.operators import EMBEDDING
-from explorer.model import Layer, Shape
+from explorer.network import Layer, Shape
 
 STORAGE = {
     "int8": ir.DataType.INT8,

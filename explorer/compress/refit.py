@@ -32,7 +32,8 @@ from explorer.compress.versions import PLAIN_BITS
 from explorer.compress.walk import Walk
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import RECONSTRUCTION
 from explorer.report import LayerPlan, Plan
 

@@ -21,7 +21,8 @@ from explorer.graph.operators import (
 )
 from explorer.graph.shapes import infer_shapes
 from explorer.graph.targets import reshape_target
-from explorer.model import Model, Shape
+from explorer.model import Model
+from explorer.network import Shape
 from explorer.report import Plan
 
 POSITIONS = {"shape": 1, "split": 1, "starts": 1, "ends": 2, "indices": 1, "sizes": 3}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.graph.operators import int_attribute, is_flag_set
-from explorer.model import Layer, Shape
+from explorer.network import Layer, Shape
 
 MOST_INPUTS = 4608  # of one output, as 512 channels under a 3x3 kernel; a solve is cubic in them
 CONVOLUTIONS = ("Conv", "ConvTranspose")

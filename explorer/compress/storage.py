@@ -14,7 +14,8 @@ from explorer.compress.quantizers import STORAGE, Grid, has_zero_point
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
 from explorer.graph.operators import is_standard, stands_left, weights_of
 from explorer.graph.shapes import element_count, infer_shapes
-from explorer.model import Model, Shape, per_model
+from explorer.model import Model
+from explorer.network import Shape, per_model
 
 # Operators with an integer kernel, or through which integers pass unchanged.
 INTEGER_OPS = frozenset(

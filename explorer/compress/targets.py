@@ -13,7 +13,8 @@ from explorer.compress.rows import CONVOLUTIONS, is_regression
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.operators import is_standard, weights_of
 from explorer.graph.shapes import infer_shapes
-from explorer.model import Layer, Model, Shape, per_model
+from explorer.model import Model
+from explorer.network import Layer, Shape, per_model
 
 INFINITY = float("inf")
 Edges = tuple[float, float]

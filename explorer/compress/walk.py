@@ -8,9 +8,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.formats.data import Dataset
-from explorer.formats.onnx_file import encode
 from explorer.measure.runtime import SCORING_THREADS, new_session, run
-from explorer.model import Model
+from explorer.model import Model, encode
 
 Array = npt.NDArray[Any]
 Chunks = list[Array]

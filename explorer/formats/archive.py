@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from explorer.errors import ExplorerError
-from explorer.formats.names import file_name
+from explorer.names import file_name
 
 MOST_MEMBERS = 100_000
 MOST_BYTES = 2**31  # of all members, unpacked

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import DataError
-from explorer.formats.names import cleaned, listed
-from explorer.model import TensorSpec
+from explorer.names import cleaned, listed
+from explorer.network import TensorSpec
 
 Array = npt.NDArray[np.generic]
 LABELS, SINGLE_INPUT = "y", "x"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import DataError
-from explorer.formats.names import cleaned
+from explorer.names import cleaned
 
 HEAD_BYTES = 2**22  # what the first two lines may take
 MOST_COLUMNS = 50_000

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import DataError
-from explorer.formats.names import class_note, cleaned, listed
 from explorer.graph.scored import scored_output
-from explorer.model import Model
+from explorer.names import class_note, cleaned, listed
+from explorer.network import Network
 
 KEYS = ("names", "classes", "class_names", "labels", "categories", "id2label", "label2id")
 LONGEST_TEXT = 2**20
@@ -55,7 +55,7 @@ class Numbering:
     is_named_by_file: bool = False
 
 
-def known_classes(model: Model) -> KnownClasses:
+def known_classes(model: Network) -> KnownClasses:
     """What the shape of a model's outputs and its metadata say of its classes."""
     scored = model.outputs[scored_output(model, [spec.shape for spec in model.outputs])]
     last = scored.shape[-1] if len(scored.shape) == 2 else 1 if len(scored.shape) == 1 else None

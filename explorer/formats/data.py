@@ -13,8 +13,8 @@ import numpy.typing as npt
 from explorer.errors import DataError, reason_of
 from explorer.formats import npz
 from explorer.formats.arrangement import arranged, fits
-from explorer.formats.names import cleaned
-from explorer.model import Model, TensorSpec, ValueRange
+from explorer.names import cleaned
+from explorer.network import Network, TensorSpec, ValueRange
 
 Array = npz.Array
 NUMBERS = frozenset(  # element types of inputs that samples can have
@@ -56,7 +56,7 @@ class Dataset:
         labels = self.labels[places] if self.labels is not None else None
         return replace(self, inputs=inputs, labels=labels, id=f"{self.id}:{name}")
 
-    def batches(self, model: Model, size: int) -> Iterator[dict[str, Array]]:
+    def batches(self, model: Network, size: int) -> Iterator[dict[str, Array]]:
         """Feeds of at most `size` samples in the model's own types, in order.
 
         A model with a fixed batch gets exactly that many; the last feed repeats its last sample.
@@ -74,7 +74,7 @@ class Dataset:
             yield feed
 
 
-def fixed_batch(model: Model) -> int | None:
+def fixed_batch(model: Network) -> int | None:
     """The batch size that a model insists on, or None where it takes any."""
     for spec in model.inputs:
         if spec.shape and isinstance(spec.shape[0], int):
@@ -84,7 +84,7 @@ def fixed_batch(model: Model) -> int | None:
 
 def load_data(
     source: "Dataset | Mapping[str, Array] | str | os.PathLike[str] | bytes",
-    model: Model,
+    model: Network,
     title: str | None = None,
 ) -> Dataset:
     """Read samples and check that they fit a model.

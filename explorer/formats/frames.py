@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from explorer.errors import DataError
-from explorer.formats.names import cleaned
-from explorer.model import TensorSpec
+from explorer.names import cleaned
+from explorer.network import TensorSpec
 
 FIRST, LAST = LAYOUTS = ("channels first", "channels last")
 DTYPES = ("float32", "float16", "float64", "uint8")

@@ -17,10 +17,10 @@ from PIL import Image, ImageOps
 from explorer.errors import DataError
 from explorer.formats.archive import Archive
 from explorer.formats.class_names import KnownClasses, Numbering, numbered
-from explorer.formats.names import cleaned, file_name, listed
 from explorer.formats.preprocessing import CROP, Preprocessing, check_fits
 from explorer.formats.signatures import JPEG, PNG
-from explorer.model import TensorSpec
+from explorer.names import cleaned, file_name, listed
+from explorer.network import TensorSpec
 
 MOST_IMAGES = 20_000
 MOST_VALUES = 2**28

@@ -4,18 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.formats.kinds import Kind, identify
-from explorer.formats.onnx_file import load
+from explorer.formats.onnx_file import OnnxFile, load
 from explorer.formats.onnx_zip import load_zip
-from explorer.model import Model
 
 Shapes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model, the kind of file that it came in, and sentences on what was done or assumed."""
+    """A model as ONNX, the kind of file that it came in, and what was done or assumed."""
 
-    model: Model
+    file: OnnxFile
     kind: Kind
     notes: tuple[str, ...] = ()
 
@@ -36,5 +35,5 @@ def import_model(path: Path, title: str, shapes: Shapes | None = None) -> Import
         return Imported(load_zip(path, title), kind)
     from explorer.formats.torch_files import convert  # noqa: PLC0415 - imports torch
 
-    model, notes = convert(path, kind, title, shapes)
-    return Imported(model, kind, notes)
+    file, notes = convert(path, kind, title, shapes)
+    return Imported(file, kind, notes)

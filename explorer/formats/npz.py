@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from explorer.errors import DataError, OutputError, reason_of
 from explorer.formats.archive import Archive, is_zip
-from explorer.formats.names import file_name
 from explorer.formats.signatures import NUMPY
+from explorer.names import file_name
 
 Array = npt.NDArray[np.generic]
 MOST_ARRAYS = 1000

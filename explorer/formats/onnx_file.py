@@ -1,6 +1,7 @@
 """ONNX files: the checks at the door, and the one normal form that the rest works on."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
 from explorer.formats.archive import Archive
-from explorer.formats.names import cleaned
 from explorer.formats.onnx_limits import STANDARD, check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
@@ -21,7 +21,7 @@ from explorer.graph import annotations
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
-from explorer.model import Model
+from explorer.names import cleaned
 
 OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
@@ -33,7 +33,16 @@ INCONSISTENT = (ValueError, TypeError, LookupError, RuntimeError, AttributeError
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 
 
-def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Model:
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """A file that passed all checks: its `name`, its bytes, and its graph in normal form."""
+
+    name: str
+    data: bytes = field(repr=False)
+    graph_model: ir.Model = field(repr=False)
+
+
+def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> OnnxFile:
     """Read an ONNX model from a path or from its bytes.
 
     Weights in a side file are taken in when `source` is a path.
@@ -54,7 +63,7 @@ def load(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Mod
     return load_with(_read(path), beside(path.parent, title), title)
 
 
-def load_with(data: bytes, part: Part | None, title: str) -> Model:
+def load_with(data: bytes, part: Part | None, title: str) -> OnnxFile:
     """Read a model from its bytes; `part` reads its second file, if it may have one.
 
     Raises:
@@ -64,20 +73,18 @@ def load_with(data: bytes, part: Part | None, title: str) -> Model:
     tensors = check_limits(proto, title)
     _check_kinds(proto, title)
     if take_in(tensors, part, title):
-        data = _encoded(proto, title)
-    declared = _encoded(proto, title) if _declare_outputs(proto) else data
+        data = _serialised(proto, title)
+    declared = _serialised(proto, title) if _declare_outputs(proto) else data
     _check(proto, declared, title)
     graph_model = _normalise(proto)
     _check_ends(graph_model, title)
     _check_weights(graph_model, title)
     _check_scales(graph_model, title)
-    model = Model(title, data)
-    model.__dict__["graph_model"] = graph_model  # what the cached property would read again
-    return model
+    return OnnxFile(title, data, graph_model)
 
 
 def parse(data: bytes, rearranged: bool = True) -> ir.Model:
-    """The normal form of a file that `load` or `encode` has let through.
+    """The normal form of a file that `load` or `encoded` has let through.
 
     Functions are inlined, constants are initialisers, initialisers aren't inputs, outputs have a
     type and a shape, every node has a unique name, and, if `rearranged`, detours are gone (see
@@ -88,8 +95,8 @@ def parse(data: bytes, rearranged: bool = True) -> ir.Model:
     return _normalise(proto, rearranged)
 
 
-def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
-    """Write a graph into a new model, without notes beside nodes and tensors unless it keeps them.
+def encoded(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> bytes:
+    """A graph as a file, without notes beside nodes and tensors unless it keeps them.
 
     Raises:
         ModelError: the file would pass protobuf's limit of 2 GiB.
@@ -97,7 +104,8 @@ def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Mo
     proto = bare_proto(graph_model, keeps_metadata)
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{name} would be larger than 2 GiB, which one ONNX file can't hold.")
-    return Model(name, proto.SerializeToString())
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def bare_proto(graph_model: ir.Model, keeps_metadata: bool = False) -> onnx.ModelProto:
@@ -194,7 +202,7 @@ def _declare_outputs(proto: onnx.ModelProto) -> bool:
     return True
 
 
-def _encoded(proto: onnx.ModelProto, title: str) -> bytes:
+def _serialised(proto: onnx.ModelProto, title: str) -> bytes:
     if proto.ByteSize() > PROTOBUF_LIMIT_BYTES:
         raise ModelError(f"{title} is larger than 2 GiB, which the explorer can't hold.")
     data: bytes = proto.SerializeToString()

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from google.protobuf.message import Message
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned
+from explorer.names import cleaned
 
 MOST_NODES = 50_000  # with each call of a function counted as the nodes in it
 MOST_NESTED = 16  # graphs within graphs

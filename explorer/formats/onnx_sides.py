@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned, file_name
 from explorer.formats.onnx_limits import BITS, EXTERNAL, byte_count
+from explorer.names import cleaned, file_name
 
 MOST_BYTES = 2**31 - 1  # of one protobuf file, which all weights go into
 MOST_DIGITS = 15

@@ -3,7 +3,7 @@
 import re
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned
+from explorer.names import cleaned
 
 AGAIN = "export it again"
 MOST_TEXT = 20_000  # of the checker's text; a longer one holds a name as long

@@ -4,15 +4,14 @@ from pathlib import Path, PurePosixPath
 
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive
-from explorer.formats.names import file_name
-from explorer.formats.onnx_file import load_with
+from explorer.formats.onnx_file import OnnxFile, load_with
 from explorer.formats.onnx_sides import Part
-from explorer.model import Model
+from explorer.names import file_name
 
 MOST_FILES = 2
 
 
-def load_zip(path: Path, title: str) -> Model:
+def load_zip(path: Path, title: str) -> OnnxFile:
     """Read a zip of exactly one .onnx file and at most one file with its weights beside it.
 
     Raises:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned
 from explorer.formats.signatures import refused
+from explorer.names import cleaned
 
 MOST_BYTES = 2**24
 MOST_STEPS = 2_000_000

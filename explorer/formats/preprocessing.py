@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from explorer.errors import DataError
 from explorer.formats.frames import FIRST, LAYOUTS, Frame, frame_of, is_image
-from explorer.formats.names import cleaned
-from explorer.model import TensorSpec
+from explorer.names import cleaned
+from explorer.network import TensorSpec
 
 RGB, BGR, GREY = COLOURS = ("RGB", "BGR", "grey")
 RAW, UNIT = SCALES = ("0..255", "0..1")

@@ -27,7 +27,6 @@ from explorer.formats.class_names import (
 )
 from explorer.formats.data import Dataset, Labels, file_digest, fitted
 from explorer.formats.images import read_images
-from explorer.formats.names import cleaned
 from explorer.formats.npz import Array, arrays_in, write_arrays
 from explorer.formats.preprocessing import (
     BGR,
@@ -38,7 +37,8 @@ from explorer.formats.preprocessing import (
     prepare_values,
 )
 from explorer.formats.tables import read_table
-from explorer.model import TensorSpec
+from explorer.names import cleaned
+from explorer.network import TensorSpec
 
 MOST_CALIBRATION, CALIBRATION_SHARE = 512, 5  # samples, and one in so many
 FEWEST_TO_SPLIT = 20

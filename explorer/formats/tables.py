@@ -14,8 +14,8 @@ from explorer.errors import DataError
 from explorer.formats.cells import LABEL_NAMES, Form, form_of, lines_of, not_utf8, refusal_of
 from explorer.formats.class_names import KnownClasses, Numbering, numbered
 from explorer.formats.data import Labels
-from explorer.formats.names import cleaned, listed
-from explorer.model import TensorSpec
+from explorer.names import cleaned, listed
+from explorer.network import TensorSpec
 
 MOST_BYTES = 200 * 10**6
 MOST_ROWS = 5_000_000

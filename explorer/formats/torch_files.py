@@ -7,15 +7,16 @@ import torch
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive, is_zip
 from explorer.formats.kinds import Kind
-from explorer.formats.names import cleaned
+from explorer.formats.onnx_file import OnnxFile
 from explorer.formats.torch_module import finished
 from explorer.formats.torch_script import convert_script, open_script
 from explorer.formats.torch_weights import convert_weights, read_safetensors, read_state_dict
 from explorer.formats.torch_words import in_own_words
-from explorer.model import Model
+from explorer.graph.ends import specs_of
+from explorer.names import cleaned
 
 Shapes = tuple[tuple[int, ...], ...]
-Converted = tuple[Model, tuple[str, ...]]  # the model, and sentences on what was done or assumed
+Converted = tuple[OnnxFile, tuple[str, ...]]  # the model, and sentences on what was done or assumed
 
 
 def convert(path: Path, kind: Kind, title: str, shapes: Shapes | None = None) -> Converted:
@@ -74,15 +75,15 @@ def _convert_program(path: Path, title: str) -> Converted:
     with in_own_words(title, f"{title} uses an operation that torch can't write as ONNX."):
         exported = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert exported is not None
-        model = finished(exported.model, title)
-    return model, ("Exported to ONNX from a torch.export program.", *_fixed_axes(model))
+        file = finished(exported.model, title)
+    return file, ("Exported to ONNX from a torch.export program.", *_fixed_axes(file))
 
 
-def _fixed_axes(model: Model) -> list[str]:
+def _fixed_axes(file: OnnxFile) -> list[str]:
     """A sentence for each input that takes one batch only."""
     return [
         f"It takes only {spec.shape[0]} along the first axis of {cleaned(spec.name)}."
-        for spec in model.inputs
+        for spec in specs_of(file.graph_model.graph.inputs)
         if spec.shape and isinstance(spec.shape[0], int)
     ]
 

@@ -11,13 +11,12 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from explorer.errors import ModelError
-from explorer.formats.onnx_file import bare_proto, load
-from explorer.model import Model
+from explorer.formats.onnx_file import OnnxFile, bare_proto, load
 
 FAILURES = (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError)
 
 
-def export(module: Any, example_inputs: Any, name: str) -> Model:
+def export(module: Any, example_inputs: Any, name: str) -> OnnxFile:
     """Export a `torch.nn.Module` in evaluation mode; the module itself stays as it was.
 
     `example_inputs` is a tensor, or a tuple of all arguments.
@@ -46,7 +45,7 @@ def export(module: Any, example_inputs: Any, name: str) -> Model:
     return finished(graph_model, name)
 
 
-def finished(graph_model: ir.Model, name: str) -> Model:
+def finished(graph_model: ir.Model, name: str) -> OnnxFile:
     """The model of an exported graph, which passes all checks on ONNX files.
 
     Raises:

@@ -17,12 +17,12 @@ from torch.utils._pytree import tree_leaves
 
 from explorer.errors import ModelError
 from explorer.formats.archive import Archive
-from explorer.formats.names import cleaned
+from explorer.formats.onnx_file import OnnxFile
 from explorer.formats.pickles import recorded_tensors
 from explorer.formats.signatures import EXPORT_HINT
 from explorer.formats.torch_module import finished
 from explorer.formats.torch_words import in_own_words
-from explorer.model import Model
+from explorer.names import cleaned
 
 OPSET = 17  # the one that torch's exporter of TorchScript is made for
 MOST_NUMBERS = 2**26  # in all example inputs
@@ -50,15 +50,17 @@ class Flat(torch.nn.Module):
         return tuple(leaf for leaf in leaves if torch.is_tensor(leaf))
 
 
-def convert_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Model, tuple[str, ...]]:
+def convert_script(
+    path: Path, title: str, shapes: Shapes | None
+) -> tuple[OnnxFile, tuple[str, ...]]:
     """The model of a TorchScript file, and notes on how it was read.
 
     Raises:
         ModelError: it can't be read, its input shapes aren't known, or ONNX can't say the same.
     """
     flat, names, inputs = open_script(path, title, shapes)
-    model, is_open = _exported(flat, inputs, names, title)
-    return model, _notes(inputs, is_open, shapes is None)
+    file, is_open = _exported(flat, inputs, names, title)
+    return file, _notes(inputs, is_open, shapes is None)
 
 
 def open_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Flat, list[str], Tensors]:
@@ -154,7 +156,7 @@ def _first_that_runs(flat: Flat, examples: Iterator[Tensors], title: str) -> Ten
     )
 
 
-def _exported(flat: Flat, inputs: Tensors, names: list[str], title: str) -> tuple[Model, bool]:
+def _exported(flat: Flat, inputs: Tensors, names: list[str], title: str) -> tuple[OnnxFile, bool]:
     """The model, its batch left open if it gives what torch gives at another batch too."""
     sentence = f"{title} uses an operation that torch can't write as ONNX; {EXPORT_HINT}."
     other = tuple(torch.cat([each, each[:1]]) if each.dim() else each for each in inputs)

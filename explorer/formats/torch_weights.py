@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned
+from explorer.formats.onnx_file import OnnxFile
 from explorer.formats.safetensors_header import check_header
 from explorer.formats.signatures import EXPORT_HINT
 from explorer.formats.torch_module import export
 from explorer.formats.torch_words import in_own_words
-from explorer.model import Model
+from explorer.names import cleaned
 
 if TYPE_CHECKING:
     from sample_models.registry import Architecture
@@ -62,7 +62,7 @@ def read_safetensors(path: Path, title: str) -> tuple[Weights, Notes]:
         return load_file(path, device="cpu"), []
 
 
-def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[Model, tuple[str, ...]]:
+def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[OnnxFile, tuple[str, ...]]:
     """The model that the weights belong to, and notes on how it was found.
 
     Raises:
@@ -86,8 +86,8 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[Model, 
         network = fitting.build()
         _check_kinds(network, weights, fitting.name, title)
         network = _filled(network, weights)
-    model = export(network, fitting.example(), title)
-    return model, (f"Recognised as {fitting.name} by the names and shapes.", *notes)
+    file = export(network, fitting.example(), title)
+    return file, (f"Recognised as {fitting.name} by the names and shapes.", *notes)
 
 
 def _tensors(found: Mapping[Any, Any]) -> Weights:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import onnx
 
-from explorer.model import Model, per_model
+from explorer.network import Network, per_model
 
 
 @per_model
-def annotation_bytes(model: Model) -> int:
+def annotation_bytes(model: Network) -> int:
     """Bytes of a model's file that are notes."""
     proto = onnx.load_model_from_string(model.data)
     size = int(proto.ByteSize())

@@ -17,7 +17,7 @@ from explorer.graph.join import Joined, join
 from explorer.graph.labels import Labels, is_one
 from explorer.graph.rules import trace
 from explorer.graph.tracer import Tracer
-from explorer.model import Model, per_model
+from explorer.network import Network, per_model
 
 Units = npt.NDArray[np.int64]
 Key = TypeVar("Key")
@@ -68,7 +68,7 @@ class Channels:
 
 
 @per_model
-def find_channels(model: Model) -> Channels:
+def find_channels(model: Network) -> Channels:
     """Trace the ids, join those that are paired, drop those that must stay, and group the rest."""
     tracer = Tracer.of(model)
     trace(tracer)

@@ -22,7 +22,7 @@ from explorer.errors import ModelError
 from explorer.graph.sizes.misfits import find_misfits, find_unknown
 from explorer.graph.sizes.unknowns import Sizes, Unknowns, find_unknowns
 from explorer.graph.standins import with_stand_ins
-from explorer.model import Shape
+from explorer.network import Shape
 
 Integers = npt.NDArray[np.generic]
 

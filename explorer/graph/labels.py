@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from explorer.model import Shape
+from explorer.network import Shape
 
 Ids = npt.NDArray[np.int64]
 Factors = tuple[tuple[int, ...], ...]

@@ -19,20 +19,20 @@ from explorer.graph.operators import (
 )
 from explorer.graph.quantized import closed_weights, packed_shape
 from explorer.graph.weights import find_weights
-from explorer.model import Layer, Model, Shape, per_model
+from explorer.network import Layer, Network, Shape, per_model
 
 BIASED = PRODUCTS | {"FusedConv", "FusedGemm"}  # with a bias as their third input
 CONVOLUTIONS = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger"})
 
 
 @per_model
-def find_nodes(model: Model) -> dict[str, ir.Node]:
+def find_nodes(model: Network) -> dict[str, ir.Node]:
     """The nodes of the main graph by their names, of which no two are alike."""
     return {str(node.name): node for node in model.graph_model.graph}
 
 
 @per_model
-def find_all_layers(model: Model) -> tuple[Layer, ...]:
+def find_all_layers(model: Network) -> tuple[Layer, ...]:
     """All layers with constant weights, in graph order, each with a name of its own.
 
     Those that compressing leaves alone say why in `closed`.
@@ -58,7 +58,7 @@ def find_all_layers(model: Model) -> tuple[Layer, ...]:
 
 
 @per_model
-def find_layers(model: Model) -> tuple[Layer, ...]:
+def find_layers(model: Network) -> tuple[Layer, ...]:
     """The layers that can be compressed: those with floating-point weights in the main graph."""
     return tuple(layer for layer in find_all_layers(model) if layer.closed is None)
 

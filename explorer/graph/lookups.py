@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from explorer.graph.operators import CONTRIB, int_attribute, is_standard
-from explorer.model import Model, ValueRange, per_model
+from explorer.network import Network, ValueRange, per_model
 
 ML = "ai.onnx.ml"
 # What passes on each value as it is, and by which of its inputs (None: by any).
@@ -102,7 +102,7 @@ def table_sizes(table: ir.Value) -> Shape | None:
 
 
 @per_model
-def value_ranges(model: Model) -> dict[str, ValueRange]:
+def value_ranges(model: Network) -> dict[str, ValueRange]:
     """By input, the values that it may hold, where each of them is the index into a table.
 
     Only for inputs whose values all reach the table as they are, or with a constant added.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from explorer.model import Model, per_model
+from explorer.network import Network, per_model
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
@@ -38,7 +38,7 @@ def peak_bytes(
 
 
 @per_model
-def find_lifetimes(model: Model) -> Lifetimes:
+def find_lifetimes(model: Network) -> Lifetimes:
     """Lifetimes of all activations of a model."""
     graph = model.graph_model.graph
     constant = constant_values(graph)

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from explorer.graph.layers import BIASED, find_all_layers
 from explorer.graph.operators import GATES, dims_of
 from explorer.graph.weights import StoredWeight, all_graphs, find_weights
-from explorer.model import Model, per_model
+from explorer.network import Network, per_model
 
 # One of a kind, and several.
 BIAS = ("bias", "biases")
@@ -20,7 +20,7 @@ SUM_BIASES = ("Add", "Sub")
 
 
 @per_model
-def describe_others(model: Model) -> str:
+def describe_others(model: Network) -> str:
     """Which parameters the table of layers doesn't have; empty where it has all.
 
     >>> describe_others(load("sample_models/fashion_mlp.onnx"))  # doctest: +SKIP
@@ -41,7 +41,7 @@ def describe_others(model: Model) -> str:
     )
 
 
-def _others(model: Model, listed: set[str]) -> Iterator[tuple[StoredWeight, ir.Value]]:
+def _others(model: Network, listed: set[str]) -> Iterator[tuple[StoredWeight, ir.Value]]:
     values = {
         str(value.name): value
         for graph in all_graphs(model.graph_model)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from explorer.model import Model
+from explorer.network import Network
 
 Dims = tuple[int | str, ...]  # with names of open ones
 
@@ -18,7 +18,7 @@ PROBABILITIES = frozenset(("Sigmoid", "HardSigmoid"))
 TWO = 2
 
 
-def scored_output(model: Model, shapes: Sequence[Dims], wanted: int | None = None) -> int:
+def scored_output(model: Network, shapes: Sequence[Dims], wanted: int | None = None) -> int:
     """The place of the output with the scores or values; the first where none stands out.
 
     `shapes` are those of all outputs, with the axis of samples first; `wanted` is how many numbers
@@ -38,7 +38,7 @@ def scored_output(model: Model, shapes: Sequence[Dims], wanted: int | None = Non
     return max(range(len(shapes)), key=fitness)
 
 
-def last_operator(model: Model, place: int) -> str | None:
+def last_operator(model: Network, place: int) -> str | None:
     """The type of the operator that an output's values come from, moves and casts left out."""
     value = model.graph_model.graph.outputs[place]
     node: ir.Node | None = value.producer()

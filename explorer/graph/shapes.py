@@ -19,7 +19,7 @@ from explorer.graph.sizes.kinds import Kind
 from explorer.graph.sizes.search import PROBES, Found, find_sizes, vary
 from explorer.graph.sizes.solve import solve
 from explorer.graph.sizes.unknowns import find_unknowns
-from explorer.model import Model, Shape, per_model
+from explorer.network import Network, Shape, per_model
 
 __all__ = [
     "SHAPE_OPS",
@@ -39,18 +39,18 @@ __all__ = [
 ]
 
 
-def infer_shapes(model: Model) -> Shapes:
+def infer_shapes(model: Network) -> Shapes:
     """Shapes of all tensors at the model's input sizes."""
     return _found(model).shapes
 
 
-def input_sizes(model: Model) -> dict[str, Shape]:
+def input_sizes(model: Network) -> dict[str, Shape]:
     """The shape of each input that everything is counted, timed and made up with."""
     dims = infer_shapes(model).dims
     return {spec.name: dims[spec.name] for spec in model.inputs if spec.name in dims}
 
 
-def sizes_of_batch(model: Model, count: int) -> dict[str, Shape] | None:
+def sizes_of_batch(model: Network, count: int) -> dict[str, Shape] | None:
     """Those of `count` samples at once; None where samples don't come first, or in one number."""
     found = _found(model)
     unknowns = found.unknowns
@@ -66,7 +66,7 @@ def sizes_of_batch(model: Model, count: int) -> dict[str, Shape] | None:
     return unknowns.sizes(chosen)
 
 
-def first_axes(model: Model) -> dict[str, Kind]:
+def first_axes(model: Network) -> dict[str, Kind]:
     """What the first axis of each input counts, by input, where the file leaves it open."""
     unknowns = find_unknowns(model.graph_model.graph)  # no sizes are needed, nor shapes
     firsts = {name: dims[0] for name, dims in unknowns.inputs.items() if dims}
@@ -79,12 +79,12 @@ def first_axes(model: Model) -> dict[str, Kind]:
 
 
 @per_model
-def _found(model: Model) -> Found:
+def _found(model: Network) -> Found:
     accepts = partial(model.runs_with, model) if model.runs_with is not None else None
     return find_sizes(Skeleton(model.graph_model), accepts, model.input_sizes)
 
 
-def sizes_by_running(model: Model) -> dict[str, Shape] | None:
+def sizes_by_running(model: Network) -> dict[str, Shape] | None:
     """Input sizes that the runtime takes, though it refuses those that inference likes.
 
     None where there are none among the first few, or where the file fixes all.
@@ -97,7 +97,7 @@ def sizes_by_running(model: Model) -> dict[str, Shape] | None:
     return sizes if accepts(sizes) else None
 
 
-def check_sizes(model: Model, sizes: Mapping[str, Shape]) -> None:
+def check_sizes(model: Network, sizes: Mapping[str, Shape]) -> None:
     """Hold shapes of inputs against what the model says of them.
 
     Raises:
@@ -107,7 +107,7 @@ def check_sizes(model: Model, sizes: Mapping[str, Shape]) -> None:
 
 
 @per_model
-def infer_probes(model: Model) -> "Probes":
+def infer_probes(model: Network) -> "Probes":
     """Shapes at several sizes of the open dimensions."""
     return _probed(_found(model))
 

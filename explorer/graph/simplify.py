@@ -25,7 +25,7 @@ from explorer.graph.operators import (
     permutation,
 )
 from explorer.graph.shapes import Probes, probe
-from explorer.model import Shape
+from explorer.network import Shape
 
 SHAPE_SOURCES = frozenset({"Shape", "Size", "ConstantOfShape", "Expand"})
 MOVES_OF_WEIGHTS = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})

@@ -3,10 +3,10 @@
 import onnx_ir as ir
 
 from explorer.graph.shapes import infer_probes
-from explorer.model import Model, Shape
+from explorer.network import Network, Shape
 
 
-def reshape_target(model: Model, node: ir.Node, dims: dict[str, Shape]) -> list[int] | None:
+def reshape_target(model: Network, node: ir.Node, dims: dict[str, Shape]) -> list[int] | None:
     """A constant target for a Reshape whose own may be computed; `dims` are the shapes to reach.
 
     Sizes that follow an open dimension are copied from the same axis of the input (0), or, for one

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from explorer.graph.labels import NO_CHANNEL, Ids, Labels
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import Shapes, infer_shapes
-from explorer.model import Layer, Model, Shape
+from explorer.network import Layer, Network, Shape
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Tracer:
     they enter averages over them.
     """
 
-    model: Model
+    model: Network
     shapes: Shapes
     layers: dict[str, tuple[Layer, ...]]  # by node name
     labels: dict[str, Labels] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Tracer:
     next_id: int = 1
 
     @classmethod
-    def of(cls, model: Model) -> "Tracer":
+    def of(cls, model: Network) -> "Tracer":
         """A tracer that has seen nothing yet."""
         layers: dict[str, tuple[Layer, ...]] = {}
         for layer in find_layers(model):

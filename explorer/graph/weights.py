@@ -12,7 +12,7 @@ import onnx_ir as ir
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.operators import WEIGHT_DTYPES, int_attribute, is_standard
 from explorer.graph.quantized import packed_shape, quantized_op
-from explorer.model import Model, per_model
+from explorer.network import Network, per_model
 
 RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that says what was done
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
@@ -123,7 +123,7 @@ def packed_bits(size: int, bits: int, zeros: int) -> int:
 
 
 @per_model
-def find_weights(model: Model) -> tuple[StoredWeight, ...]:
+def find_weights(model: Network) -> tuple[StoredWeight, ...]:
     """All parameters: what a framework would train, as far as a file can tell.
 
     These are float tensors with a dimension, and the integers that stand for them. Batch-norm's
@@ -265,7 +265,7 @@ def scale_values(graph: ir.Graph) -> list[ir.Value]:
     return list(found.values())
 
 
-def scale_bytes(model: Model) -> int:
+def scale_bytes(model: Network) -> int:
     """Bytes of all scales and zero points of a model."""
     values = [value for graph in all_graphs(model.graph_model) for value in scale_values(graph)]
     return sum(value.const_value.nbytes for value in values if value.const_value is not None)

@@ -26,7 +26,8 @@ from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
 from explorer.measure.runtime import check_ends
 from explorer.measure.sample_axis import sample_sizes
-from explorer.model import Model, TensorSpec
+from explorer.model import Model
+from explorer.network import TensorSpec
 from explorer.opening import load as open_checked
 from explorer.opening import sized
 
@@ -177,9 +178,10 @@ def _keep_model(
     context: Context, imported: Imported, file: File, input_sizes: Sizes | None
 ) -> File:
     """Write the model beside the file that it was made from, if it can be run in good time."""
-    check_ends(sized(imported.model, input_sizes))
+    model = Model.of_file(imported.file)
+    check_ends(sized(model, input_sizes))
     path = f"{file['path']}.onnx"
-    imported.model.save(path)
+    model.save(path)
     context.part(
         "model", {"path": path, "kind": imported.kind.value, "notes": list(imported.notes)}
     )
@@ -227,7 +229,7 @@ def import_data(
     the model is usually counted with others.
     """
     context.progress(0.6, "reading the samples")
-    network = load(model["path"], model["name"])
+    network = Model.of_file(load(model["path"], model["name"]))
     is_images = data_kinds.kind_of(Path(file["path"]), file["name"]) is data_kinds.IMAGES
     inputs = _at_sizes(network, input_sizes or {}) if is_images else network.inputs
 

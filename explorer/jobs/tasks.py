@@ -263,7 +263,7 @@ def _named(path: str, model: Model) -> File:
 def _load(file: File) -> Model:
     sizes = file.get("input_sizes") or {}
     shapes = {name: tuple(shape) for name, shape in sizes.items()}
-    return load(file["path"], file["name"]).with_changes(input_sizes=shapes)
+    return Model.of_file(load(file["path"], file["name"])).with_changes(input_sizes=shapes)
 
 
 def _open(source: Source) -> Opened:

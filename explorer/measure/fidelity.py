@@ -17,7 +17,8 @@ from explorer.graph.operators import opset_of
 from explorer.graph.opset import CannotRaiseError, upgrade
 from explorer.graph.shapes import infer_shapes
 from explorer.measure.runtime import RUNTIME, check_opens, example_inputs, run_plainly
-from explorer.model import Model, per_model
+from explorer.model import Model
+from explorer.network import per_model
 
 TOLERANCE = 1e-4  # of the largest number in an output
 HALF_TOLERANCE = 5e-3  # where the graph holds half-precision numbers, which have 3 digits
@@ -45,7 +46,7 @@ def checked(model: Model) -> Model:
             f"{model.name} gives other outputs once its functions and constants are written out; "
             "export it again without functions."
         )
-    found = replace(model, remarks=(*model.remarks, NOT_REARRANGED), _cache={})
+    found = replace(model, remarks=(*model.remarks, NOT_REARRANGED), cache={})
     found.__dict__["graph_model"] = plain
     return found
 
@@ -58,9 +59,9 @@ def why_not_raised(model: Model, opset: int) -> str | None:
     if opset <= opset_of(model.graph_model):
         return None
     key = ("why_not_raised", opset)
-    if key not in model._cache:
-        model._cache[key] = _why_not_raised(model, opset)
-    reason: str | None = model._cache[key]
+    if key not in model.cache:
+        model.cache[key] = _why_not_raised(model, opset)
+    reason: str | None = model.cache[key]
     return reason
 
 

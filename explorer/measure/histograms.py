@@ -9,10 +9,10 @@ import onnxruntime as ort
 from onnx import helper
 
 from explorer.errors import MeasurementError
-from explorer.formats.names import cleaned
 from explorer.graph.layers import find_all_layers
 from explorer.measure.runtime import FAILURES, QUIET
 from explorer.model import Model
+from explorer.names import cleaned
 
 UNPACKING = ("DequantizeLinear", "Cast")  # what turns stored weights into floats
 BINS = 61  # an odd number, so that one of them has zero in its middle

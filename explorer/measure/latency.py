@@ -19,7 +19,8 @@ import onnxruntime as ort
 from explorer.formats.data import Array
 from explorer.graph.shapes import input_sizes
 from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run_example
-from explorer.model import Model, Shape
+from explorer.model import Model
+from explorer.network import Shape
 from explorer.report import Latency
 
 LOADS = Path("/proc/loadavg")

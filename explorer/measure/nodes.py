@@ -17,11 +17,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from explorer.formats.onnx_file import encode
 from explorer.graph.costs import macs_by_node
 from explorer.graph.layers import find_nodes
 from explorer.measure.runtime import example_inputs, new_session, run_example
-from explorer.model import Model
+from explorer.model import Model, encode
 
 FEWEST_RUNS, MOST_RUNS = 5, 100
 ENOUGH_S = 0.3

@@ -9,10 +9,9 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from explorer.errors import DataError
-from explorer.formats.names import cleaned, listed
-from explorer.formats.onnx_file import encode
 from explorer.graph.lookups import Lookup, lookups_of
-from explorer.model import Model
+from explorer.model import Model, encode
+from explorer.names import cleaned, listed
 
 Array = npt.NDArray[np.generic]
 Runner = Callable[[Model, dict[str, Array]], list[Array] | None]

@@ -10,7 +10,8 @@ from explorer.graph.costs import count_graph
 from explorer.graph.memory import find_lifetimes, peak_bytes
 from explorer.graph.shapes import Shapes, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import find_weights, packed_bits, scale_bytes
-from explorer.model import Model, Shape
+from explorer.model import Model
+from explorer.network import Shape
 from explorer.report import Profile
 
 GZIP_LEVEL = 6  # gzip's own default

@@ -185,8 +185,8 @@ def model_outputs(
 ) -> list[Array]:
     """All outputs of all samples, each (samples, ...); kept with the model if they are small."""
     key = ("outputs", data.id)
-    if key in model._cache:
-        kept: list[Array] = model._cache[key]
+    if key in model.cache:
+        kept: list[Array] = model.cache[key]
         return kept
     batches = []
     for batch in run_all(model, data):
@@ -194,7 +194,7 @@ def model_outputs(
         batches.append(batch)
     outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     if sum(output.nbytes for output in outputs) <= CACHED_BYTES:
-        model._cache[key] = outputs
+        model.cache[key] = outputs
     return outputs
 
 

@@ -14,12 +14,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import NUMBERS, Array, Dataset
-from explorer.formats.names import cleaned
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.shapes import input_sizes
 from explorer.measure.out_of_range import check_indices, is_out_of_range
 from explorer.measure.sample_axis import rows_at_once
-from explorer.model import Model, Shape, ValueRange
+from explorer.model import Model
+from explorer.names import cleaned
+from explorer.network import Shape, ValueRange
 
 # What the runtime raises; its exceptions have no common root of their own.
 FAILURES = (
@@ -56,9 +57,9 @@ def open_session(model: Model, threads: int = 1) -> ort.InferenceSession:
         MeasurementError: the runtime can't run the model.
     """
     key = ("session", threads)
-    if key not in model._cache:
-        model._cache[key] = new_session(model, threads)
-    return model._cache[key]
+    if key not in model.cache:
+        model.cache[key] = new_session(model, threads)
+    return model.cache[key]
 
 
 def new_session(

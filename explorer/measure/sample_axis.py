@@ -2,10 +2,11 @@
 
 from explorer.errors import ModelError
 from explorer.formats.data import Dataset
-from explorer.formats.names import cleaned
 from explorer.graph.shapes import check_sizes, first_axes, input_sizes
 from explorer.graph.sizes.kinds import Kind
-from explorer.model import Model, Shape
+from explorer.model import Model
+from explorer.names import cleaned
+from explorer.network import Shape
 
 
 def row_notes(model: Model, data: Dataset) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from explorer.errors import DataError
 from explorer.formats.data import Array, Labels
-from explorer.formats.names import cleaned
 from explorer.graph.scored import PROBABILITIES, last_operator, scored_output
 from explorer.metrics import CHOICES, METRICS
 from explorer.model import Model
+from explorer.names import cleaned
 
 Scores = npt.NDArray[Any]  # floats
 TOP = 5

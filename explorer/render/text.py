@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.digits import MINUS, fixed, interval, signed, three_digits
-from explorer.formats.names import cleaned
 from explorer.metrics import METRICS
+from explorer.names import cleaned
 from explorer.recipe import Recipe
 from explorer.render.explain import few, group_sentences
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.errors import DataError
-from explorer.formats.names import cleaned
+from explorer.names import cleaned
 from explorer.render.text import format_shape, format_sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import InputSizes

@@ -5,7 +5,7 @@ No Streamlit here. A setting is known by its recipe as JSON. Names are anybody's
 
 from collections.abc import Sequence
 
-from explorer.formats.names import cleaned
+from explorer.names import cleaned
 from explorer.recipe import Recipe
 
 ORIGINAL = Recipe().to_json()  # asks for nothing: the model as it was opened

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from explorer.errors import JobError
-from explorer.formats.names import cleaned
 from explorer.jobs import Domain
 from explorer.jobs.processes import BROKEN
+from explorer.names import cleaned
 from explorer.ui.storage import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"

@@ -27,7 +27,8 @@ from explorer.compress.portions import Portions, shares_of
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_all_layers, find_layers
 from explorer.graph.weights import find_weights
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
 from explorer.widget.file import File
 from explorer.widget.parts import BITS, MASKS, fixed_of

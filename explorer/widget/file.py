@@ -51,7 +51,8 @@ from explorer.graph.weights import (
     scale_bytes,
 )
 from explorer.measure.profile import tensor_bytes
-from explorer.model import Layer, Model
+from explorer.model import Model
+from explorer.network import Layer
 from explorer.recipe import Recipe
 from explorer.widget.products import Term, terms_of
 from explorer.widget.sizes import Dims, Sizes

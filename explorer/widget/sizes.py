@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from explorer.compress.portions import Portions
 from explorer.graph.channels import ChannelGroup, Channels
-from explorer.model import Shape
+from explorer.network import Shape
 
 Units = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from explorer.graph.costs.registry import UnknownShapeError, node_macs
 from explorer.graph.operators import STANDARD_DOMAINS
 from explorer.graph.shapes import SMALL_TENSOR, infer, infer_shapes
-from explorer.model import Model, Shape
+from explorer.network import Network, Shape
 from explorer.report import UNKNOWN_SHAPE
 
 Known = Mapping[str, Shape]
@@ -33,7 +33,7 @@ def count_graph(graph: ir.Graph, dims: Known) -> Count:
     return total, tuple(uncounted)
 
 
-def macs_by_node(model: Model) -> dict[str, int]:
+def macs_by_node(model: Network) -> dict[str, int]:
     """Multiply-accumulates of each node that has any, by its name; those not counted are absent."""
     dims = infer_shapes(model).dims
     macs = {str(node.name): count_node(node, dims)[0] for node in model.graph_model.graph}

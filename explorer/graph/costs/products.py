@@ -3,7 +3,7 @@
 from explorer.graph.costs.registry import Call, formula
 from explorer.graph.operators import CONTRIB
 from explorer.graph.shapes import element_count
-from explorer.model import Shape
+from explorer.network import Shape
 
 NHWC, BLOCKED = "com.ms.internal.nhwc", "com.microsoft.nchwc"
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from explorer.graph.costs.zero import ZERO_MAC_OPS
 from explorer.graph.operators import STANDARD_DOMAINS, int_attribute
-from explorer.model import Shape
+from explorer.network import Shape
 
 Dims = Sequence[Shape | None]
 

@@ -14,7 +14,7 @@ from explorer.graph.labels import Labels, aligned
 from explorer.graph.operators import is_standard, permutation
 from explorer.graph.rules.registry import axis_of, where
 from explorer.graph.tracer import Tracer
-from explorer.model import Shape
+from explorer.network import Shape
 
 UNCHANGED = frozenset({"Cast", "Exp", "Identity", "Neg", "Relu", "Sigmoid", "Softplus", "Tanh"})
 COMBINED = frozenset({"Add", "Div", "Mul", "Sub", "Where"})

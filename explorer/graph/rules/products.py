@@ -17,7 +17,7 @@ from explorer.graph.labels import Ids, Labels
 from explorer.graph.operators import int_attribute
 from explorer.graph.rules.registry import rule, where
 from explorer.graph.tracer import Tracer
-from explorer.model import Shape
+from explorer.network import Shape
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.graph.operators import GATES, STANDARD_DOMAINS, constant_ints, int_attribute
-from explorer.model import Shape
+from explorer.network import Shape
 
 Integers = npt.NDArray[np.generic]
 Dims = list[Shape | None]

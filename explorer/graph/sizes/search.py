@@ -9,7 +9,7 @@ from explorer.graph.inference import CONTRADICTING, Shapes, Skeleton
 from explorer.graph.sizes.kinds import OTHERS, USUAL, Kind
 from explorer.graph.sizes.solve import solve
 from explorer.graph.sizes.unknowns import Sizes, Unknowns, current_length
-from explorer.model import Shape
+from explorer.network import Shape
 
 MOST_NODES = 30_000  # that all trials together may look at
 FEWEST_TRIALS, MOST_TRIALS = 6, 60

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from explorer.errors import ModelError
-from explorer.formats.names import cleaned, listed
 from explorer.graph.sizes.dimensions import LARGEST_SIZE, NAMELESS, Formula
 from explorer.graph.sizes.unknowns import Dim, Unknowns
-from explorer.model import Shape
+from explorer.names import cleaned, listed
+from explorer.network import Shape
 
 SOLVED_UP_TO = 4096  # what a formula is solved for, where it isn't linear
 

@@ -23,7 +23,7 @@ from explorer.graph.sizes.dimensions import (
 )
 from explorer.graph.sizes.kinds import STEPS, USUAL, Kind
 from explorer.graph.sizes.layout import Use, Uses, find_uses
-from explorer.model import Shape
+from explorer.network import Shape
 
 COLOURS = (1, 3, 4)  # sizes of an axis that make a tensor an image
 IMAGE_RANKS = (3, 4)
