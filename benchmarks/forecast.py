@@ -22,9 +22,9 @@ import explorer
 from benchmarks.figures import Row, print_rows, print_start
 from benchmarks.quality.samples import CATALOG
 from benchmarks.timing import SAMPLES
+from explorer import pipeline
 from explorer.formats.data import load_data
-from explorer.jobs import steps
-from explorer.jobs.context import Context
+from explorer.jobs.parts import parts_of
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, LayerChoice, Recipe
 from explorer.widget.counts import counts
 from explorer.widget.forecast import LATENCY, surveyed
@@ -52,7 +52,7 @@ def errors(entry: dict[str, Any], number: int, seed: int) -> Iterator[Row]:
     data = load_data(SAMPLES / entry["test_data"], model)
     calibration = explorer.calibrate(model, SAMPLES / entry["calibration_data"])
     started = time.perf_counter()
-    points = survey(steps.Opened(model, data, calibration))
+    points = survey(pipeline.Opened(model, data, calibration))
     survey_s = time.perf_counter() - started
     rng = random.Random(seed)
     names = [layer.name for layer in model.layers]
@@ -80,20 +80,15 @@ def errors(entry: dict[str, Any], number: int, seed: int) -> Iterator[Row]:
     yield f"{title}: survey, {len(points)} settings", f"{survey_s:.0f} s", ""
 
 
-def survey(opened: steps.Opened) -> list[dict[str, Any]]:
+def survey(opened: pipeline.Opened) -> list[dict[str, Any]]:
     """All that the app finds out before it predicts."""
     parts: dict[str, Any] = {}
-
-    def emit(event: str, **values: Any) -> None:
-        if event == "part":
-            parts[values["name"]] = values["value"]
-
-    for part, small in steps.survey(Context(emit, lambda: False), opened, Recipe(), ()):
-        if small is not None:
-            parts[part] = asdict(explorer.measure_latency(small, opened.model))
-    named = {name.removeprefix("survey:"): part for name, part in parts.items() if ":" in name}
-    assert any(name.endswith(LATENCY) for name in named)
-    return surveyed(named)
+    _, *found = pipeline.survey(opened, Recipe(), pipeline.Here(), pipeline.Unwatched())
+    for event in found:
+        ((name, part),) = parts_of(event).items()
+        parts[name.removeprefix("survey:")] = part
+    assert any(name.endswith(LATENCY) for name in parts)
+    return surveyed(parts, "data")["points"]
 
 
 def moved(rng: random.Random, names: list[str]) -> Recipe:

@@ -13,12 +13,28 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from explorer.description import Relabelling, Scoring
 from explorer.errors import ExplorerError, OutputError, RecipeError, reason_of
+from explorer.events import (
+    Bought,
+    Encoded,
+    Event,
+    Planned,
+    Probed,
+    ProbesCounted,
+    Relabelled,
+    Scored,
+    Timed,
+    newest,
+    report_of,
+    require,
+)
+from explorer.findings import Sensitivity
 from explorer.metrics import CHOICES, METRICS
 from explorer.names import cleaned
 from explorer.recipe import AIMS, CRITERIA, PATTERNS, Recipe, check_aim
@@ -30,13 +46,12 @@ from explorer.render.text import (
     sensitivity_table,
     spent_table,
 )
-from explorer.report import Plan, Report
+from explorer.report import Plan, Quality, Report
 
 if TYPE_CHECKING:
     from explorer.formats.data import Dataset
-    from explorer.measure.scoring import Scoring
     from explorer.model import Model
-    from explorer.report import Quality
+    from explorer.pipeline import Opened
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 MOST_THREADS = 256
@@ -200,46 +215,81 @@ def _profile(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compress(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import apply, calibrate, evaluate, measure_latency, plan, profile  # noqa: PLC0415
-    from explorer.compress.compensation import why_not_compensated  # noqa: PLC0415
+    from explorer import pipeline  # noqa: PLC0415 - loaded when needed
 
     _check_output(Path(options.out), options)
     recipe = _recipe(options)
-    model = _load(options.model, options)
-    data = None
-    if options.data:
-        data = _data(options.data, model)
-        model = _at_size(model, data, options)
-    if data is None and options.metric is not None:
-        raise RecipeError("--metric is for a model that is scored; add --data.")
-    calibration = None
-    if options.calibration:
-        _progress("calibrating")
-        calibration = calibrate(model, _data(options.calibration, model))
-    planned = plan(model, recipe, calibration)
+    opened = _opened(options)
     for remark in _remarks(recipe, options):
         _progress(remark)
-    _progress("compressing")
-    reason = why_not_compensated(model, planned, calibration)
+    place, watch = pipeline.Here(), _Watch()
+    wanted = pipeline.Wanted(first=False, timed=options.latency, unreconstructed=False)
+    done = tuple(pipeline.run(opened, recipe, place, watch, wanted))
+    artifact, planned = require(done, Encoded).artifact, require(done, Planned).plan
+    reason = artifact.not_compensated
     if reason is not None and recipe.compensate and not recipe.is_identity:
         _progress(f"weights are not refitted: {reason}")
-    small = apply(model, planned, calibration)
-    reports = [Report(m.id, m.name, profile(m)) for m in (model, small)]
-    if data is not None:
-        _progress("evaluating")
-        scoring = _scoring(model, data, options)
-        qualities = [evaluate(each, data, model, metric=scoring.metric) for each in (model, small)]
-        _tell_doubts(model, data, scoring, qualities[0])
-        reports = [replace(r, quality=q) for r, q in zip(reports, qualities, strict=True)]
-    if options.latency:
-        _progress("measuring latency")
-        latency = measure_latency(small, model)
-        times = [latency.of_reference(), latency]  # of one measurement, run by run
-        reports = [replace(r, latency=t) for r, t in zip(reports, times, strict=True)]
-    small.save(options.out)
+    before = (*pipeline.introduce(opened), *_score_original(opened, watch))
+    timed = newest(done, Timed)
+    if timed is not None:  # of one measurement, run by run
+        before = (*before, Timed(timed.latency.of_reference()))
+    reports = [
+        report_of(opened.model.id, opened.model.name, before),
+        report_of(artifact.model_id, artifact.name, done),
+    ]
+    assert place.model is not None  # the pipeline has kept it
+    place.model.save(options.out)
     if options.json:
         return _compressed_json(reports, planned)
     return {"table": f"{report_table(reports)}\n\n{plan_table(planned)}"}
+
+
+def _opened(options: argparse.Namespace, calibrates_on_data: bool = False) -> "Opened":
+    """The model with the samples that the options name; what was assumed is said."""
+    from explorer.pipeline import Opened  # noqa: PLC0415 - loaded when needed
+
+    model = _load(options.model, options)
+    data = scoring = calibration = None
+    if options.data:
+        data = _data(options.data, model)
+        model = _at_size(model, data, options)
+    elif options.metric is not None:
+        raise RecipeError("--metric is for a model that is scored; add --data.")
+    if options.calibration:
+        calibration = _data(options.calibration, model)
+    elif calibrates_on_data:
+        calibration = data
+    if data is not None:
+        scoring = _scoring(model, data, options)
+    metric = scoring.metric if scoring is not None else None
+    return Opened(model, data, calibration, metric=metric, scoring=scoring)
+
+
+def _score_original(opened: "Opened", watch: "_Watch") -> tuple[Event, ...]:
+    """The original's quality; doubts about it or the labels go to standard error."""
+    from explorer import pipeline  # noqa: PLC0415 - loaded when needed
+
+    events = tuple(pipeline.score(opened, opened.model, watch, first=False, beside_itself=True))
+    scored, relabelled = newest(events, Scored), newest(events, Relabelled)
+    if scored is not None and opened.scoring is not None:
+        found = relabelled.relabelling if relabelled is not None else None
+        _tell_doubts(opened.model, opened.scoring, found, scored.quality)
+    return events
+
+
+class _Watch:
+    """A `pipeline.Watch` that prints each step once; Control-C stops the work by itself."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def progress(self, fraction: float, text: str) -> None:
+        if text != self._step:
+            _progress(text)
+        self._step = text
+
+    def check(self) -> None:
+        """Go on."""
 
 
 def _remarks(recipe: Recipe, options: argparse.Namespace) -> list[str]:
@@ -268,14 +318,17 @@ def _compressed_json(reports: list[Report], planned: Plan) -> dict[str, Any]:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     from explorer import evaluate, profile  # noqa: PLC0415
+    from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
 
     model = _load(options.model, options)
     reference = _load(options.reference, options) if options.reference else None
     data = _data(options.data, model)
     model = _at_size(model, data, options)
-    scoring = _scoring(reference or model, data, options)
+    original = reference or model
+    scoring = _scoring(original, data, options)
     quality = evaluate(model, data, reference, metric=scoring.metric)
-    _tell_doubts(reference or model, data, scoring, None if reference else quality)
+    found = suggest_relabelling(original, data, scoring.metric)
+    _tell_doubts(original, scoring, found, None if reference else quality)
     report = Report(model.id, model.name, profile(model), quality=quality)
     return report.to_dict() if options.json else {"table": report_table([report])}
 
@@ -299,7 +352,7 @@ def _at_size(model: "Model", data: "Dataset", options: argparse.Namespace) -> "M
     return model.with_changes(input_sizes=sizes) if sizes else model
 
 
-def _scoring(original: "Model", data: "Dataset", options: argparse.Namespace) -> "Scoring":
+def _scoring(original: "Model", data: "Dataset", options: argparse.Namespace) -> Scoring:
     """What quality is measured by; which one was chosen, and why, goes to standard error."""
     from explorer.measure.quality import check_labels  # noqa: PLC0415
 
@@ -310,13 +363,11 @@ def _scoring(original: "Model", data: "Dataset", options: argparse.Namespace) ->
 
 
 def _tell_doubts(
-    original: "Model", data: "Dataset", scoring: "Scoring", quality: "Quality | None"
+    original: "Model", scoring: Scoring, found: Relabelling | None, quality: Quality | None
 ) -> None:
     """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
-    from explorer.measure.quality import suggest_relabelling  # noqa: PLC0415
     from explorer.render.insights import class_count, guessing  # noqa: PLC0415
 
-    found = suggest_relabelling(original, data, scoring.metric)
     if found is not None:
         print(relabelling_sentence(asdict(found)), file=sys.stderr)
     elif quality is not None:
@@ -326,47 +377,40 @@ def _tell_doubts(
 
 
 def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
-    from explorer import calibrate, evaluate, profile  # noqa: PLC0415
+    from explorer import pipeline  # noqa: PLC0415 - loaded when needed
     from explorer.model import write_atomically  # noqa: PLC0415
-    from explorer.search.sensitivity import find_probes, measure_sensitivity  # noqa: PLC0415
-    from explorer.search.spending import spend  # noqa: PLC0415
 
     _check_spending(options)
     base = Recipe(compensate=not options.no_compensate, widths=options.widths)
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
-    model = _load(options.model, options)
-    data = _data(options.data, model)
-    model = _at_size(model, data, options)
-    calibration = None
-    if base.compensate:
-        _progress("calibrating")
-        calibration = calibrate(
-            model, _data(options.calibration, model) if options.calibration else data
-        )
-    scoring = _scoring(model, data, options)
-    metric = scoring.metric
-    quality = evaluate(model, data, model, metric=metric)
-    _tell_doubts(model, data, scoring, quality)
-    report = Report(model.id, model.name, profile(model), quality=quality)
-    count, found = len(find_probes(model, base.widths)), []
-    measured = measure_sensitivity(model, data, calibration, base, metric=metric)
-    for number, each in enumerate(measured, 1):
-        _progress(f"{number} of {count}")
-        found.append(each)
+    opened, watch = _opened(options, calibrates_on_data=True), _Watch()
+    before = (*pipeline.introduce(opened), *_score_original(opened, watch))
+    report = report_of(opened.model.id, opened.model.name, before)
+    found = list(_probed(pipeline.sensitivity(opened, base, watch)))
     rows = [each.to_dict() for each in found]
     answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
     if options.spend is not None:
-        _progress("making a recipe")
-        spent = spend(
-            model, found, options.spend, _aim(options), data, calibration, base, metric=metric
-        )
+        events = tuple(pipeline.buy(opened, base, found, options.spend, _aim(options), watch))
+        spent = require(events, Bought).spent
         if options.save_recipe:
             _progress(f"writing {options.save_recipe}")
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
         answer["spent"] = spent.to_dict()
         tables.append(spent_table(answer["spent"]))
     return answer if options.json else {"table": "\n\n".join(tables)}
+
+
+def _probed(events: Iterable[Event]) -> Iterator[Sensitivity]:
+    """The sensitivities as they come, counted on standard error."""
+    count = number = 0
+    for event in events:
+        if isinstance(event, ProbesCounted):
+            count = event.count
+        elif isinstance(event, Probed):
+            number += 1
+            _progress(f"{number} of {count}")
+            yield event.sensitivity
 
 
 def _aim(options: argparse.Namespace) -> str:

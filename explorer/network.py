@@ -7,9 +7,10 @@ know the model, which knows them: it is read, described and sized by them.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import onnx_ir as ir
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 Shape = tuple[int, ...]
 Kind = TypeVar("Kind", bound="Network")
@@ -85,7 +86,7 @@ class Network(Protocol):
         """The ONNX file."""
 
     @property
-    def graph_model(self) -> ir.Model:
+    def graph_model(self) -> "ir.Model":
         """Its graph, which nobody changes."""
 
     @property

@@ -19,10 +19,10 @@ from explorer.compress.calibration import Calibration, check_calibration
 from explorer.errors import RecipeError
 from explorer.formats.data import Array, Dataset, load_data
 from explorer.jobs.bench import Bench
-from explorer.jobs.steps import Opened
 from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.opening import load
+from explorer.pipeline import Opened
 from explorer.recipe import Recipe
 from explorer.render.text import machine_text
 from explorer.report import Report
@@ -178,7 +178,7 @@ def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Open
     return Opened(
         opened,
         samples,
-        calibration,
+        samples if calibration is None else calibration,
         metric=scoring.metric if scoring is not None else None,
         scoring=scoring,
     )

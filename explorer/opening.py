@@ -43,7 +43,18 @@ def load(
             a rule of ONNX, or has weights that aren't numbers; or there is no such input, its
             dimensions are others, or the network can't run with them.
     """
-    model = checked(sized(Model.of_file(onnx_file.load(source, name)), input_sizes))
+    return opened(onnx_file.load(source, name), input_sizes)
+
+
+def opened(
+    file: onnx_file.OnnxFile, input_sizes: Mapping[str, Sequence[int]] | None = None
+) -> Model:
+    """The same for a file that was read already.
+
+    Raises:
+        ModelError: the graph gives other outputs, or as for the sizes of `load`.
+    """
+    model = checked(sized(Model.of_file(file), input_sizes))
     return model if input_sizes else _runnable(model)
 
 

@@ -19,11 +19,11 @@ HEAVY = (
 # A package may import those with a smaller number, and itself. Imports inside functions count too;
 # those for the type checker alone don't.
 LEVELS = {
-    "errors": 0, "digits": 0, "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0,
-    "report": 0, "fronts": 0,
+    "description": 0, "digits": 0, "errors": 0, "events": 0, "findings": 0, "fronts": 0,
+    "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0, "report": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
-    "search": 6, "opening": 6, "widget": 6, "jobs": 7, "exports": 7,
-    "__init__": 8, "ui": 9, "cli": 9, "notebook": 9, "__main__": 10,
+    "search": 6, "opening": 6, "widget": 6, "pipeline": 7, "jobs": 8, "exports": 8,
+    "__init__": 9, "ui": 10, "cli": 10, "notebook": 10, "__main__": 11,
 }  # fmt: skip
 # Leaves: a value may know another, and nothing else of ours.
 LEAVES = {name for name, level in LEVELS.items() if level == 0}
@@ -42,6 +42,7 @@ def loaded_by(statement: str) -> set[str]:
         "explorer",
         "explorer.jobs",
         "explorer.render.insights",
+        "explorer.events",
         "explorer.render.text",
         "explorer.exports.page",
     ],

@@ -10,10 +10,10 @@ from conftest import SAMPLES
 from test_widget import run_node, sample
 
 import explorer
-from explorer import Recipe
+from explorer import Recipe, pipeline
+from explorer.events import ProbesCounted
 from explorer.formats.data import load_data
-from explorer.jobs import steps
-from explorer.jobs.context import Context
+from explorer.jobs.parts import parts_of
 from explorer.recipe import LayerChoice
 from explorer.search.survey import settings
 from explorer.widget.counts import counts
@@ -135,20 +135,20 @@ def test_predictions_are_close_to_what_is_measured(model):
     data = load_data(SAMPLES / "vowels_test.npz", model)
     few = [s for s in settings(model, Recipe(), rounds=True) if not s.recipe.layers][:10]
     done = [
-        f"survey:{part}"
+        part
         for setting in settings(model, Recipe(), rounds=True)
-        for part in setting.parts
+        for part in setting.keys
         if setting not in few or part.endswith(":latency")
     ]
     parts: dict[str, Any] = {}
 
-    def emit(event: str, **values: Any) -> None:
-        if event == "part":
-            parts[values["name"].removeprefix("survey:")] = values["value"]
-
-    opened = steps.Opened(model, data, calibration)
-    told = list(steps.survey(Context(emit, lambda: False), opened, Recipe(), done))
-    assert parts.pop("probes") > len(told) == len(parts) == len(few)
+    opened = pipeline.Opened(model, data, calibration)
+    first, *told = pipeline.survey(opened, Recipe(), pipeline.Here(), pipeline.Unwatched(), done)
+    assert isinstance(first, ProbesCounted)
+    assert first.count > len(told) == len(few)
+    for event in told:
+        ((name, part),) = parts_of(event).items()
+        parts[name.removeprefix("survey:")] = part
     points = json.loads(json.dumps(surveyed(parts, "data")["points"]))
     original = explorer.evaluate(model, data).value
     for ratio, bits in ((0.3, 32), (0.5, 4), (0.7, 3), (0.88, 32)):

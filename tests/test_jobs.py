@@ -1,20 +1,21 @@
 """What the tasks send, in which order, and what they say where they fail."""
 
-import json
 import queue
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SAMPLES
 
-from explorer import Recipe, apply, calibrate, evaluate, load, plan
+from explorer import Recipe, apply, calibrate, evaluate, load, pipeline, plan
+from explorer.events import Probed, Surveyed, newest, require
 from explorer.formats.data import load_data
-from explorer.jobs import Domain, Job, LocalPool, State, steps, tasks, worker
+from explorer.jobs import Domain, Job, LocalPool, State, worker
 from explorer.jobs.context import Cancelled, Context
+from explorer.jobs.open_models import opened_source
 from explorer.search.sensitivity import find_probes, measure_probe
 
 LIMIT_S = 120
@@ -150,7 +151,8 @@ def test_the_file_says_whether_only_weights_are_quantized(
 
 def probe_vowels(desk: Desk, done: list[str], **changed: Any) -> Job:
     """A slice of one probe."""
-    arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": done}
+    keys = [name.removeprefix("sensitivity:") for name in done]
+    arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": keys}
     job = desk.submit("sensitivity", {**arguments, "slice_s": 0.0})
     assert job.wait(LIMIT_S)
     return job
@@ -169,10 +171,9 @@ def test_sensitivity_comes_in_slices_and_leaves_out_what_is_done(desk: Desk) -> 
         assert list(job.parts) == ["probes", names[left]]
         assert job.parts["probes"] == len(probes)
         found = measure_probe(model, probes[left], data, calibration)
-        expected = json.loads(json.dumps(found.to_dict()))
-        error = expected.pop("output_error")
-        assert job.parts[names[left]].pop("output_error") == pytest.approx(error, rel=1e-3)
-        assert job.parts[names[left]] == expected
+        sent = require(job.events, Probed).sensitivity
+        assert sent.output_error == pytest.approx(found.output_error, rel=1e-3)
+        assert replace(sent, output_error=found.output_error) == found
         done.append(names[left])
     assert list(probe_vowels(desk, names).parts) == ["probes"]
 
@@ -181,7 +182,7 @@ def test_a_survey_comes_in_slices_and_leaves_no_files(desk: Desk) -> None:
     arguments = {"source": vowels(), "recipe": Recipe().to_json()}
     parts: dict[str, Any] = {}
     for _ in range(3):
-        done = [name for name in parts if name != "probes"]
+        done = [name.removeprefix("survey:") for name in parts if name != "probes"]
         job = desk.submit("survey", {**arguments, "done": done, "slice_s": 0.0})
         assert job.wait(LIMIT_S)
         assert (job.state, job.error) == (State.DONE, None)
@@ -201,7 +202,9 @@ def test_a_survey_without_samples_only_times(desk: Desk) -> None:
     arguments = {"source": vowels(data=None, calibration=None), "recipe": Recipe().to_json()}
     job = desk.submit("survey", {**arguments, "done": [], "slice_s": 0.0})
     assert job.wait(LIMIT_S)
-    assert set(job.parts["survey:channel 0.1"]) == {"recipe"}
+    assert newest(job.events, Surveyed) == Surveyed(
+        "channel 0.1", Recipe(pattern="channel", ratio=0.1)
+    )
 
 
 def test_sensitivity_needs_samples(desk: Desk) -> None:
@@ -240,15 +243,15 @@ def test_a_mistake_of_our_own_is_told(desk: Desk) -> None:
 def test_a_short_calibration_outlives_its_job(
     monkeypatch: pytest.MonkeyPatch, patience_s: float, goes_on: bool
 ) -> None:
-    monkeypatch.setattr(steps, "CALIBRATION_S", patience_s)
-    opened = tasks._open(vowels())
+    monkeypatch.setattr(pipeline, "CALIBRATION_S", patience_s)
+    opened = opened_source(vowels())
     opened.model.cache.clear()
     cancelled = Context(lambda event, **values: None, lambda: True)
     if goes_on:
-        assert steps.calibration_of(cancelled, opened) is not None
+        assert pipeline.calibration_of(opened, cancelled) is not None
     else:
         with pytest.raises(Cancelled):
-            steps.calibration_of(cancelled, opened)
+            pipeline.calibration_of(opened, cancelled)
 
 
 def test_a_worker_whose_server_goes_away_just_ends() -> None:

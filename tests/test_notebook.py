@@ -11,14 +11,14 @@ import pytest
 from conftest import SAMPLES, with_weights
 
 import explorer
-from explorer import ExplorerError, LayerChoice, Recipe
+from explorer import ExplorerError, LayerChoice, Recipe, pipeline
 from explorer.errors import CompressionError, DataError, JobError, ModelError, RecipeError
 from explorer.formats.data import load_data
-from explorer.jobs import bench, steps
+from explorer.jobs import bench
 from explorer.jobs.bench import Bench
 from explorer.jobs.context import Cancelled
-from explorer.jobs.steps import Opened
 from explorer.notebook import Explorer
+from explorer.pipeline import Opened
 
 MODEL, DATA = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
 CALIBRATION = SAMPLES / "vowels_calibration.npz"
@@ -213,7 +213,7 @@ def test_the_newest_setting_takes_the_place_of_older_ones(monkeypatch: pytest.Mo
         made.append(planned.recipe.ratio)
         return explorer.apply(model, planned, calibration)
 
-    monkeypatch.setattr(steps, "apply", slow)
+    monkeypatch.setattr(pipeline, "apply", slow)
     view = Explorer(MODEL, recipe=Recipe(pattern="channel", ratio=0.2))
     assert waiting.wait(60)
     for ratio in (0.3, 0.4, 0.5, 0.6, 0.7):
@@ -231,7 +231,7 @@ def test_a_mistake_is_told_and_the_next_setting_works(
     before, raised = bare.report, []
     monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_type))
     with monkeypatch.context() as broken:
-        broken.setattr(steps, "apply", lambda *_: 1 / 0)
+        broken.setattr(pipeline, "apply", lambda *_: 1 / 0)
         bare.recipe = HALF
         with pytest.raises(JobError, match="made a mistake"):
             _ = bare.report
@@ -260,7 +260,7 @@ def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
         assert held.wait(60)
         raise Cancelled
 
-    monkeypatch.setattr(steps, "plan", stuck)
+    monkeypatch.setattr(pipeline, "plan", stuck)
     work = Bench(Opened(model), HALF, lambda: None)
     work.start()
     with pytest.raises(TimeoutError, match=r"after 0\.05 seconds"):

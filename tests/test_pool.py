@@ -15,6 +15,7 @@ from conftest import SAMPLES
 
 from benchmarks.storms import storm_of
 from explorer import Recipe
+from explorer.events import ProbesCounted
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
 from explorer.jobs.terms import MEASURE, TERMS, WORK
 
@@ -43,9 +44,9 @@ def here(tmp_path: Path) -> Domain:
 
 def test_parts_and_the_end_wake_whoever_waits(here: Domain) -> None:
     job = Job("one", here)
-    assert not job.wait_for(lambda: "plan" in job.parts, 0.01)
-    threading.Timer(0.05, job.add, ("plan", {})).start()
-    assert job.wait_for(lambda: "plan" in job.parts, NEAR_S)
+    assert not job.wait_for(lambda: bool(job.events), 0.01)
+    threading.Timer(0.05, job.add, (ProbesCounted(3),)).start()
+    assert job.wait_for(lambda: bool(job.events), NEAR_S)
     threading.Timer(0.05, job.end, (State.DONE,)).start()
     assert job.wait_for(lambda: job.ended, NEAR_S)
 

@@ -193,7 +193,7 @@ def test_signed_weights_overflow_on_x86_without_vnni(
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.int8), tensor.name))
     error = product.error_of(signed)
     record_testsuite_property("signed_weights_overflow", error > 0.01)
-    if describe_host()["has_vnni"] is False:  # None: not x86, or not known
+    if describe_host().has_vnni is False:  # None: not x86, or not known
         assert error > 0.01
 
 

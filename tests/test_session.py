@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from values import ARTIFACT, LATENCY, PLAN
+from values import PROFILE as COUNTS
+from values import QUALITY as ACCURACY
 
 from explorer import Recipe
 from explorer.errors import JobError
+from explorer.events import Encoded, Estimated, Planned, Profiled, Scored, Timed
 from explorer.jobs import Domain, Job, State
 from explorer.ui import frame, links
 from explorer.ui import session as sessions
@@ -219,16 +223,16 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
     job, _ = pool.jobs[-1]
     assert has_news()  # another job
     assert not has_news()
-    for name, is_news in [
-        ("plan", False),
-        ("estimate", True),
-        ("file", False),
-        ("profile", False),
-        ("latency", True),
-        ("latency", False),  # the same, but surer
-        ("quality", True),
+    for event, is_news in [
+        (Planned(PLAN), False),
+        (Estimated(COUNTS), True),
+        (Encoded(ARTIFACT), False),
+        (Profiled(COUNTS), False),
+        (Timed(LATENCY), True),
+        (Timed(LATENCY), False),  # the same, but surer
+        (Scored(ACCURACY), True),
     ]:
-        job.add(name, {})
+        job.add(event)
         assert has_news() is is_news
     job.end(State.DONE)
     assert visit.await_news(0)

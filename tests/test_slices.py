@@ -57,7 +57,7 @@ def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Slic
     assert len(pool.jobs) == 1
     pool.jobs[0].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
-    assert pool.asked[1]["done"] == list(ONE)
+    assert pool.asked[1]["done"] == ["a:0.5"]
     pool.jobs[1].parts = {"probes": 2, **TWO}
     pool.jobs[1].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
@@ -74,7 +74,7 @@ def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing:
     assert len(pool.jobs) == 1
     assert probing.running
     probing.advance(SOURCE, Recipe(ratio=0.4), free=True)
-    assert pool.asked[1]["done"] == list(ONE)
+    assert pool.asked[1]["done"] == ["a:0.5"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
     assert two.parts(sample, recipe) == {"a": {"quality": 1}}
     one.stop()  # it has left, or works on something else
     two.advance(sample, recipe, free=True)
-    assert [len(pool.jobs), pool.asked[1]["done"]] == [2, ["survey:a"]]
+    assert [len(pool.jobs), pool.asked[1]["done"]] == [2, ["a"]]
     pool.jobs[1].parts = {"probes": 2, "survey:b": {"quality": 1}}
     pool.jobs[1].end(State.DONE)
     two.advance(sample, recipe, free=True)

@@ -11,19 +11,13 @@ from conftest import SAMPLES, with_weights
 import explorer
 from explorer import LayerChoice, Recipe
 from explorer.errors import RecipeError
+from explorer.findings import Probe, Sensitivity, Spent, recipe_of
 from explorer.formats.data import Dataset, load_data
 from explorer.render.text import spent_sentence, spent_table
 from explorer.report import Quality, points_lost
 from explorer.search.knapsack import Offer, choose
-from explorer.search.sensitivity import (
-    Probe,
-    Sensitivity,
-    find_probes,
-    measure_probe,
-    measure_sensitivity,
-    recipe_of,
-)
-from explorer.search.spending import Spent, expected_losses, find_gains, spend
+from explorer.search.sensitivity import find_probes, measure_probe, measure_sensitivity
+from explorer.search.spending import expected_losses, find_gains, spend
 
 
 def gain_of(offers: list[Offer], chosen: tuple[int, ...]) -> float:

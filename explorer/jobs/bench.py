@@ -7,18 +7,21 @@ while another is being made takes its place: the older one stops at its next che
 import atexit
 import threading
 import weakref
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from explorer import pipeline
 from explorer.errors import ExplorerError, JobError
-from explorer.jobs import steps
-from explorer.jobs.context import Cancelled, Context
+from explorer.events import Counted, Event, Hosted, Planned
+from explorer.jobs.context import Cancelled
 from explorer.jobs.kept import Kept
-from explorer.jobs.steps import Opened
+from explorer.jobs.parts import parts_of
+from explorer.jobs.tasks import preview_counts
 from explorer.measure.host import describe_host
 from explorer.model import Model
+from explorer.pipeline import Here, Opened
 from explorer.recipe import Recipe
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
@@ -26,6 +29,21 @@ from explorer.widget.trials import WENT_BACK, Parts, Trial, View, view_of
 
 SURVEY = "survey:"
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Work for one request, a `pipeline.Watch`: it stops where a newer one has come."""
+
+    is_over: Callable[[], bool]
+    tell: Callable[[float, str], None]
+
+    def progress(self, fraction: float, text: str) -> None:
+        self.tell(fraction, text)
+
+    def check(self) -> None:
+        if self.is_over():
+            raise Cancelled
 
 
 class Bench:
@@ -209,68 +227,67 @@ class Bench:
                 self._start()  # what was asked for meanwhile
                 self._tell()
 
-    def _context(
-        self, round_: int, take: Callable[[str, Any], None], is_quiet: bool = False
-    ) -> Context:
-        def emit(event: str, **values: Any) -> None:
+    def _watch(self, round_: int, is_quiet: bool = False) -> _Round:
+        def tell(fraction: float, text: str) -> None:
             with self.lock:
-                if round_ != self._round:
-                    return
-                if event == "part":
-                    take(values["name"], values["value"])
-                elif not is_quiet:
-                    self.progress = values["fraction"], values["text"]
-                else:
-                    return
-                if values.get("name") != "plan":  # the estimate comes at once
+                if round_ == self._round:
+                    self.progress = fraction, text
                     self._tell()
 
-        return Context(emit, lambda: round_ != self._round)
+        return _Round(lambda: round_ != self._round, _silent if is_quiet else tell)
+
+    def _consume(self, round_: int, events: Iterable[Event], take: Callable[[Event], None]) -> None:
+        """Take in what comes, as long as it is wanted."""
+        for event in events:
+            with self.lock:
+                if round_ != self._round:
+                    raise Cancelled
+                take(event)
+                if not isinstance(event, Planned):  # the estimate comes at once
+                    self._tell()
 
     def _make(self, round_: int, recipe: Recipe) -> None:
-        context = self._context(round_, partial(self._take, recipe))
-        opened = self._opened
+        watch, opened, place = self._watch(round_), self._opened, Here()
         self._introduce(round_)
         counted = None if self.counts is None else sorted(known(self.counts))
-        made = steps.make(context, opened, recipe, counted)
-        steps.tell(context, made)
-        steps.score(context, opened, made.model)
-        steps.clock(context, made.model, opened.model)
-        steps.score_naive(context, opened, made)
+        preview = partial(preview_counts, opened.model, recipe, counted)
+        events = pipeline.run(opened, recipe, place, watch, preview=preview)
+        self._consume(round_, events, partial(self._take, recipe))
         with self.lock:
-            context.check()
+            watch.check()
             assert self._running is not None
+            assert place.model is not None
             self._shown = replace(self._running, complete=True)
             self._running, self._due = None, False
-            self._kept.keep(self._shown, _fresh(made.model))
+            self._kept.keep(self._shown, _fresh(place.model))
             self._tell()
 
-    def _introduce(self, round_: int) -> Context:
-        context = self._context(round_, self._take_original)
+    def _introduce(self, round_: int) -> None:
         if "model" not in self.original:
-            context.part("host", describe_host())
-            steps.introduce(context, self._opened)
-        return context
+            events = (Hosted(describe_host()), *pipeline.introduce(self._opened))
+            self._consume(round_, events, self._take_original)
 
     def _measure_original(self, round_: int) -> None:
-        context, model = self._introduce(round_), self._opened.model
-        steps.score(context, self._opened, model)
-        steps.clock(context, model, model)
+        self._introduce(round_)
+        watch = self._watch(round_)
+        events = pipeline.measure_original(self._opened, Here(), watch)
+        self._consume(round_, events, self._take_original)
         with self.lock:
-            context.check()
+            watch.check()
             self._original_due = False
 
     def _survey(self, round_: int, recipe: Recipe) -> None:
         """Without a word on its progress: nobody has asked for it."""
         base = survey_base(recipe)
         parts = self._surveys.setdefault(base, {})
-        context = self._context(round_, parts.__setitem__, is_quiet=True)
+        done = [name.removeprefix(SURVEY) for name in parts]
+        watch = self._watch(round_, is_quiet=True)
         self.progress = None
         self._surveyed.add(base)  # what fails isn't tried again
         try:
-            for part, small in steps.survey(context, self._opened, base, tuple(parts)):
-                if small is not None:
-                    steps.clock(context, small, self._opened.model, part)
+            opened = pipeline.on_first_samples(self._opened)
+            events = pipeline.survey(opened, base, Here(), watch, done)
+            self._consume(round_, events, lambda event: parts.update(parts_of(event)))
         except Cancelled:
             self._surveyed.discard(base)
             raise
@@ -287,15 +304,15 @@ class Bench:
                 self.notice = notice
                 self._tell()
 
-    def _take(self, recipe: Recipe, name: str, value: Any) -> None:
-        if name == "counts":
-            self._kept.keep_counts(recipe, value)
+    def _take(self, recipe: Recipe, event: Event) -> None:
+        if isinstance(event, Counted):
+            self._kept.keep_counts(recipe, event.counts)
             return
         assert self._running is not None
-        self._running = Trial(recipe, {**self._running.parts, name: value})
+        self._running = Trial(recipe, {**self._running.parts, **parts_of(event)})
 
-    def _take_original(self, name: str, value: Any) -> None:
-        self.original = {**self.original, name: value}
+    def _take_original(self, event: Event) -> None:
+        self.original = {**self.original, **parts_of(event)}
 
     def _fail(self, round_: int, error: ExplorerError) -> None:
         """Say it; the setting goes back to one that could be made."""
@@ -325,3 +342,7 @@ def _close_all() -> None:
 def _fresh(model: Model) -> Model:
     """The same model without what it remembers."""
     return model.with_changes()
+
+
+def _silent(_: float, __: str) -> None:
+    """Say nothing of progress."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.events import Event, to_json
+
 
 class Cancelled(Exception):  # noqa: N818 - a request that was heard, not an error
     """The job isn't wanted any more."""
@@ -11,20 +13,19 @@ class Cancelled(Exception):  # noqa: N818 - a request that was heard, not an err
 
 @dataclass(frozen=True)
 class Context:
-    """The link from a task to the page that waits for it."""
+    """The link from a task to the page that waits for it: a `pipeline.Watch`."""
 
     emit: Callable[..., None]
     is_cancelled: Callable[[], bool]
 
-    def part(self, name: str, value: Any) -> None:
-        """Send one part of the result, and stop here if the job isn't wanted any more."""
-        self.emit("part", name=name, value=value)
+    def send(self, event: Event) -> None:
+        """Send a result, and stop here if the job isn't wanted any more."""
+        self.emit("result", value=to_json(event))
         self.check()
 
     def progress(self, fraction: float, text: str) -> None:
-        """Say how far the work is, and stop here if the job isn't wanted any more."""
+        """Say how far the work is."""
         self.emit("progress", fraction=fraction, text=text)
-        self.check()
 
     def hand_over(self, task: str, **arguments: Any) -> None:
         """Have another task done as a part of this job, in its own process, while this goes on."""

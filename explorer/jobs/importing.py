@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import FILES_GONE, DataError, JobError, MeasurementError, ModelError
+from explorer.events import DataRead, ModelRead, Noted
 from explorer.formats import data_kinds
 from explorer.formats.class_names import MOST_MAPPED, known_classes
 from explorer.formats.data import Dataset
 from explorer.formats.importing import Imported, Shapes, import_model
 from explorer.formats.kinds import Kind, identify
-from explorer.formats.onnx_file import load
 from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
 from explorer.jobs.context import Context
+from explorer.jobs.open_models import checked_model, remember
 from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
@@ -28,7 +29,6 @@ from explorer.measure.runtime import check_ends
 from explorer.measure.sample_axis import sample_sizes
 from explorer.model import Model
 from explorer.network import TensorSpec
-from explorer.opening import load as open_checked
 from explorer.opening import sized
 
 MADE_UP = (
@@ -54,10 +54,12 @@ def import_files(
     mapping: dict[str, int] | None = None,
     input_sizes: Sizes | None = None,
 ) -> None:
-    """Parts `model` and `data`, as far as the files hold them; data alone is for the `current` one.
+    """`ModelRead` and `DataRead`, as far as the files hold them.
 
-    Where there are no samples, inputs are made up; such `data` has no `calibration`. Where none can
-    be made up, there are `notes` on why.
+    Data alone is for the `current` model.
+
+    Where there are no samples, inputs are made up; such data has no calibration. Where none can be
+    made up, there is `Noted` with the reason.
 
     `shape` is that of the model's input, for files that don't record it; `asked` says how samples
     are prepared, a `Preprocessing`, and `mapping` which class number a label gets, by its name;
@@ -104,7 +106,7 @@ def try_out(
     mapping: dict[str, int] | None = None,
     input_sizes: Sizes | None = None,
 ) -> None:
-    """No part: open a file that runs code, and run it once; what doesn't end is stopped soon."""
+    """No event: open a file that runs code, and run it once; what doesn't end is stopped soon."""
     context.progress(0.1, "trying it out")
     kind = _kind_if_confined(file)
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
@@ -123,7 +125,7 @@ def convert(
     mapping: dict[str, int] | None = None,
     input_sizes: Sizes | None = None,
 ) -> None:
-    """Part `model`, of a file that needs torch; then its `data` are imported."""
+    """`ModelRead`, of a file that needs torch; then its `data` are imported."""
     context.progress(0.2, "converting to ONNX")
     _kind_if_confined(file)
     imported = import_model(Path(file["path"]), file["name"], _shapes(shape))
@@ -178,31 +180,30 @@ def _keep_model(
     context: Context, imported: Imported, file: File, input_sizes: Sizes | None
 ) -> File:
     """Write the model beside the file that it was made from, if it can be run in good time."""
-    model = Model.of_file(imported.file)
-    check_ends(sized(model, input_sizes))
+    model = sized(Model.of_file(imported.file), input_sizes)
+    check_ends(model)
     path = f"{file['path']}.onnx"
     model.save(path)
-    context.part(
-        "model", {"path": path, "kind": imported.kind.value, "notes": list(imported.notes)}
-    )
+    remember(path, imported.file)
+    context.send(ModelRead(path, imported.kind.value, imported.notes))
     return {"path": path, "name": file["name"]}
 
 
 def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> None:
-    """Part `data`, made up: enough to see how far a compressed model agrees with the original.
+    """`DataRead`, made up: enough to see how far a compressed model agrees with the original.
 
-    Where that fails, part `notes` says why instead.
+    Where that fails, `Noted` says why instead.
     """
     context.progress(0.8, "making up inputs")
     try:
-        examples = make_examples(open_checked(model["path"], model["name"], input_sizes))
+        examples = make_examples(checked_model({**model, "input_sizes": input_sizes}))
     except (DataError, MeasurementError) as error:
-        context.part("notes", [NONE_MADE_UP.format(reason=error)])
+        context.send(Noted((NONE_MADE_UP.format(reason=error),)))
         return
     path = Path(f"{model['path']}-{secrets.token_hex(4)}-made-up.npz")  # others may be open
     save_npz(examples, path)
     note = MADE_UP.format(count=len(examples))
-    context.part("data", {"test": str(path), "calibration": None, "notes": [note]})
+    context.send(DataRead(str(path), None, (note,)))
 
 
 def _at_sizes(network: Model, sizes: Sizes) -> tuple[TensorSpec, ...]:
@@ -223,13 +224,13 @@ def import_data(
     mapping: dict[str, int] | None = None,
     input_sizes: Sizes | None = None,
 ) -> None:
-    """Part `data`, of samples for a model that is there already.
+    """`DataRead`, of samples for a model that is there already.
 
     Images get the `input_sizes` that were set. `sizes` are those of the samples, by input, where
     the model is usually counted with others.
     """
     context.progress(0.6, "reading the samples")
-    network = Model.of_file(load(model["path"], model["name"]))
+    network = checked_model({**model, "input_sizes": input_sizes})
     is_images = data_kinds.kind_of(Path(file["path"]), file["name"]) is data_kinds.IMAGES
     inputs = _at_sizes(network, input_sizes or {}) if is_images else network.inputs
 
@@ -254,15 +255,14 @@ def import_data(
     paths = {part: Path(f"{stem}-{part}.npz") for part in ("test", "calibration")}
     save_npz(samples.test, paths["test"])
     save_npz(samples.calibration, paths["calibration"])
-    context.part(
-        "data",
-        {
-            "test": str(paths["test"]),
-            "calibration": str(paths["calibration"]),
-            "classes": samples.classes,
-            "pairs": samples.pairs[:MOST_MAPPED],
-            "preprocessing": asdict(samples.preprocessing) if samples.preprocessing else None,
-            "sizes": sample_sizes(network, samples.test),
-            "notes": list(samples.notes),
-        },
+    context.send(
+        DataRead(
+            test=str(paths["test"]),
+            calibration=str(paths["calibration"]),
+            notes=tuple(samples.notes),
+            classes=samples.classes or (),
+            pairs=tuple(samples.pairs[:MOST_MAPPED]),
+            preprocessing=asdict(samples.preprocessing) if samples.preprocessing else None,
+            sizes=sample_sizes(network, samples.test),
+        )
     )

@@ -20,6 +20,7 @@ from itertools import count
 from typing import Any
 
 from explorer.errors import JobError
+from explorer.events import from_json
 from explorer.jobs.pool import Domain, Job, State
 from explorer.jobs.processes import BROKEN, Message, Worker, Zygote, reason_of_end
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
@@ -362,8 +363,8 @@ class LocalPool:
             return
         job = step.job
         match message["event"]:
-            case "part":
-                job.add(str(message["name"]), message["value"])
+            case "result":
+                job.add(from_json(message["value"]))
             case "progress":
                 job.progress = (float(message["fraction"]), str(message["text"]))
             case "hand_over":

@@ -7,6 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from explorer.events import Event
+from explorer.jobs.parts import parts_of
+
 
 class State(Enum):
     """Where a job is on its way."""
@@ -30,14 +33,15 @@ class Domain:
 class Job:
     """One piece of work: what has come of it so far, updated while it runs.
 
-    `parts` holds results by name as they arrive (see `tasks`); `progress` is a fraction in [0, 1]
-    and what is being done; `error` is the sentence to show where the state is FAILED. `position`
-    counts the jobs ahead of what it waits for.
+    `events` are its results as they arrive (see `tasks`), `parts` the same by name; `progress` is a
+    fraction in [0, 1] and what is being done; `error` is the sentence to show where the state is
+    FAILED. `position` counts the jobs ahead of what it waits for.
     """
 
     session: str
     domain: Domain
     state: State = State.WAITING
+    events: tuple[Event, ...] = ()
     parts: dict[str, Any] = field(default_factory=dict)
     progress: tuple[float, str] = (0.0, "waiting")
     error: str | None = None
@@ -54,9 +58,10 @@ class Job:
         """Wait until the job has ended; False where the time ran out first."""
         return self._ended.wait(timeout_s)
 
-    def add(self, name: str, value: Any) -> None:
-        """Take in one part more."""
-        self.parts = {**self.parts, name: value}
+    def add(self, event: Event) -> None:
+        """Take in one result more."""
+        self.events = (*self.events, event)
+        self.parts = {**self.parts, **parts_of(event)}
         self._tell()
 
     def wait_for(self, is_so: Callable[[], bool], timeout_s: float) -> bool:

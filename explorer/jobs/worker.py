@@ -1,7 +1,7 @@
 """A confined process that does tasks: one JSON object a line comes in, and goes out.
 
 Tasks come as {"step", "task", "arguments"} or {"cancel": step}; events go as {"step", "event":
-"part" | "progress" | "hand_over" | "done" | "failed" | "cancelled", ...}.
+"result" | "progress" | "hand_over" | "done" | "failed" | "cancelled", ...}.
 """
 
 import json

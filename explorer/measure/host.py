@@ -2,24 +2,24 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
+from explorer.description import Host
 from explorer.measure.runtime import RUNTIME
 
 CPU_INFO = Path("/proc/cpuinfo")
 VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}  # 8-bit dot products in one instruction
 
 
-def describe_host() -> dict[str, Any]:
+def describe_host() -> Host:
     """Processor, cores, runtime, and whether 8-bit dot products are fast here (None: unknown)."""
     fields = _first_processor()
     flags = set(fields.get("flags", "").split())
-    return {
-        "cpu": fields.get("model name", "unknown processor"),
-        "cores": os.cpu_count() or 1,
-        "runtime": RUNTIME,
-        "has_vnni": bool(flags & VNNI_FLAGS) if flags else None,
-    }
+    return Host(
+        cpu=fields.get("model name", "unknown processor"),
+        cores=os.cpu_count() or 1,
+        runtime=RUNTIME,
+        has_vnni=bool(flags & VNNI_FLAGS) if flags else None,
+    )
 
 
 def _first_processor() -> dict[str, str]:

@@ -9,7 +9,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,6 @@ def measure_latency(
     threads: int = 1,
     clock: Clock = time.perf_counter,
     check: Callable[[], None] = lambda: None,
-    tell: Callable[[Latency], None] = lambda _: None,
     is_crowded: Callable[[], bool] | None = None,
 ) -> Latency:
     """Time one inference of `model`, and its ratio to `against`.
@@ -57,8 +56,24 @@ def measure_latency(
     It waits for a quiet moment, half a second at most; the result says where none came, and
     whether others wanted the cores most of the time. `is_crowded` tells that of this moment.
 
-    `check` is called between samples and may raise to stop the measurement; `tell` is told the
-    first result once there are enough pairs for one, where more of them make it surer.
+    `check` is called between samples and may raise to stop the measurement.
+
+    Raises:
+        MeasurementError: the runtime can't run one of them.
+    """
+    *_, latency = latencies(model, against, threads, clock, check, is_crowded)
+    return latency
+
+
+def latencies(
+    model: Model,
+    against: Model | None = None,
+    threads: int = 1,
+    clock: Clock = time.perf_counter,
+    check: Callable[[], None] = lambda: None,
+    is_crowded: Callable[[], bool] | None = None,
+) -> Iterator[Latency]:
+    """The result of `measure_latency`, and before it one from the first pairs, where more follow.
 
     Raises:
         MeasurementError: the runtime can't run one of them.
@@ -80,7 +95,7 @@ def measure_latency(
             check()
             looks.append(crowded())
             if len(own) >= MIN_PAIRS and not is_told:
-                tell(summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet))
+                yield summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
                 is_told = True
             own.append(times[0].sample())
             other.append(times[1].sample())
@@ -90,7 +105,7 @@ def measure_latency(
         if collecting:
             gc.enable()
     found = summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
-    return found if against is not None else found.alone()
+    yield found if against is not None else found.alone()
 
 
 def summarise(

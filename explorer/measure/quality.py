@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from explorer.description import Relabelling, Scoring
 from explorer.errors import DataError, MeasurementError
 from explorer.formats.data import Array, Dataset, Labels, load_data
 from explorer.measure.real_values import score_values
-from explorer.measure.relabelling import Relabelling, find_relabelling
+from explorer.measure.relabelling import find_relabelling
 from explorer.measure.runtime import run_all
 from explorer.measure.scoring import (
     TOP,
-    Scoring,
     class_scores,
     is_whole,
     row_of_scores,

@@ -1,9 +1,9 @@
 """Labels in another order than the model's outputs: found by what the model chooses instead."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+
+from explorer.description import Relabelling
 
 FEWEST = 20  # samples
 MOST_CLASSES = 2000
@@ -12,20 +12,6 @@ MOST_CERTAIN = 1e-4  # chance that a coin has decided which numbering is right
 FEW_RIGHT, MANY_RIGHT = 0.25, 0.6  # of the moved classes, as numbered and as reassigned
 
 Classes = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Relabelling:
-    """A numbering that fits better: class `numbers[label]` for each label, with both accuracies."""
-
-    numbers: tuple[int, ...]
-    accuracy: float
-    reassigned: float
-
-    @property
-    def moved(self) -> tuple[int, ...]:
-        """The labels that get another number."""
-        return tuple(label for label, number in enumerate(self.numbers) if label != number)
 
 
 def find_relabelling(choices: Classes, labels: Classes, classes: int) -> Relabelling | None:

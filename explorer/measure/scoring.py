@@ -1,11 +1,11 @@
 """Which metric fits a model's outputs and the labels, and what one output means."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from explorer.description import PROBABILITY, Scoring
 from explorer.errors import DataError
 from explorer.formats.data import Array, Labels
 from explorer.graph.scored import PROBABILITIES, last_operator, scored_output
@@ -15,24 +15,9 @@ from explorer.names import cleaned
 
 Scores = npt.NDArray[Any]  # floats
 TOP = 5
-PROBABILITY, LOGIT = 0.5, 0.0  # thresholds
+LOGIT = 0.0  # the threshold of a number that is no probability
 # What ends in one of these gives any number, whatever the first few samples come to.
 LINEAR = frozenset("Add Conv Gemm MatMul".split())
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """A metric, the `reason` why it was chosen as part of a sentence, and what else fits.
-
-    `output` is the place of the output that is scored. `threshold` parts two classes where that
-    output is a single number.
-    """
-
-    metric: str
-    reason: str
-    possible: tuple[str, ...]
-    output: int = 0
-    threshold: float = PROBABILITY
 
 
 def scoring_of(

@@ -5,97 +5,24 @@ as it is. Each one is a recipe like any other: the network is compressed with it
 and the result is evaluated on real data.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 
 from explorer.compress.apply import apply
 from explorer.compress.calibration import Calibration
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
+from explorer.findings import PLAIN, Probe, Sensitivity
 from explorer.formats.data import Dataset
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.measure.quality import evaluate, output_error
 from explorer.model import Model
-from explorer.recipe import LayerChoice, Recipe
-from explorer.report import Plan, Profile, Quality, points_lost
+from explorer.recipe import Recipe
+from explorer.report import Plan, Quality, points_lost
 
 RATIOS = (0.25, 0.5, 0.75)
-PLAIN = Recipe()
 WEIGHT_BITS = (8, 6, 4, 3, 2)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One place compressed in one way: a channel ratio of a group, or weight bits of a layer.
-
-    `place` is the name of a layer, or of the first layer of a group; `members` are all its layers.
-    """
-
-    place: str
-    members: tuple[str, ...]
-    ratio: float | None = None
-    weight_bits: int | None = None
-
-    def recipe(self, base: Recipe) -> Recipe:
-        """The recipe that does just this; seed, rounding and criterion are those of `base`."""
-        return recipe_of([self], base)
-
-
-def recipe_of(probes: Iterable[Probe], base: Recipe) -> Recipe:
-    """The recipe that does all that the probes do."""
-    choices: dict[str, LayerChoice] = {}
-    for probe in probes:
-        choice = choices.get(probe.place, LayerChoice(probe.place))
-        if probe.ratio is not None:
-            choices[probe.place] = replace(choice, ratio=probe.ratio)
-        else:
-            choices[probe.place] = replace(choice, weight_bits=probe.weight_bits)
-    prunes = any(choice.ratio is not None for choice in choices.values())
-    return replace(
-        base,
-        pattern="channel" if prunes else "none",
-        ratio=0.0,
-        weight_bits=32,
-        activation_bits=32,
-        layers=tuple(choices.values()),
-    )
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What a probe came to.
-
-    `kept` channels of `channels` in the group (or of the layer). `output_error` is the squared
-    error of the network's outputs relative to their variance.
-    """
-
-    probe: Probe
-    channels: int
-    kept: int
-    profile: Profile
-    quality: Quality
-    output_error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON; the probe's fields stand beside the others."""
-        values = asdict(self)
-        return {**values.pop("probe"), **values}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Sensitivity":
-        """The inverse of `to_dict`, also after a way through JSON."""
-        probe = {field.name: values[field.name] for field in fields(Probe)}
-        probe["members"] = tuple(probe["members"])
-        return cls(
-            probe=Probe(**probe),
-            channels=values["channels"],
-            kept=values["kept"],
-            profile=Profile.from_dict(values["profile"]),
-            quality=Quality(**values["quality"]),
-            output_error=values["output_error"],
-        )
 
 
 def find_probes(model: Model, widths: bool = False) -> tuple[Probe, ...]:

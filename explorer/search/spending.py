@@ -9,14 +9,14 @@ ratio of channels that is spread by need is searched for in the same way; the be
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from explorer.compress.apply import apply
 from explorer.compress.calibration import Calibration
 from explorer.compress.estimate import base_bytes
 from explorer.compress.plan import plan
+from explorer.findings import PLAIN, Sensitivity, Spent, recipe_of
 from explorer.formats.data import Dataset
 from explorer.graph.costs import macs_by_node
 from explorer.measure.latency import measure_latency
@@ -24,35 +24,12 @@ from explorer.measure.nodes import measure_node_times
 from explorer.measure.profile import profile
 from explorer.model import Model
 from explorer.recipe import Recipe, check_aim
-from explorer.report import Latency, Profile, Quality, points_lost
+from explorer.report import points_lost
 from explorer.search.knapsack import Offer, choose
-from explorer.search.sensitivity import PLAIN, Attempt, Sensitivity, attempt, recipe_of
+from explorer.search.sensitivity import Attempt, attempt
 
 STEPS, FINEST = 127, 2**-10  # sums of losses to choose from, down to this part of the largest
 LARGEST_RATIO = 0.95
-
-
-@dataclass(frozen=True)
-class Spent:
-    """A recipe, and what was measured of it on the samples that the budget was spent on.
-
-    `lost` of the `points` allowed (see `points_lost`) bought the share `saved` of what to save
-    `on`: bytes of the file, MACs, or the time of one inference as in `latency`.
-    """
-
-    recipe: Recipe
-    on: str
-    points: float
-    lost: float
-    saved: float
-    profile: Profile
-    quality: Quality
-    output_error: float
-    latency: Latency | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
 
 
 def spend(

@@ -8,6 +8,7 @@ itself, at a few strengths; `widget/js/forecast.js` puts them together.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from explorer.events import latency_key
 from explorer.model import Model
 from explorer.recipe import Recipe
 from explorer.search.sensitivity import find_probes
@@ -36,9 +37,9 @@ class Setting:
     timed: bool = False
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """What is to be found out, by name."""
-        return (self.name, f"{self.name}:latency") if self.timed else (self.name,)
+    def keys(self) -> tuple[str, ...]:
+        """Those of the results (see `explorer.events`)."""
+        return (self.name, latency_key(self.name)) if self.timed else (self.name,)
 
 
 def settings(model: Model, base: Recipe, rounds: bool) -> tuple[Setting, ...]:

@@ -145,7 +145,7 @@ class Slices:
 
     def _submit(self, source: Source, base: Recipe) -> str | None:
         known = self._of(source, base)
-        done = [name for name in known.parts if name != COUNT]
+        done = [name.removeprefix(f"{self._task}:") for name in known.parts if name != COUNT]
         arguments = {"source": source.arguments(), "recipe": base.to_json(), "done": done}
         try:
             self._job = self._pool.submit(self._session, source.domain, self._task, arguments)
