@@ -162,7 +162,7 @@ def following(browser: Browser, server: Server, layers: int, folder: Path) -> li
         page.keyboard.press("Escape")
         page.wait_for_selector(".ce-bar.ce-idle", state="attached")
         page.evaluate(WATCH)
-        slider = page.get_by_role("slider", name="Ratio", exact=True)
+        slider = page.get_by_role("slider", name="Pruning ratio", exact=True)
         box = slider.bounding_box()
         assert box is not None
         y = box["y"] + box["height"] / 2

@@ -74,7 +74,7 @@ def _controls(session: Session) -> None:
     samples = session.original.get("model", {}).get("samples")
     if not probing.is_complete(source, session.recipe):
         st.button(
-            "Go on measuring" if done else "Measure sensitivity",
+            "Resume" if done else "Measure sensitivity",
             key="sensitivity_start",
             help=HELP["sensitivity"],
             disabled=not samples or source is None,

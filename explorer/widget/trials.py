@@ -8,7 +8,7 @@ from typing import Any
 from explorer.recipe import Recipe
 from explorer.report import Report
 
-WENT_BACK = "The setting went back to the one before."
+WENT_BACK = "Reverted to the previous setting."
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")

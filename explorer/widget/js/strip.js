@@ -60,7 +60,7 @@ export class Strip {
         column.root.setAttribute("role", "slider");
         column.root.setAttribute("aria-valuemin", 0);
         column.root.setAttribute("aria-valuemax", 100 * LARGEST_RATIO);
-        column.root.setAttribute("aria-label", `Taken out of ${layer.name}`);
+        column.root.setAttribute("aria-label", `Pruned channels of ${layer.name}`);
       } else {
         column.root.setAttribute("role", "img");
       }
@@ -136,7 +136,7 @@ export class Strip {
   #show(place) {
     this.shown = place;
     this.columns.forEach((column, at) => column.root.classList.toggle("shown", at === place));
-    const hint = "Point at a layer for its numbers; drag its upper edge to prune it alone.";
+    const hint = "Point at a layer for its numbers; drag its top edge to prune only this layer.";
     say(this.detail, place === null || !this.planned ? hint : this.#text(place));
   }
 
@@ -145,7 +145,7 @@ export class Strip {
     root.addEventListener("pointerenter", () => this.dragging ?? this.#show(place));
     root.addEventListener("focus", () => this.#show(place));
     if (!column.canShrink) return;
-    let from = null; // where the hand began, and what was taken out then
+    let from = null; // where the pointer began, and the ratio then
     const ratioAt = (event) => {
       const ratio = from.ratio + (event.clientY - from.y) / column.height;
       return rounded(Math.min(LARGEST_RATIO, Math.max(0, ratio)));
@@ -198,7 +198,7 @@ export function heightOf(channels, most) {
 
 // What the heights mean.
 export function scaleText(most) {
-  return `height: √channels (highest: ${most}), filled as far as channels remain`;
+  return `height: √channels (max ${most}); filled part: remaining channels`;
 }
 
 function legend(scale) {
