@@ -288,7 +288,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     assert any(spent_sentence(spent) == text.value for text in page.caption)
     choose(page, ratio=0.1)
     settled(page)
-    assert not any("points of accuracy buy" in text.value for text in page.caption)
+    assert not any(" pp of accuracy, measured on" in text.value for text in page.caption)
 
 
 def wait_for_probes(page: AppTest, count: int) -> None:
@@ -653,7 +653,7 @@ def test_the_naive_number_reaches_the_sentences():
     newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
     for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
         told = " ".join(results.surprises_of(view_of({}, newest)))
-        assert ("this loses 33.0 points" in told) == is_told
+        assert ("this loses 33.0 pp" in told) == is_told
 
 
 def test_every_choice_of_a_recipe_has_a_label():

@@ -9,7 +9,7 @@ from explorer.graph.layers import find_layers
 from explorer.model import Layer, Model
 from explorer.reasons import ON_REQUEST
 
-ALONE = "none of its channels can go without another layer's"
+ALONE = "none of its channels can be pruned without another layer's"
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Opened:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A compressed model, and how it was made; `not_compensated` says why nothing was refitted."""
+    """A compressed model, and how it was made; `not_compensated`: why not reconstructed."""
 
     model: Model
     recipe: Recipe
@@ -193,7 +193,7 @@ def score_naive(context: Context, opened: Opened, made: Made) -> None:
     """
     if opened.data is None or made.not_compensated is not None:
         return
-    context.progress(0.9, "scoring without refitting")
+    context.progress(0.9, "scoring without reconstruction")
     model = opened.model
     naive = plan(model, replace(made.recipe, compensate=False), made.calibration)
     small = apply(model, naive, made.calibration, context.check)

@@ -87,11 +87,11 @@ def compress(
 ) -> None:
     """Parts `plan`, `estimate`, and of the file at `out` its `profile`, `latency`, `quality`.
 
-    Part `file` also says why the weights weren't refitted, where they weren't, and whether only
-    the weights are quantized; `first_quality`, on the first samples, comes before `quality` where
-    there are many. Part `counts` is what the panel counts with, without the parts that are
+    Part `file` also says why the weights weren't reconstructed, where they weren't, and whether
+    only the weights are quantized; `first_quality`, on the first samples, comes before `quality`
+    where there are many. Part `counts` is what the panel counts with, without the parts that are
     `counted` already; none comes where all are. Where the weights were refitted, `naive_quality` is
-    that of the same recipe without refitting.
+    that of the same recipe without weight reconstruction.
     """
     opened = _open(source)
     made = steps.make(context, opened, Recipe.from_json(recipe), counted)
@@ -232,9 +232,9 @@ def spend(
     """
     opened, base = _open(source), Recipe.from_json(recipe)
     if opened.data is None:
-        raise DataError("There are no samples to measure on what a recipe loses.")
+        raise DataError("There are no samples to measure the loss of a recipe on.")
     calibration = steps.calibration_of(context, opened) if base.compensate else None
-    context.progress(0.0, "making a recipe")
+    context.progress(0.0, "generating a recipe")
     spent = spending.spend(
         opened.model,
         [Sensitivity.from_dict(each) for each in found],
@@ -244,7 +244,7 @@ def spend(
         calibration,
         base,
         context.check,
-        lambda fraction: context.progress(fraction, "making a recipe"),
+        lambda fraction: context.progress(fraction, "generating a recipe"),
         opened.metric,
     )
     context.part("spent", spent.to_dict())

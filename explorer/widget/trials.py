@@ -48,7 +48,7 @@ class View:
 
     `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
     the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only. `naive` is the quality of the same setting without refitting, where that is known;
+    only. `naive` is the quality of the same setting without reconstruction, where that is known;
     `naive_coming` says that it will be.
     """
 
