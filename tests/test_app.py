@@ -196,7 +196,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     assert graphs.GONE in [text.value for text in page.run().caption]
     page.switch_page("pages/export.py")
     page.run()
-    (again,) = [button for button in page.button if button.label == "Make it again"]
+    (again,) = [button for button in page.button if button.label == "Write it again"]
     again.click()
     settled(page.run())
     assert session.view.trial.file is not None
@@ -221,7 +221,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert session.probing.running
     wait_for_probes(page, 3)
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
-    assert any("channels stay" in text for row in chart["data"][0]["text"] for text in row)
+    assert any("channels remain" in text for row in chart["data"][0]["text"] for text in row)
     choose(page, ratio=0.55)
     settled(page)
     assert session.view.trial.recipe.ratio == 0.55
@@ -521,7 +521,7 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     ]
     assert heat.z[1][1] == pytest.approx(2**0.5)
     assert (heat.z[0][5], heat.z[0][0]) == (0, None)
-    assert "8 of 16 channels stay: 2.00 lost<br>with c" in heat.text[1][1]
+    assert "8 of 16 channels remain: 2.00 lost<br>with c" in heat.text[1][1]
     assert "<b>b</b><br>" not in heat.text[1][1]
     assert "−0.04 lost" in heat.text[0][5]
     places = [{**FOUND, "place": name} for name in "abc"]
@@ -871,7 +871,7 @@ def test_what_changed_is_told_by_class_by_sample_and_by_weight():
     answered(page.run())
     assert '<th scope="row">Speaker 9</th>' in html_of(page)
     assert "ce-matrix" in html_of(page)
-    page.session_state["changes"] = "Samples that changed"
+    page.session_state["changes"] = "Changed predictions"
     answered(page.run())
     assert html_of(page).count("<li") > 20
     assert "data:image/svg+xml;base64," in html_of(page)

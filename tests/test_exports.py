@@ -141,7 +141,7 @@ def test_the_report_of_a_model_that_was_never_scored_says_so() -> None:
         clock="",
     )
     text = Elements(page(bare)).text
-    assert "no samples to score settings on" in text
+    assert "no samples to score runs on" in text
     assert QUIET in text
     assert UNSCORED in card(bare).replace("\\", "")
 
@@ -252,4 +252,4 @@ def test_columns_are_as_high_as_the_legend_says() -> None:
     layers = [layer("a", channels=64, kept=64), layer("b", channels=16, kept=16)]
     heights = re.findall(r'height="([\d.]+)" class="whole"', strip(layers))
     assert [float(height) for height in heights] == [148, 74]
-    assert "height: √channels (highest: 64)" in legend(layers)
+    assert "height: √channels (max 64)" in legend(layers)

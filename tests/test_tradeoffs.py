@@ -306,7 +306,7 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     page.multiselect(key="w_sweep_patterns").set_value(["channel", "unstructured", "block"]).run()
     page.number_input(key="w_sweep_steps").set_value(20).run()
     page.multiselect(key="w_sweep_weight_bits").set_value([32, 16, 8, 4]).run()
-    assert any("240 settings, but a sweep takes at most" in text.value for text in page.caption)
+    assert any("240 runs, but a sweep has at most" in text.value for text in page.caption)
     assert page.button(key="sweep_start").disabled
     page.button_group(key="w_sweep_way").set_value("random").run()
     page.number_input(key="w_sweep_count").set_value(5).run()
@@ -364,7 +364,7 @@ def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) ->
     points = tried(ORIGINAL_PARTS, (noisy, POOR), busy=False)["points"]
     assert [point["reliable"] for point in points] == [True, False, True]
     point = Point("a", {"latency": 0.5, "file_bytes": 1.0}, 0.9, 0.8, 1.0, "90 %", False)
-    assert costs_text(point)[2] == "× 0.50, not reliable"
+    assert costs_text(point)[2] == "0.50, not reliable"
     shown = outcome(points=(point,))
     assert "not reliable" in figures.tradeoff(shown, "latency")
     assert "not reliable" not in figures.tradeoff(shown, "file_bytes")

@@ -85,7 +85,8 @@ def insights(
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
     objects of the reports, and so is `naive_quality` in `compressed`, that without
     weight reconstruction; what isn't known yet is missing or None. `reading` is the title under
-    which one can see how the samples were read, where they are a person's own, and `classes` names the labels.
+    which one can see how the samples were read, where they are a person's own, and `classes`
+    names the labels.
     """
     layers = list(plan.get("layers", []))
     case = _Case(recipe, layers, original, compressed, host, reading, classes)

@@ -30,6 +30,7 @@ export class Panel {
     this.controls = new Controls(data.words, move, choose, (key) => this.#preset(key));
     this.numbers = new Numbers();
     this.strip = new Strip(
+      data.words,
       (place, ratio) => move(this.#pruned(place, ratio)),
       (place, ratio) => choose(this.#pruned(place, ratio)),
     );

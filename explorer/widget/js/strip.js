@@ -12,7 +12,8 @@ const LEVELS = [2, 4, 8, 16, 32]; // of the colours
 
 export class Strip {
   // `move` and `choose` take (layer's place, ratio).
-  constructor(move, choose) {
+  constructor(words, move, choose) {
+    this.words = words;
     this.move = move;
     this.choose = choose;
     this.hatch = newId("hatch");
@@ -20,7 +21,8 @@ export class Strip {
     this.scroller = make("div", { class: "scroller" }, this.svg);
     this.detail = make("p", { class: "detail" });
     this.scale = make("span");
-    this.root = make("div", { class: "strip" }, this.scroller, this.detail, legend(this.scale));
+    const key = legend(words.precisions, this.scale);
+    this.root = make("div", { class: "strip" }, this.scroller, this.detail, key);
     this.columns = [];
     this.svg.addEventListener("pointerleave", () => this.#show(null));
     this.width = 0;
@@ -126,8 +128,8 @@ export class Strip {
     const { kept, sparsity, bits } = this.planned[place];
     const parts = [layer.name, layer.op];
     parts.push(kept === layer.channels ? `${kept} channels` : `${kept} of ${layer.channels} channels`);
-    parts.push(`${bits} bits`);
-    if (sparsity) parts.push(`${formatPercent(sparsity)} zeros`);
+    parts.push(this.words.precisions[bits] ?? `${bits}-bit`);
+    if (sparsity) parts.push(`${formatPercent(sparsity)} sparsity`);
     if (this.macs[place]) parts.push(`${formatCount(this.macs[place])} MACs`);
     if (layer.closed) parts.push(layer.closed);
     return parts.join(" · ");
@@ -201,9 +203,9 @@ export function scaleText(most) {
   return `height: √channels (max ${most}); filled part: remaining channels`;
 }
 
-function legend(scale) {
+function legend(precisions, scale) {
   const items = LEVELS.map((bits) =>
-    make("span", {}, make("i", { class: "swatch", "data-bits": bits }), `${bits} bits`),
+    make("span", {}, make("i", { class: "swatch", "data-bits": bits }), precisions[bits]),
   );
   const zeros = make("span", {}, make("i", { class: "swatch hatched" }), "zeros");
   return make("p", { class: "legend", "aria-hidden": "true" }, ...items.reverse(), zeros, scale);
