@@ -191,9 +191,9 @@ def measuring(browser: Browser, server: Server, settings: int) -> list[Row]:
             took_s.append(page.evaluate("percent => window.letGo(percent)", percent) / MS)
             page.wait_for_selector(".ce-bar.ce-idle", state="attached")
     return [
-        ("let go to measured on the screen, median", f"{np.median(took_s):.2f} s", ""),
+        ("slider released to measured on the screen, median", f"{np.median(took_s):.2f} s", ""),
         (
-            "let go to measured on the screen, p95",
+            "slider released to measured on the screen, p95",
             f"{percentile(took_s, 0.95):.2f} s",
             "1 s",
         ),
