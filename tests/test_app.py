@@ -232,7 +232,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert not session.probing.running
     found = session.probing.found(session.source, session.recipe)
     assert len(found) >= known + 2
-    assert page.button(key="sensitivity_start").label == "Go on measuring"
+    assert page.button(key="sensitivity_start").label == "Resume"
     widget(page.toggle, "compensate").set_value(False).run()
     settled(page)
     assert page.button(key="sensitivity_start").label == "Measure sensitivity"
