@@ -263,8 +263,8 @@ def weights_unpacked(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8 or not case.layers:
         return
     yield (
-        "Only the weights are quantized: the runtime dequantizes them before it computes, so the "
-        "file gets smaller but not faster."
+        "Only the weights are quantized: the runtime dequantizes them before it computes, so this "
+        "reduces the file size but not the latency."
     )
 
 

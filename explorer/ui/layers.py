@@ -21,18 +21,18 @@ from explorer.widget.words import percent
 
 LABELS = {key: capitalized(label) for key, label in LAYER_COLUMNS.items()}
 COLUMNS = {
-    "layer": st.column_config.TextColumn(LABELS["layer"], pinned=True, width=130),
-    "op": st.column_config.TextColumn(LABELS["op"], width=72),
+    "layer": st.column_config.TextColumn(LABELS["layer"], pinned=True, width=120),
+    "op": st.column_config.TextColumn(LABELS["op"], width=70),
     "channels": st.column_config.NumberColumn(LABELS["channels"], width=70),
     "removable": st.column_config.NumberColumn(
         LABELS["removable"],
         help="How many channels can be pruned at most; where none, the last column says why.",
-        width=72,
+        width=70,
     ),
-    "kept": st.column_config.NumberColumn(LABELS["kept"], width=80),
+    "kept": st.column_config.NumberColumn(LABELS["kept"], width=76),
     "zeros": st.column_config.NumberColumn(LABELS["zeros"], format="%d %%", width=68),
-    "bits": st.column_config.NumberColumn(LABELS["bits"], width=42),
-    "storage": st.column_config.TextColumn(LABELS["storage"], width=76),
+    "bits": st.column_config.NumberColumn(LABELS["bits"], width=40),
+    "storage": st.column_config.TextColumn(LABELS["storage"], width=74),
     "own_ratio": st.column_config.NumberColumn(
         "Override: ratio",
         help="Pruning ratio of this layer in percent; empty: as the recipe says.",
@@ -58,9 +58,9 @@ COLUMNS = {
         LABELS["coupled"],
         help="Layers whose channels are pruned together with this one's; the sentences below the "
         "table say why. With different overrides, the smallest ratio counts.",
-        width=115,
+        width=98,
     ),
-    "why": st.column_config.TextColumn(LABELS["why"], width=170),
+    "why": st.column_config.TextColumn(LABELS["why"], width=100),
 }
 ROWS_IN_FULL = 24
 NAMES_SHOWN = 8
