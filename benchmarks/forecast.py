@@ -73,7 +73,7 @@ def errors(entry: dict[str, Any], number: int, seed: int) -> Iterator[Row]:
         off["accuracy"].append(POINTS * abs(each["quality"] - accuracy))
         off["latency"].append(100 * abs(each["latency"] / ratio - 1))
     title = entry["title"]
-    for kind, unit, goals in (("accuracy", "points", (1, 3)), ("latency", "%", (10, 25))):
+    for kind, unit, goals in (("accuracy", "pp", (1, 3)), ("latency", "%", (10, 25))):
         middle, most = np.quantile(off[kind], [0.5, 0.9])
         yield f"{title}: {kind}, median", f"{middle:.2f} {unit}", f"{goals[0]} {unit}"
         yield f"{title}: {kind}, 90th percentile", f"{most:.2f} {unit}", f"{goals[1]} {unit}"

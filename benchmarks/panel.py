@@ -162,7 +162,7 @@ def following(browser: Browser, server: Server, layers: int, folder: Path) -> li
         page.keyboard.press("Escape")
         page.wait_for_selector(".ce-bar.ce-idle", state="attached")
         page.evaluate(WATCH)
-        slider = page.get_by_role("slider", name="Ratio", exact=True)
+        slider = page.get_by_role("slider", name="Pruning ratio", exact=True)
         box = slider.bounding_box()
         assert box is not None
         y = box["y"] + box["height"] / 2
@@ -191,9 +191,9 @@ def measuring(browser: Browser, server: Server, settings: int) -> list[Row]:
             took_s.append(page.evaluate("percent => window.letGo(percent)", percent) / MS)
             page.wait_for_selector(".ce-bar.ce-idle", state="attached")
     return [
-        ("let go to measured on the screen, median", f"{np.median(took_s):.2f} s", ""),
+        ("slider released to measured on the screen, median", f"{np.median(took_s):.2f} s", ""),
         (
-            "let go to measured on the screen, p95",
+            "slider released to measured on the screen, p95",
             f"{percentile(took_s, 0.95):.2f} s",
             "1 s",
         ),

@@ -58,7 +58,9 @@ MOST_THREADS = 256
 MOST_POINTS = 100
 PORTS = range(1, 2**16)
 COMMAND = "compression-explorer"
-METRIC_HELP = f"how to measure quality: {', '.join(CHOICES)}; by default what fits"
+METRIC_HELP = f"quality metric: {', '.join(CHOICES)}; by default the one that fits"
+ALIGNMENT_HELP = "channel alignment: the remaining channels are a multiple of N"
+WIDTHS_HELP = "also prune the hidden (residual) dimension"
 # Options that name a file to read.
 INPUTS = ("model", "data", "calibration", "recipe", "reference", "against")
 
@@ -115,21 +117,21 @@ def _parser() -> argparse.ArgumentParser:
     name = COMMAND if Path(sys.argv[0]).stem == COMMAND else "python -m explorer"
     parser = _Parser(prog=name, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    _add(commands, "profile", _profile, "count parameters, MACs, sizes and memory")
+    _add(commands, "profile", _profile, "count parameters, MACs, sizes and peak activation memory")
     compress = _add(commands, "compress", _compress, "prune and quantize a model")
     _add_compress_options(compress)
-    about = "measure what each layer's and channel group's compression costs, one by one"
+    about = "measure the sensitivity of each layer and channel group, one by one"
     sensitivity = _add(commands, "sensitivity", _sensitivity, about)
     add = sensitivity.add_argument
     add("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
     add("--calibration", metavar="C.npz", help="unlabelled samples; by default those of --data")
     add("--metric", metavar="NAME", help=METRIC_HELP)
-    add("--no-compensate", action="store_true", help="leave the kept weights as they are")
-    add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
-    add("--widths", action="store_true", help="also prune what a normalisation runs over")
-    add("--seed", type=int, metavar="S", help="for whatever is random")
-    add("--spend", type=float, metavar="POINTS", help="make a recipe that loses at most so many")
-    add("--on", metavar="WHAT", help=f"what to spend them on: {', '.join(AIMS)}; default size")
+    add("--no-compensate", action="store_true", help="without weight reconstruction")
+    add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
+    add("--widths", action="store_true", help=WIDTHS_HELP)
+    add("--seed", type=int, metavar="S", help="random seed")
+    add("--spend", type=float, metavar="PP", help="accuracy budget: generate a recipe within it")
+    add("--on", metavar="WHAT", help=f"what to minimize: {', '.join(AIMS)}; default size")
     add("--save-recipe", metavar="R.json", help="where to write that recipe, for compress --recipe")
     evaluate = _add(commands, "evaluate", _evaluate, "score a model on data")
     evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
@@ -177,23 +179,23 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", required=True, metavar="OUT.onnx", help="where to write the result")
     add("--recipe", metavar="R.json", help="a recipe; the options below override it")
-    add("--pattern", help=", ".join(PATTERNS))
-    add("--ratio", type=float, metavar="R", help="fraction of channels or weights, in [0, 1)")
-    add("--scope", help="global or layer")
-    add("--criterion", metavar="NAME", help=", ".join(CRITERIA))
-    add("--round-to", type=int, metavar="N", help="kept channels are a multiple of N")
+    add("--pattern", help=f"pruning: {', '.join(PATTERNS)}")
+    add("--ratio", type=float, metavar="R", help="pruning ratio of channels or weights, in [0, 1)")
+    add("--scope", help="of the pruning ratio: global or layer")
+    add("--criterion", metavar="NAME", help=f"pruning criterion: {', '.join(CRITERIA)}")
+    add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
     add("--weight-bits", type=int, metavar="BITS", help="32, 16, or 8 to 2")
-    add("--bits-scope", help="layer, or global: weight bits are an average, spread by need")
+    add("--bits-scope", help="layer, or global: mixed precision, weight bits are an average")
     add("--activation-bits", type=int, metavar="BITS", help="32 or 8")
     add("--calibration", metavar="C.npz", help="unlabelled samples")
-    add("--no-compensate", action="store_true", help="leave the kept weights as they are")
+    add("--no-compensate", action="store_true", help="without weight reconstruction")
     add("--data", metavar="EVAL.npz", help="score original and result on this")
     add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--keep-metadata", action="store_true", help="keep exporter metadata of nodes and tensors")
     add("--short-names", action="store_true", help="give tensors and nodes short names")
     add("--latency", action="store_true", help="time original and result")
-    add("--widths", action="store_true", help="also prune what a normalisation runs over")
-    add("--seed", type=int, metavar="S", help="for whatever is random")
+    add("--widths", action="store_true", help=WIDTHS_HELP)
+    add("--seed", type=int, metavar="S", help="random seed")
 
 
 def _load(path: str, options: argparse.Namespace) -> "Model":
@@ -228,7 +230,7 @@ def _compress(options: argparse.Namespace) -> dict[str, Any]:
     artifact, planned = require(done, Encoded).artifact, require(done, Planned).plan
     reason = artifact.not_compensated
     if reason is not None and recipe.compensate and not recipe.is_identity:
-        _progress(f"weights are not refitted: {reason}")
+        _progress(f"without weight reconstruction: {reason}")
     before = (*pipeline.introduce(opened), *_score_original(opened, watch))
     timed = newest(done, Timed)
     if timed is not None:  # of one measurement, run by run
@@ -298,13 +300,13 @@ def _remarks(recipe: Recipe, options: argparse.Namespace) -> list[str]:
     if recipe.ratio and not recipe.prunes_by_ratio:
         remarks.append(f"the ratio has no effect with pattern {recipe.pattern!r}")
     if recipe.prunes_by_ratio and not recipe.ratio and not recipe.layers:
-        remarks.append(f"pattern {recipe.pattern!r} takes nothing out at a ratio of 0")
+        remarks.append(f"pattern {recipe.pattern!r} prunes nothing at a ratio of 0")
     own = sum(choice.weight_bits is not None for choice in recipe.layers)
     if options.weight_bits is not None and own:
         layers = "1 layer keeps" if own == 1 else f"{own} layers keep"
         remarks.append(f"{layers} the weight bits that the recipe gives")
     if options.bits_scope == "global" and not recipe.spreads_bits:
-        remarks.append(f"weights of {recipe.weight_bits} bits are not spread over the layers")
+        remarks.append(f"mixed precision has no effect at {recipe.weight_bits} weight bits")
     return remarks
 
 
@@ -414,7 +416,7 @@ def _probed(events: Iterable[Event]) -> Iterator[Sensitivity]:
 
 
 def _aim(options: argparse.Namespace) -> str:
-    """What points are spent on."""
+    """What to minimize."""
     return AIMS[0] if options.on is None else str(options.on)
 
 
@@ -423,12 +425,12 @@ def _check_spending(options: argparse.Namespace) -> None:
     if options.spend is None:
         for name, given in (("--on", options.on), ("--save-recipe", options.save_recipe)):
             if given is not None:
-                raise RecipeError(f"{name} is for a recipe that spends points; add --spend.")
+                raise RecipeError(f"{name} is for an accuracy budget; add --spend.")
         return
     if not 0 < options.spend <= MOST_POINTS:  # NaN fails the comparison too
         raise RecipeError(
-            f"The number of points to spend is {options.spend:.10g}; it must be above 0 and at "
-            f"most {MOST_POINTS}."
+            f"The accuracy budget is {options.spend:.10g}; it must be above 0 and at most "
+            f"{MOST_POINTS}."
         )
     check_aim(_aim(options))
     if options.save_recipe is not None:

@@ -22,6 +22,18 @@ def signed(change: float, digits: int = 0) -> str:
     return text.replace("-", MINUS)
 
 
+def speedup(ratio: float) -> str:
+    """A ratio of latencies in words; "same speed" where no digit differs.
+
+    >>> speedup(0.75), speedup(1.2), speedup(1.001)
+    ('1.33× faster', '1.20× slower', 'same speed')
+    """
+    factor = fixed(1 / ratio if ratio < 1 else ratio, 2)
+    if factor == "1.00":
+        return "same speed"
+    return f"{factor}× {'faster' if ratio < 1 else 'slower'}"
+
+
 def three_digits(value: float) -> str:
     """Three significant digits, and at most two decimals: 356, 77.8, 1.42, 0.05."""
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"

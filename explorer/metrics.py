@@ -46,9 +46,9 @@ class Metric:
         return f"{fixed(value, 1)} dB" if self.unit == DECIBELS else plain(value)
 
     def change_text(self, change: float) -> str:
-        """A difference with its sign: −2.99 points, +1.20 dB, −0.012."""
+        """A difference with its sign: −2.99 pp (percentage points), +1.20 dB, −0.012."""
         if self.unit == PERCENT:
-            return f"{signed(100 * change, 2)} points"
+            return f"{signed(100 * change, 2)} pp"
         if self.unit == DECIBELS:
             return f"{signed(change, 2)} dB"
         return f"{MINUS if change < 0 else '+'}{plain(abs(change))}"
@@ -66,7 +66,7 @@ class Metric:
     @property
     def loss_noun(self) -> str:
         """What `loss` counts, for several."""
-        return f"percent more {self.noun}" if self.falls else f"points of {self.noun}"
+        return f"percent more {self.noun}" if self.falls else f"percentage points of {self.noun}"
 
 
 def plain(value: float) -> str:
@@ -91,7 +91,7 @@ METRICS = MappingProxyType(
                 "Accuracy",
                 "accuracy",
                 "Share of the samples with the right class. The interval is Wilson's 95 % "
-                "interval: what this number of samples can tell.",
+                "confidence interval for this number of samples.",
             ),
             Metric(
                 "top5",
@@ -104,24 +104,24 @@ METRICS = MappingProxyType(
                 "binary",
                 "Binary accuracy",
                 "binary accuracy",
-                "Share of the samples that one output puts on the right side of its threshold: 0.5 "
+                "Share of the samples that one output classifies correctly at its threshold: 0.5 "
                 "for a probability, 0 for a logit. The interval is Wilson's 95 % interval.",
             ),
             Metric(
                 "r2",
                 "R²",
                 "R²",
-                "Coefficient of determination: 1 less the squared error over the variance of the "
-                "labels. 1 is perfect, 0 no better than their mean. The 95 % interval is a "
-                "bootstrap's.",
+                "Coefficient of determination: 1 minus the squared error over the variance of the "
+                "labels. 1 is perfect, 0 is no better than the mean. The 95 % interval is from a "
+                "bootstrap.",
                 unit=PLAIN,
             ),
             Metric(
                 "mae",
                 "Mean absolute error",
                 "mean absolute error",
-                "Mean distance between output and label, in the labels' own unit; less is better. "
-                "The 95 % interval is a bootstrap's.",
+                "Mean absolute difference between output and label, in the labels' unit; less is "
+                "better. The 95 % interval is from a bootstrap.",
                 unit=PLAIN,
                 falls=True,
             ),
@@ -129,15 +129,16 @@ METRICS = MappingProxyType(
                 "agreement",
                 "Agreement",
                 "agreement",
-                "Without labels: share of the samples where the compressed model chooses the same "
+                "Without labels: share of the samples where the compressed model predicts the same "
                 "class as the original, with Wilson's 95 % interval.",
                 is_labelled=False,
             ),
             Metric(
                 "snr_db",
-                "Signal-to-noise",
-                "signal-to-noise",
-                "Power of the original's outputs over the power of the difference, in decibels.",
+                "SQNR (output)",
+                "output SQNR",
+                "Signal-to-quantization-noise ratio of the outputs: power of the original's "
+                "outputs over the power of the difference, in decibels.",
                 unit=DECIBELS,
                 is_labelled=False,
                 least=1.0,

@@ -282,11 +282,11 @@ def buy(
         DataError: there are no samples.
     """
     if opened.data is None:
-        raise DataError("There are no samples to measure on what a recipe loses.")
+        raise DataError("There are no samples to measure the loss of a recipe on.")
     calibration = calibration_of(opened, watch) if base.compensate else None
 
     def progress(fraction: float) -> None:
-        watch.progress(fraction, "making a recipe")
+        watch.progress(fraction, "generating a recipe")
 
     progress(0.0)
     yield Bought(
@@ -375,7 +375,7 @@ def _score_unreconstructed(
 ) -> Iterator[Event]:
     """Samples then only give the ranges of rounded activations."""
     assert opened.data is not None  # the caller has looked
-    watch.progress(0.9, "scoring without weight reconstruction")
+    watch.progress(0.9, "scoring without reconstruction")
     plain = plan(opened.model, replace(recipe, compensate=False), calibration)
     small = apply(opened.model, plain, calibration, watch.check)
     quality = evaluate(small, opened.data, opened.model, watch.check, opened.metric)

@@ -1,3 +1,3 @@
 """Why something of a network is left alone."""
 
-ON_REQUEST = "goes only when widths are asked for"
+ON_REQUEST = "is only pruned where hidden dimensions are pruned too"

@@ -165,7 +165,7 @@ def check_aim(aim: str) -> None:
     Raises:
         RecipeError: it is none of `AIMS`.
     """
-    _check_choice(aim, AIMS, "What to spend on")
+    _check_choice(aim, AIMS, "What to minimize")
 
 
 def _make_plain(values: "Recipe | LayerChoice") -> None:

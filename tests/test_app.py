@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,18 @@ from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer.recipe import CRITERIA, LayerChoice, Recipe
+from explorer.digits import speedup
+from explorer.recipe import (
+    AIMS,
+    CRITERIA,
+    GRANULARITIES,
+    PATTERNS,
+    SCOPES,
+    WEIGHT_BITS,
+    LayerChoice,
+    Recipe,
+)
+from explorer.render import labels
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.render.text import spent_sentence
@@ -32,7 +43,6 @@ from explorer.ui.offers import again_offers
 from explorer.ui.outcome import outcome_of
 from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
-from explorer.widget import words
 from explorer.widget.cards import cards, numbers, relative
 from explorer.widget.trials import Trial, View, view_of
 from explorer.widget.words import describe
@@ -138,7 +148,7 @@ def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
         "File size",
         "Parameters",
         "MACs",
-        "Memory",
+        "Peak activation memory",
         "Latency",
         "Accuracy",
     ]
@@ -186,7 +196,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     assert graphs.GONE in [text.value for text in page.run().caption]
     page.switch_page("pages/export.py")
     page.run()
-    (again,) = [button for button in page.button if button.label == "Make it again"]
+    (again,) = [button for button in page.button if button.label == "Write it again"]
     again.click()
     settled(page.run())
     assert session.view.trial.file is not None
@@ -211,7 +221,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert session.probing.running
     wait_for_probes(page, 3)
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
-    assert any("channels stay" in text for row in chart["data"][0]["text"] for text in row)
+    assert any("channels remain" in text for row in chart["data"][0]["text"] for text in row)
     choose(page, ratio=0.55)
     settled(page)
     assert session.view.trial.recipe.ratio == 0.55
@@ -222,7 +232,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert not session.probing.running
     found = session.probing.found(session.source, session.recipe)
     assert len(found) >= known + 2
-    assert page.button(key="sensitivity_start").label == "Go on measuring"
+    assert page.button(key="sensitivity_start").label == "Resume"
     widget(page.toggle, "compensate").set_value(False).run()
     settled(page)
     assert page.button(key="sensitivity_start").label == "Measure sensitivity"
@@ -278,7 +288,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     assert any(spent_sentence(spent) == text.value for text in page.caption)
     choose(page, ratio=0.1)
     settled(page)
-    assert not any("points of accuracy buy" in text.value for text in page.caption)
+    assert not any(" pp of accuracy, measured on" in text.value for text in page.caption)
 
 
 def wait_for_probes(page: AppTest, count: int) -> None:
@@ -511,7 +521,7 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     ]
     assert heat.z[1][1] == pytest.approx(2**0.5)
     assert (heat.z[0][5], heat.z[0][0]) == (0, None)
-    assert "8 of 16 channels stay: 2.00 lost<br>with c" in heat.text[1][1]
+    assert "8 of 16 channels remain: 2.00 lost<br>with c" in heat.text[1][1]
     assert "<b>b</b><br>" not in heat.text[1][1]
     assert "−0.04 lost" in heat.text[0][5]
     places = [{**FOUND, "place": name} for name in "abc"]
@@ -586,11 +596,14 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
     parts = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
     shown = {c.title: c for c in cards(View(parts, parts, None), busy=False)}
     assert shown["File size"].difference == "no change"
-    assert (shown["Latency"].difference, shown["Latency"].interval) == ("−50 %", "× 0.45–0.55")
-    assert shown["Accuracy"].difference == "−2.00 points"
+    assert (shown["Latency"].difference, shown["Latency"].interval) == (
+        "2.00× faster",
+        "1.82–2.22×",
+    )
+    assert shown["Accuracy"].difference == "−2.00 pp"
     assert shown["Accuracy"].original == "93.00 %"
     computed = [card.title for card in shown.values() if card.kind == "computed"]
-    assert computed == ["File size", "Parameters", "MACs", "Memory"]
+    assert computed == ["File size", "Parameters", "MACs", "Peak activation memory"]
     assert {shown[title].interval for title in computed} == {"–"}  # no "exact" beside them
     assert {shown["Latency"].kind, shown["Accuracy"].kind} == {"measured"}
     (macs,) = numbers([shown["MACs"]])
@@ -601,13 +614,13 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
 @pytest.mark.parametrize(
     ("metric", "value", "naive", "note"),
     [
-        ("accuracy", 0.91, 0.1634, "naive 16.34 %: refitting wins 74.66 points"),
-        ("accuracy", 0.91, 0.92, "naive 92.00 %: refitting loses 1.00 points"),
-        ("agreement", 0.91, 0.91, "naive 91.00 %: refitting changes nothing"),
-        ("snr_db", 20.5, 12.25, "naive 12.2 dB: refitting wins 8.25 dB"),
+        ("accuracy", 0.91, 0.1634, "16.34 % (reconstruction gains 74.66 pp)"),
+        ("accuracy", 0.91, 0.92, "92.00 % (reconstruction loses 1.00 pp)"),
+        ("agreement", 0.91, 0.91, "91.00 % (no change)"),
+        ("snr_db", 20.5, 12.25, "12.2 dB (reconstruction gains 8.25 dB)"),
     ],
 )
-def test_the_card_says_what_refitting_wins(metric, value, naive, note):
+def test_the_card_says_what_reconstruction_gains(metric, value, naive, note):
     quality = {**QUALITY, "metric": metric, "value": value}
     parts = {
         "file": {"path": "small.onnx", "not_compensated": None},
@@ -615,12 +628,12 @@ def test_the_card_says_what_refitting_wins(metric, value, naive, note):
         "quality": quality,
     }
     trial = Trial(Recipe(ratio=0.3), parts)
-    assert cards(view_of({}, trial), busy=True)[-1].note == "naive: measuring …"
+    assert cards(view_of({}, trial), busy=True)[-1].note == "without reconstruction: measuring …"
     trial = Trial(trial.recipe, {**parts, "naive_quality": {**quality, "value": naive}}, True)
     view = view_of({}, trial)
     (card,) = [card for card in cards(view, busy=False) if card.note]
-    assert card.note == note
-    assert numbers([card])[0]["note"] == note
+    assert card.note == f"without reconstruction: {note}"
+    assert numbers([card])[0]["note"] == card.note
     newer = Trial(Recipe(ratio=0.4), {"estimate": PROFILE})
     assert cards(view_of({}, newer), busy=True)[-1].note == ""
     off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
@@ -640,11 +653,39 @@ def test_the_naive_number_reaches_the_sentences():
     newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
     for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
         told = " ".join(results.surprises_of(view_of({}, newest)))
-        assert ("this loses 33.0 points" in told) == is_told
+        assert ("this loses 33.0 pp" in told) == is_told
 
 
-def test_criteria_and_their_names_match():
-    assert set(words.CRITERIA) == set(CRITERIA)
+def test_every_choice_of_a_recipe_has_a_label():
+    assert set(labels.RECIPE) == {field.name for field in fields(Recipe)}
+    assert set(labels.CRITERIA) == set(CRITERIA)
+    assert set(labels.PATTERNS) == set(PATTERNS)
+    assert set(labels.PRECISIONS) == set(WEIGHT_BITS)
+    assert set(labels.SCOPES) == set(labels.ALLOCATIONS) == set(SCOPES)
+    assert set(labels.GRANULARITIES) == set(GRANULARITIES)
+    assert set(labels.AIMS) == set(AIMS)
+
+
+def test_a_label_is_written_once():
+    """No other module, on the server or in the browser, spells out a label of the recipe."""
+    spelled = {label for label in labels.RECIPE.values() if " " in label}
+    texts = {
+        path: path.read_text()
+        for path in sorted((ROOT / "explorer").rglob("*"))
+        if path.suffix in (".py", ".js") and path.name not in ("labels.py", "insights.py")
+    }
+    assert not [
+        (path.name, label) for path, text in texts.items() for label in spelled
+        if f'"{label}"' in text
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0.75, "1.33× faster"), (1.2, "1.20× slower"), (1.004, "same speed"), (1.0, "same speed")],
+)
+def test_a_ratio_of_latencies_is_said_as_a_speed(ratio, text):
+    assert speedup(ratio) == text
 
 
 def test_a_difference_that_the_clock_cannot_see_is_not_a_number():
@@ -669,12 +710,17 @@ def test_edits_in_the_table_become_layer_choices_and_back():
 
 
 def test_settings_are_described_in_a_few_words():
-    assert describe(Recipe()) == "nothing removed"
+    assert describe(Recipe()) == "no compression"
     recipe = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
-    assert describe(recipe) == "channels −30 %, 8-bit weights"
+    assert describe(recipe) == "channels −30 %, INT8 weights"
+    assert describe(replace(recipe, activation_bits=8)) == "channels −30 %, W8A8"
+    spread = Recipe(weight_bits=4, bits_scope="global", granularity="group")
+    assert describe(spread) == "INT4 weights, mixed precision, per-group (32)"
+    odd = Recipe("channel", 0.3, scope="layer", criterion="l1", compensate=False)
+    assert describe(odd) == ("channels −30 %, layer-wise, magnitude (L1), without reconstruction")
     choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
     assert describe(Recipe("channel", layers=choices[:2])) == "a −50 %, b −50 %"
-    assert describe(Recipe("channel", layers=choices)) == "7 layers with choices of their own"
+    assert describe(Recipe("channel", layers=choices)) == "7 layer overrides"
 
 
 def test_netron_serves_a_model_only_for_its_token(tmp_path):
@@ -804,7 +850,7 @@ def test_every_page_has_a_link(name):
     assert page.session_state["explorer"].source.key == "vowels_cnn"
     assert page.session_state["explorer"].view.trial.recipe == Recipe(weight_bits=4)
     assert page.query_params["model"] == "vowels_cnn"
-    assert "4-bit weights" in html_of(page)
+    assert "INT4 weights" in html_of(page)
 
 
 def answered(page: AppTest) -> AppTest:
@@ -825,7 +871,7 @@ def test_what_changed_is_told_by_class_by_sample_and_by_weight():
     answered(page.run())
     assert '<th scope="row">Speaker 9</th>' in html_of(page)
     assert "ce-matrix" in html_of(page)
-    page.session_state["changes"] = "Samples that changed"
+    page.session_state["changes"] = "Changed predictions"
     answered(page.run())
     assert html_of(page).count("<li") > 20
     assert "data:image/svg+xml;base64," in html_of(page)

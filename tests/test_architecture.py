@@ -5,7 +5,6 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from conftest import ROOT
@@ -72,8 +71,8 @@ def dotted(path: Path) -> str:
 
 def home_of(name: str) -> str:
     """The module behind a name of the package itself."""
-    value = getattr(explorer, name)
-    return str(value.__name__ if isinstance(value, ModuleType) else value.__module__)
+    module = f"explorer.{name}"
+    return module if module in KNOWN else str(getattr(explorer, name).__module__)
 
 
 def package_of(module: str) -> str:

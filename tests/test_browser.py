@@ -22,7 +22,7 @@ from explorer.ui.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_MS = 120_000
-CARDS = ("File size", "Parameters", "MACs", "Memory", "Latency", "Accuracy")
+CARDS = ("File size", "Parameters", "MACs", "Peak activation memory", "Latency", "Accuracy")
 PAGES = ("Explore", "Layers", "Trade-offs", "Graph", "Export")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -81,7 +81,7 @@ def page(browser, address):
 
 def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
     before, points = card_values(page), chart_points(page)
-    slider = page.get_by_role("slider", name="Ratio")
+    slider = page.get_by_role("slider", name="Pruning ratio")
     slider.focus()
     for _ in range(3):
         slider.press("PageUp")
@@ -107,7 +107,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
     page.reload()
     idle(page)
     sent.clear()
-    slider = page.get_by_role("slider", name="Ratio")
+    slider = page.get_by_role("slider", name="Pruning ratio")
     box = slider.bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.32 * box["width"], y)
@@ -129,7 +129,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
 
 
 def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
-    layer = page.get_by_role("slider", name="Taken out of stem")
+    layer = page.get_by_role("slider", name="Pruned channels of stem")
     layer.focus()
     expect(page.locator(".strip .detail")).to_contain_text("stem · Conv")
     before = layer.get_attribute("aria-valuenow")
@@ -139,16 +139,16 @@ def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
     idle(page)
     assert layer.get_attribute("aria-valuenow") != before
     page.get_by_role("button", name="original:").click()
-    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
+    expect(page.locator(".ce-setting")).to_have_text("no compression")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".ce-setting")).to_contain_text("stem −")
     page.get_by_role("button", name="Redo").click()
-    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
-    page.get_by_text("Single layers").click()
+    expect(page.locator(".ce-setting")).to_have_text("no compression")
+    page.get_by_text("Layer overrides").click()
     page.get_by_role("combobox", name="classifier").select_option("4")
-    expect(page.locator(".ce-setting")).to_have_text("classifier 4-bit")
-    page.get_by_role("button", name="All as the sliders say").click()
-    expect(page.locator(".ce-setting")).to_have_text("nothing removed")
+    expect(page.locator(".ce-setting")).to_have_text("classifier INT4")
+    page.get_by_role("button", name="Clear overrides").click()
+    expect(page.locator(".ce-setting")).to_have_text("no compression")
 
 
 def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
@@ -174,7 +174,7 @@ def test_the_downloaded_file_scores_as_the_page_says(page, tmp_path):
     """In ONNX Runtime alone, without any of the explorer's code."""
     for _ in range(2):
         page.get_by_role("slider", name="Weight bits").press("ArrowRight")
-    expect(page.locator(".ce-setting")).to_contain_text("8-bit weights")
+    expect(page.locator(".ce-setting")).to_contain_text("INT8 weights")
     turn_to(page, "Export")
     page.wait_for_selector(".ce-bar.ce-idle", state="attached")
     file = taken(page, "Compressed model (.onnx)", tmp_path / "small.onnx")
@@ -289,16 +289,16 @@ def test_sensitivity_is_drawn_while_it_is_measured(page):
     page.get_by_role("button", name="Measure sensitivity").click()
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("button", name="Go on measuring")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert page.locator(".js-plotly-plot .heatmaplayer image").count() == 1
 
 
 def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
     page.goto(f"{address}tradeoffs?model=vowels_cnn")
     idle_elsewhere(page)
-    page.get_by_label("Steps of the ratio").fill("2")
-    page.get_by_label("Steps of the ratio").press("Enter")
-    page.get_by_role("button", name="Try 4 settings").click()
+    page.get_by_label("Ratio steps").fill("2")
+    page.get_by_label("Ratio steps").press("Enter")
+    page.get_by_role("button", name="Start 4 runs").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     points = page.locator(".st-key-trade_scatter .points path")
     # With the original and the setting that was open.
@@ -356,7 +356,7 @@ MEASURED = '.number:is([data-kind="computed"], [data-kind="measured"], [data-kin
 def test_everyone_can_use_the_page(page, scheme):
     """No rule of WCAG 2, levels A and AA, is broken, as far as axe-core can tell."""
     page.emulate_media(color_scheme=scheme)
-    page.get_by_text("Single layers").click()
+    page.get_by_text("Layer overrides").click()
     for name in PAGES:
         turn_to(page, name)
         page.wait_for_timeout(500)

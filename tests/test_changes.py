@@ -72,7 +72,7 @@ def test_nothing_changes_between_a_model_and_itself() -> None:
     assert found is not None
     assert not found.flips
     assert not np.any(found.confusion)
-    assert "No sample" in drawings.flips_html(asdict(found), [], drawings.Names(()))
+    assert "No prediction changed." in drawings.flips_html(asdict(found), [], drawings.Names(()))
 
 
 def test_outputs_that_are_no_scores_have_no_classes(resnet) -> None:

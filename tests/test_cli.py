@@ -168,7 +168,7 @@ def test_a_recipe_and_flags_that_override_it(tmp_path: Path) -> None:
     ("recipe", "flags", "remarks"),
     [
         (Recipe("2:4", 0.3), {}, ["the ratio has no effect with pattern '2:4'"]),
-        (Recipe("channel"), {}, ["pattern 'channel' takes nothing out at a ratio of 0"]),
+        (Recipe("channel"), {}, ["pattern 'channel' prunes nothing at a ratio of 0"]),
         (Recipe("channel", layers=(LayerChoice("stem", 0.5),)), {}, []),
         (
             Recipe(weight_bits=4, layers=(LayerChoice("stem", None, 8),)),
@@ -178,7 +178,7 @@ def test_a_recipe_and_flags_that_override_it(tmp_path: Path) -> None:
         (
             Recipe(weight_bits=16, bits_scope="global"),
             {"bits_scope": "global"},
-            ["weights of 16 bits are not spread over the layers"],
+            ["mixed precision has no effect at 16 weight bits"],
         ),
         (Recipe("channel", 0.3, weight_bits=4, bits_scope="global"), {"weight_bits": 4}, []),
     ],

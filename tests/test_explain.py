@@ -1,4 +1,4 @@
-"""The plan explains itself: what shrinks together and why, how much can go, or why nothing can."""
+"""The plan explains itself: which layers are coupled and why, and what is prunable."""
 
 from conftest import with_weights
 
@@ -49,10 +49,10 @@ def test_the_reason_does_not_depend_on_the_recipe() -> None:
 def test_the_table_and_the_sentences_name_the_tie() -> None:
     plan = planned()
     (sentence,) = group_sentences(plan.groups)
-    assert sentence.startswith("first and second shrink together: Add ")
+    assert sentence.startswith("first and second are coupled: Add ")
     assert sentence.endswith("adds them channel by channel.")
     table = plan_table(plan)
-    assert sentence in table and "shrinks with" in table and "feeds graph output 'boxes'" in table
+    assert sentence in table and "coupled with" in table and "feeds graph output 'boxes'" in table
 
 
 def test_plans_survive_the_way_through_json() -> None:
@@ -66,9 +66,9 @@ def test_long_groups_are_shortened_and_guards_are_told() -> None:
     names = tuple(f"l{index}" for index in range(9))
     ties = tuple(f"Add 'a{index}'" for index in range(5))
     (sentence,) = group_sentences([GroupPlan("l0", names, 8, (), ties, "is normalised over by N")])
-    assert "l5 and 3 more shrink together" in sentence
-    assert "so do 2 more" in sentence
-    assert sentence.endswith("so it goes only when widths are asked for.")
+    assert "l5 and 3 more are coupled" in sentence
+    assert "2 more nodes do the same" in sentence
+    assert sentence.endswith("so it is only pruned where hidden dimensions are pruned too.")
     assert few(["a", "b"]) == "a, b"
 
 

@@ -7,6 +7,7 @@ import pytest
 from conftest import SAMPLES
 
 from explorer import Recipe, load, plan
+from explorer.reasons import ON_REQUEST
 from explorer.recipe import LayerChoice
 from explorer.render.insights import insights
 
@@ -54,24 +55,27 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
 @pytest.mark.parametrize(
     ("sentence", "part"),
     [
-        (told(CHANNEL, {"kept": 12}), "You asked for 50 % of the channels"),
-        (told(CHANNEL, {"removable": 0}), "No layer of this network can lose channels"),
+        (told(CHANNEL, {"kept": 12}), "You asked to prune 50 % of the channels"),
+        (told(CHANNEL, {"removable": 0}), "No layer of this network can be pruned by channels"),
         (
             told(Recipe(), {"closed": True, "unprunable": "is already stored in 8 bits"}),
-            "One layer ('conv') is already stored in 8 bits: counted as such and left alone",
+            "One layer ('conv') is already stored in 8 bits: counted, but not compressed",
         ),
         (
             told(
                 CHANNEL,
-                {"unprunable": "is averaged over, so it goes only when widths are asked for"},
+                {"unprunable": f"is averaged over, so it {ON_REQUEST}"},
             ),
-            "kept the width that a normalisation or a mean runs over",
+            "kept the hidden dimension, which a normalisation or a mean runs over",
         ),
         (told(Recipe(pattern="2:4"), {"sparsity": 0.5}), "zeros stay in dense tensors"),
         (told(Recipe(pattern="2:4"), {"skipped": "1 channel"}), "does not fit layer 'conv'"),
-        (told(Recipe(weight_bits=8)), "turns them back into floats"),
-        (told(Recipe(weight_bits=3), {"weight_bits": 3, "storage": "int4"}), "in 4"),
-        (told(Recipe(activation_bits=8)), "Integer arithmetic needs weights"),
+        (told(Recipe(weight_bits=8)), "the runtime dequantizes them before it computes"),
+        (
+            told(Recipe(weight_bits=3), {"weight_bits": 3, "storage": "int4"}),
+            "stores them in INT4",
+        ),
+        (told(Recipe(activation_bits=8)), "Integer kernels need weights of 5 to 8 bits"),
         (
             told(
                 Recipe(weight_bits=8, activation_bits=8),
@@ -97,10 +101,10 @@ def test_what_is_surprising_is_explained(sentence: str, part: str) -> None:
 @pytest.mark.parametrize(
     ("interval", "sentence"),
     [
-        ((0.88, 0.9, 0.92), "50 % fewer MACs save only 10 % of the time: much of the"),
-        ((1.2, 1.25, 1.3), "50 % fewer MACs, and yet it takes 25 % longer: much of the"),
-        ((0.98, 1.0, 1.02), "50 % fewer MACs make no measurable difference in time: much"),
-        ((1.0005, 1.001, 1.002), "50 % fewer MACs make no measurable difference in time: much"),
+        ((0.88, 0.9, 0.92), "50 % fewer MACs, but only 10 % less latency: much of the"),
+        ((1.2, 1.25, 1.3), "50 % fewer MACs, but 25 % more latency: much of the"),
+        ((0.98, 1.0, 1.02), "50 % fewer MACs, but no measurable change in latency: much"),
+        ((1.0005, 1.001, 1.002), "50 % fewer MACs, but no measurable change in latency: much"),
         ((0.5, 0.6, 0.7), ""),
     ],
     ids=["faster", "slower", "the same", "hardly slower", "as fast as hoped"],
@@ -136,7 +140,7 @@ COLLAPSED = {**QUALITY, "value": 0.562}
 
 
 def test_what_one_scale_for_all_channels_costs_is_told_with_the_naive_number() -> None:
-    sentence = "Rounded naively, this loses 33.8 points: one scale for a whole tensor"
+    sentence = "Without reconstruction, this loses 33.8 pp: with per-tensor granularity, one scale"
     assert sentence in told(BY_TENSOR, NARROW, naive_quality=COLLAPSED)
     not_refitted = replace(BY_TENSOR, compensate=False)
     assert sentence in told(not_refitted, NARROW, quality={"value": 0.562})
@@ -174,8 +178,8 @@ def of_original(
 
 def test_an_original_that_guesses_points_to_how_the_samples_were_read() -> None:
     assert of_original(0.11, 0.09) == [
-        "The original itself is right on 11 % of 1,000 samples, which can't be told from guessing "
-        "among 10 classes: probably the samples, the way they are prepared, or the order of the "
+        "The original model is right on 11 % of 1,000 samples, no better than guessing "
+        "among 10 classes: probably the samples, their preprocessing, or the order of the "
         "labels don't fit this model; see 'How it was read'."
     ]
     assert of_original(0.02, 0.01)
@@ -208,17 +212,21 @@ def own(ratio: float, pattern: str = "channel") -> Recipe:
         (
             own(0.5),
             {"unprunable": "feeds graph output 'y'"},
-            "For 'conv' you asked for 50 %, but it keeps all its channels: it feeds graph output",
+            "You asked to prune 50 % of 'conv', but it keeps all its channels: it feeds",
         ),
         (
             own(0.5),
-            {"unprunable": "none of its channels can go without another layer's"},
-            "but it keeps all its channels: none of its channels can go without another layer's.",
+            {"unprunable": "none of its channels can be pruned without another layer's"},
+            "all its channels: none of its channels can be pruned without another layer's.",
         ),
-        (own(0.1), {}, "For 'conv' you asked for 10 %; with the layers that it is coupled with"),
+        (own(0.1), {}, "You asked to prune 10 % of 'conv'; with its coupled layers"),
         (own(0.5), {"kept": 8}, ""),
         (own(0.0), {"unprunable": "feeds graph output 'y'"}, ""),
-        (own(0.5, "none"), {}, "asked for layer 'conv', but the pattern is 'none'"),
+        (
+            own(0.5, "none"),
+            {},
+            "override of layer 'conv' has no effect: the pruning pattern is 'none'",
+        ),
     ],
     ids=["fixed", "tied", "coupled", "reached", "nothing asked", "no pattern"],
 )
@@ -234,7 +242,8 @@ def test_a_choice_for_the_last_layer_of_a_sample_is_explained() -> None:
     recipe = Recipe(pattern="channel", ratio=0.3, layers=(LayerChoice("classifier", 0.5),))
     planned = plan(load(SAMPLES / "fashion_resnet.onnx"), recipe).to_dict()
     assert surprises(recipe, planned, {}, {}, {}) == [
-        "For 'classifier' you asked for 50 %, but it keeps all its channels: it feeds graph output "
+        "You asked to prune 50 % of 'classifier', but it keeps all its channels: it feeds graph "
+        "output "
         "'logits'."
     ]
 
@@ -270,7 +279,7 @@ def test_what_was_not_done_on_opening_is_said() -> None:
     ]
 
 
-HELD = {"unprunable": "is averaged over, so it goes only when widths are asked for"}
+HELD = {"unprunable": f"is averaged over, so it {ON_REQUEST}"}
 SLOW = {"ratio": 1.3, "ratio_low": 1.2, "ratio_high": 1.4}
 LOSSY = {**QUALITY, "value": 0.6}
 

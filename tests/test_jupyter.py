@@ -162,7 +162,7 @@ def run_cell(page: Page, place: int) -> str:
 
 def slide(page: Page, panel: Locator, start: float, end: float) -> set[str]:
     """Drag the ratio between two shares of its width, and the file sizes seen on the way."""
-    box = panel.get_by_role("slider", name="Ratio").bounding_box()
+    box = panel.get_by_role("slider", name="Pruning ratio").bounding_box()
     assert box is not None
     at, y = box["x"], box["y"] + box["height"] / 2
     page.mouse.move(at + start * box["width"], y)
@@ -175,7 +175,7 @@ def slide(page: Page, panel: Locator, start: float, end: float) -> set[str]:
 
 
 def test_the_kernel_has_what_the_hand_reached(notebook: Page) -> None:
-    before, slider = numbers(notebook), notebook.get_by_role("slider", name="Ratio")
+    before, slider = numbers(notebook), notebook.get_by_role("slider", name="Pruning ratio")
     expect(slider).to_have_attribute("aria-valuetext", "30 %")
     seen = slide(notebook, notebook.locator(".explorer-host"), 0.32, 0.6)
     assert len(seen) > 5
@@ -200,7 +200,7 @@ def test_the_kernel_has_what_the_hand_reached(notebook: Page) -> None:
 def test_keys_stay_in_the_panel(notebook: Page) -> None:
     """What Jupyter takes for commands: arrows leave a cell, `b` adds one, `x` cuts it."""
     cells = notebook.locator(".jp-CodeCell").count()
-    slider = notebook.get_by_role("slider", name="Ratio")
+    slider = notebook.get_by_role("slider", name="Pruning ratio")
     slider.focus()
     for key in ("ArrowRight", "ArrowUp", "b", "x", "ArrowRight"):
         slider.press(key)
@@ -226,7 +226,7 @@ def test_code_moves_every_panel_and_each_moves_the_others(notebook: Page) -> Non
         for each in range(2):
             expect(bits.nth(each)).not_to_have_attribute("aria-valuetext", before)
     for each in range(2):
-        expect(bits.nth(each)).to_have_attribute("aria-valuetext", "7 bits")
+        expect(bits.nth(each)).to_have_attribute("aria-valuetext", "7-bit")
 
 
 def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(notebook: Page) -> None:
@@ -235,12 +235,12 @@ def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(notebook: Page) -
     expect(cell.locator('.number[data-kind="computed"]').first).to_be_visible()
     expect(cell.locator(".explorer-status.busy")).to_have_count(0)
     before = cell.locator(".number .value").all_inner_texts()
-    cell.get_by_text("8 (integer)").click()
+    cell.locator(".segments").get_by_text("INT8").click()
     alert = cell.get_by_role("alert")
     expect(alert).to_contain_text("8-bit activations need samples")
-    assert alert.inner_text().endswith("The setting went back to the one before.")
+    assert alert.inner_text().endswith("Reverted to the previous setting.")
     assert cell.locator(".number .value").all_inner_texts() == before
-    expect(cell.get_by_role("radio", name="32 (float)")).to_be_checked()
+    expect(cell.get_by_role("radio", name="FP32")).to_be_checked()
     slide(notebook, cell, 0.32, 0.6)
     notebook.mouse.up()
     expect(alert).to_be_hidden()
@@ -255,7 +255,7 @@ def test_the_panel_wears_the_theme(notebook: Page, theme: str) -> None:
     panel = notebook.locator(".explorer-panel")
     assert panel.evaluate("panel => getComputedStyle(panel).colorScheme") == scheme
     assert (lightness(panel, "color") > 0.5) == (scheme == "dark")
-    notebook.get_by_text("Single layers").click()
+    notebook.get_by_text("Layer overrides").click()
     tags = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
     found = Axe().run(notebook, ".explorer-host", options=tags).response
     broken = [

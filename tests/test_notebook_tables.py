@@ -77,7 +77,7 @@ def test_a_report_shows_the_same_cells_as_the_shell(report: explorer.Report) -> 
     assert read.rows == stripped(report_rows([report]))
     assert read.rows[0] == ["", report.name]
     assert all(cell in report_table([report]) for row in read.rows for cell in row)
-    assert {row[0] for row in read.rows} >= {"file", "accuracy, measured"}
+    assert {row[0] for row in read.rows} >= {"file size", "accuracy, measured"}
 
 
 def test_a_plan_shows_the_same_cells_as_the_shell(resnet: explorer.Model) -> None:

@@ -96,7 +96,7 @@ def test_a_cell_tells_the_median_the_worst_and_the_footnote() -> None:
 def test_the_table_is_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("toy", 0.95, ["a", "b"], {"2:4": [[Outcome(0.9, note="so")], None]})
     lines = capsys.readouterr().out.splitlines()
-    assert lines[3:6] == ["| points lost | a | b |", "|---|---:|---:|", "| 2:4 | 5.00 [1] | - |"]
+    assert lines[3:6] == ["| pp lost | a | b |", "|---|---:|---:|", "| 2:4 | 5.00 [1] | - |"]
     assert lines[-1].startswith("[1] so")
 
 

@@ -112,17 +112,17 @@ def test_the_command_prints_a_table(
     arguments = ["sensitivity", str(model), "--data", str(data), "--spend", "2", "--on", "macs"]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "25% of the channels" in shown
+    assert "25% pruned" in shown
     assert re.search(
-        r"points of accuracy buy \d+ % of the MACs, measured on the \d+ samples", shown
+        r"Saves \d+ % of the MACs for [\d.]+ pp of accuracy, measured on the \d+ samples", shown
     )
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--spend", "0"], "points to spend is 0; it must be above 0"),
-        (["--spend", "nan"], "points to spend is nan"),
+        (["--spend", "0"], "accuracy budget is 0; it must be above 0"),
+        (["--spend", "nan"], "accuracy budget is nan"),
         (["--spend", "1", "--on", "money"], "'money'; it must be one of size, macs, time"),
         (["--on", "size"], "add --spend"),
         (["--spend", "1", "--save-recipe", "nowhere/recipe.json"], "there is no folder nowhere"),

@@ -306,7 +306,7 @@ def test_a_setting_that_fails_goes_back_and_that_is_said(
     visit.set_recipe(asked)
     end(State.FAILED, "It was killed.")
     assert visit.recipe == before
-    assert visit.notice == "It was killed. The setting went back to the one before."
+    assert visit.notice == "It was killed. Reverted to the previous setting."
     file.unlink()
     visit.edit_recipe(before)
     end(State.FAILED, "It was killed.")

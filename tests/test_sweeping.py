@@ -145,7 +145,7 @@ def test_a_setting_that_fails_is_listed_and_the_others_follow(
 def test_another_model_ends_it(pool: Stopped, sweeping: Sweeping) -> None:
     pool.jobs[0].end(State.FAILED, "It crashed.")
     go_on(sweeping)
-    assert "ended after 1 of 3 settings" in str(go_on(sweeping, source=None))
+    assert "ended after 1 of 3 runs" in str(go_on(sweeping, source=None))
     assert pool.jobs[1].state is State.CANCELLED
     assert go_on(sweeping, source=None) is None
     assert (sweeping.running, sweeping.progress, sweeping.failures) == (False, (0, 0), ())

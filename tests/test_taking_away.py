@@ -68,7 +68,7 @@ def test_each_download_says_what_it_is_and_is_made_when_asked_for(sample: AppTes
     assert buttons_of(sample) == [
         "Compressed model (.onnx)",
         "With gzip (.onnx.gz)",
-        "32 bits (.onnx)",  # tried when the page was opened
+        "FP32 weights (.onnx)",  # tried when the page was opened
         "Recipe (.json)",
         "Python script (.py)",
         "Jupyter notebook (.ipynb)",
@@ -150,7 +150,7 @@ def test_other_storages_are_files_of_their_own(sample: AppTest) -> None:
     sample.button(key="make_4").click()
     settled(sample.run())
     assert session.view.trial.recipe == replace(SETTING, weight_bits=4)
-    assert "8 bits (.onnx)" in buttons_of(sample.run())
+    assert "INT8 weights (.onnx)" in buttons_of(sample.run())
     known = dict(export.variants(session, session.recipe))
     assert known[SETTING].file.read_bytes() != session.view.trial.file.read_bytes()
     told = offers.numbers_text(known[SETTING])

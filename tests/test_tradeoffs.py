@@ -113,10 +113,10 @@ def test_the_front_leaves_out_what_another_beats(picks: Picks) -> None:
     assert kept == [KEYS[2], KEYS[0], KEYS[1], ORIGINAL]  # as the intervals overlap
     figure = scatter(marks, COSTS["file_bytes"], quality, (KEYS[0], KEYS[1]))
     traces = {trace.name: trace for trace in figure.data if trace.name}
-    line = traces["Not beaten"]
+    line = traces["Pareto front"]
     assert list(line.x) == [1000, 2000, 4000, figure.layout.xaxis.range[1]]
-    assert traces["Whole channels"].error_y.array[0] == pytest.approx(0.01)  # of all points
-    assert list(traces["Whole channels"].customdata) == [[key] for key in KEYS]
+    assert traces["Structured (channels)"].error_y.array[0] == pytest.approx(0.01)  # of all points
+    assert list(traces["Structured (channels)"].customdata) == [[key] for key in KEYS]
     rings = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
     assert [list(ring.customdata) for ring in rings] == [[[KEYS[0]]], [[KEYS[1]]]]
     assert rings[0].error_y.array[0] == pytest.approx(0.01)
@@ -176,14 +176,14 @@ def test_two_results_differ_where_it_says(picks: Picks) -> None:
     original, good, bits = results(picks, GOOD, Trial(small.recipe, slow, complete=True))
     told = comparing.settings_html(good, bits)
     assert "Weight bits" in told
-    assert "Ratio" not in told
+    assert "Pruning ratio" not in told
     assert "Difference" not in told
     numbers = comparing.numbers_html(good, bits)
     assert "−25 %" in numbers  # of the file
     assert "not measurable" in numbers  # the intervals of the times overlap
-    assert "× 0.50 (0.45–0.55)" in numbers
+    assert "<td>0.50 (0.45–0.55)" in numbers
     assert "91.00 % (90.00–92.00 %)" in numbers
-    assert "8 channels, 32 bits" in comparing.layers_html(good, bits)
+    assert "8 channels, FP32" in comparing.layers_html(good, bits)
     assert "−50 % channels" in comparing.layers_html(original, good)
     assert "−50 %" in comparing.numbers_html(original, good)  # of the time
     assert comparing.SAME_SETTINGS in comparing.settings_html(good, good)
@@ -245,7 +245,7 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
         lowest=0.2, highest=0.6, steps=3, weight_bits=(8,), activation_bits=(32,)
     )
     (button,) = [each for each in page.button if each.key == "sweep_start"]
-    assert button.label == "Try 3 settings"
+    assert button.label == "Start 3 runs"
     button.click().run()
     run_until(page, lambda: session.sweeping.progress[0] == 1)
     page.button(key="sweep_pause").click().run()
@@ -259,13 +259,15 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     assert (session.sweeping.progress, session.sweeping.failures) == ((3, 3), ())
     assert len(session.tried) == before + 4
     page.run()
-    shown = [trace for trace in spec_of(page, 0)["data"] if trace.get("name") == "Whole channels"]
+    shown = [
+        trace for trace in spec_of(page, 0)["data"] if trace.get("name") == "Structured (channels)"
+    ]
     swept = {json.loads(key)["ratio"] for (key,) in shown[0]["customdata"]}
     assert {0.2, 0.4, 0.6, recipe.ratio} <= swept
     session.set_recipe(Recipe(pattern="channel", ratio=0.4, weight_bits=8))
     assert not session.busy  # from memory
     page.switch_page("pages/explore.py").run()
-    assert "channels −60 %, 8-bit weights" in tried_of(page)
+    assert "channels −60 %, INT8 weights" in tried_of(page)
 
 
 def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
@@ -304,7 +306,7 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     page.multiselect(key="w_sweep_patterns").set_value(["channel", "unstructured", "block"]).run()
     page.number_input(key="w_sweep_steps").set_value(20).run()
     page.multiselect(key="w_sweep_weight_bits").set_value([32, 16, 8, 4]).run()
-    assert any("240 settings, but a sweep takes at most" in text.value for text in page.caption)
+    assert any("240 runs, but a sweep has at most" in text.value for text in page.caption)
     assert page.button(key="sweep_start").disabled
     page.button_group(key="w_sweep_way").set_value("random").run()
     page.number_input(key="w_sweep_count").set_value(5).run()
@@ -312,7 +314,7 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     assert session.sweeping.running
     page.button(key="sweep_cancel").click().run()
     assert not session.sweeping.running
-    assert page.button(key="sweep_start").label == "Try 5 settings"
+    assert page.button(key="sweep_start").label == "Start 5 runs"
 
 
 def test_failed_settings_are_listed_as_text(picks: Picks) -> None:
@@ -356,13 +358,13 @@ def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) ->
     assert "not reliable" not in marks[0].label + marks[2].label
     for cost, symbols in (("latency", ["circle-open", "circle"]), ("macs", ["circle", "circle"])):
         figure = scatter(marks, COSTS[cost], quality)
-        (trace,) = [each for each in figure.data if each.name == "Whole channels"]
+        (trace,) = [each for each in figure.data if each.name == "Structured (channels)"]
         assert list(trace.marker.symbol) == symbols
     assert "not reliable" in comparing.numbers_html(found[0], found[1])
     points = tried(ORIGINAL_PARTS, (noisy, POOR), busy=False)["points"]
     assert [point["reliable"] for point in points] == [True, False, True]
     point = Point("a", {"latency": 0.5, "file_bytes": 1.0}, 0.9, 0.8, 1.0, "90 %", False)
-    assert costs_text(point)[2] == "× 0.50, not reliable"
+    assert costs_text(point)[2] == "0.50, not reliable"
     shown = outcome(points=(point,))
     assert "not reliable" in figures.tradeoff(shown, "latency")
     assert "not reliable" not in figures.tradeoff(shown, "file_bytes")

@@ -20,9 +20,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import explorer
 from explorer import Calibration, LayerChoice, Recipe
-from explorer.digits import interval
+from explorer.digits import interval, speedup
 from explorer.metrics import METRICS
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
+from explorer.render.labels import PRESETS
 from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import percent_text
 from explorer.widget.cards import SAME, relative
@@ -192,7 +193,9 @@ def test_numbers_are_written_as_in_python() -> None:
     values += [rng.uniform(-1, 1) for _ in range(1000)]
     values += [rng.choice((-1, 1)) * 10 ** rng.uniform(-5, 7) for _ in range(1000)]
     qualities = [(metric, value) for metric in METRICS.values() for value in values]
+    ratios = [0.5, 0.75, 0.995, 1.0, 1.004, 1.2] + [rng.uniform(0.01, 5) for _ in range(1000)]
     told = {"bytes": sizes, "counts": counts, "seconds": seconds, "changes": changes}
+    told["ratios"] = ratios
     told["qualities"] = [(metric.unit, value) for metric, value in qualities]
     written = run_node("formats.mjs", {**told, "shares": shares})
     expected = {
@@ -201,6 +204,7 @@ def test_numbers_are_written_as_in_python() -> None:
         "seconds": [format_seconds(each) for each in seconds],
         "changes": [relative(before, after) for before, after in changes],
         "shares": [percent_text(share) for share in shares],
+        "speeds": [speedup(ratio) for ratio in ratios],
         "qualities": [metric.text(value) for metric, value in qualities],
         "points": [metric.change_text(value) if value else SAME for metric, value in qualities],
     }
@@ -266,13 +270,14 @@ def test_presets_keep_their_promises_as_gently_as_can_be(name: str) -> None:
     def profile(recipe: Recipe) -> explorer.Profile:
         return explorer.estimate(model, explorer.plan(model, recipe, calibration))
 
-    half = found["Half the MACs"]
+    half = found["half_macs"]
     gentler = replace(half, ratio=half.ratio - 0.01)
     assert profile(half).macs <= explorer.profile(model).macs / 2 < profile(gentler).macs
-    assert found["4-bit weights"] == Recipe(weight_bits=4)
-    assert found["8-bit integers"] == Recipe(weight_bits=8, activation_bits=8)
-    assert found["The original"].is_identity
-    small = found["Fits 100 kB"]
+    assert list(found) == list(PRESETS)
+    assert found["int4"] == Recipe(weight_bits=4)
+    assert found["int8"] == Recipe(weight_bits=8, activation_bits=8)
+    assert found["original"].is_identity
+    small = found["fits"]
     assert profile(small).file_bytes <= 100_000
     assert profile(replace(small, weight_bits=2 * small.weight_bits)).file_bytes > 100_000
 
@@ -290,13 +295,13 @@ def test_a_preset_that_no_setting_keeps_names_the_nearest() -> None:
     model = explorer.load(file)
     told = {"counts": counts(model, Recipe(), None, ()), "recipe": json.loads(Recipe().to_json())}
     made = run_node("presets.mjs", told)
-    small = Recipe.from_json(json.dumps(made["Fits 100 kB"]["recipe"]))
+    small = Recipe.from_json(json.dumps(made["fits"]["recipe"]))
     smallest = explorer.estimate(model, explorer.plan(model, small)).file_bytes
     assert small == Recipe(pattern="channel", ratio=0.01, weight_bits=2)
     assert smallest > 100_000
-    sentence = made["Fits 100 kB"]["missed"].replace("\u00a0", " ")
+    sentence = made["fits"]["missed"].replace("\u00a0", " ")
     assert sentence == (
         f"No setting of this network fits 100 kB; the smallest has {format_bytes(smallest)}."
     )
-    assert "the nearest leaves 1.05 M" in made["Half the MACs"]["missed"].replace("\u00a0", " ")
-    assert made["The original"]["missed"] == ""
+    assert "the nearest leaves 1.05 M" in made["half_macs"]["missed"].replace("\u00a0", " ")
+    assert made["original"]["missed"] == ""

@@ -84,7 +84,7 @@ def test_widths_stay_unless_asked_for(network: tuple[Network, explorer.Model]) -
     for layer in of_width:
         assert layer.kept == WIDTH and layer.removable == 0
         assert "is normalised over by LayerNormalization" in str(layer.unprunable)
-        assert "only when widths are asked for" in str(layer.unprunable)
+        assert "only pruned where hidden dimensions are pruned too" in str(layer.unprunable)
 
 
 def test_the_plan_says_what_ties_the_width_together(

@@ -11,7 +11,7 @@ from benchmarks.quality.values import Method
 
 METHODS = (
     Method("explorer", explorer_side.compensated, seeded=True),
-    Method("explorer, naive", explorer_side.naive),
+    Method("explorer, without reconstruction", explorer_side.naive),
     Method("Torch-Pruning", torch_pruning_side.torch_pruning),
     Method("statistics measured again", torch_pruning_side.with_statistics),
     Method("plain", plain.plain),

@@ -17,7 +17,7 @@ def print_table(
     """
     notes: list[str] = []
     print(f"\n### {title}: {100 * accuracy:.2f} %\n")
-    print(f"| points lost | {' | '.join(columns)} |")
+    print(f"| pp lost | {' | '.join(columns)} |")
     print("|---|" + "---:|" * len(columns))
     for name, cells in rows.items():
         print(f"| {name} | {' | '.join(format_cell(cell, accuracy, notes) for cell in cells)} |")

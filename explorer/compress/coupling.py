@@ -10,7 +10,7 @@ from explorer.model import Model
 from explorer.network import Layer
 from explorer.reasons import ON_REQUEST
 
-ALONE = "none of its channels can go without another layer's"
+ALONE = "none of its channels can be pruned without another layer's"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from explorer.digits import interval
 from explorer.exports.markdown import escaped, fenced, one_line, table
 from explorer.exports.outcome import Number, Outcome
 from explorer.metrics import METRICS
+from explorer.render.labels import LAYER_COLUMNS, REPRODUCE
 from explorer.render.text import (
     command_line,
     counted_samples,
@@ -15,23 +16,25 @@ from explorer.render.text import (
 from explorer.report import LayerPlan, Quality
 
 LABELLED = (
-    "These are the numbers of one data set on one machine. A small loss on average can hide a "
-    "large one on rare classes or unusual inputs: score the file on your own data before you rely "
-    "on it."
+    "These are the numbers of one dataset on one machine. A small loss on average can hide a "
+    "large one on rare classes or unusual inputs: score the file on your data before you rely on "
+    "it."
 )
 UNLABELLED = (
-    "Without labels, agreement with the original says how alike the two models are, and not how "
-    "often either is right."
+    "Without labels, agreement with the original says how similar the two models are, and not how "
+    "accurate either is."
 )
 MADE_UP = (
-    "There were no samples: agreement was measured on random inputs, which look like no real ones, "
-    "and no weight was refitted."
+    "There were no samples: agreement was measured on random inputs, which are unlike real ones, "
+    "and there was no weight reconstruction."
 )
 UNSCORED = "The file was not scored: there were no samples."
 INHERITED = (
-    "Whatever the original does wrong, and whatever its licence and its training data forbid, "
-    "holds for this file too."
+    "The errors of the original, and the limits of its licence and its training data, apply to "
+    "this file too."
 )
+SOURCE = "source"  # the head of the column that says where a number comes from
+COLUMNS = ("layer", "op", "channels", "kept", "zeros", "bits", "storage", "why")
 KINDS = {
     "measured": "measured on this file",
     "computed": "computed from this file",
@@ -57,16 +60,16 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     )
     yield f"- original: `{original.model_id}` (SHA-256)\n- this file: `{small.model_id}`"
     yield "## Numbers"
-    head = ("", "original", "this file", "difference", "interval", "how known")
+    head = ("", "original", "this file", "difference", "interval", SOURCE)
     yield table(head, [_number_row(number) for number in outcome.numbers])
     yield "\n".join(f"- {sentence}" for sentence in _measured(outcome))
     yield "## How to run it"
     yield _running(outcome)
     yield "## Limits"
     yield "\n".join(f"- {escaped(sentence)}" for sentence in _limits(outcome))
-    yield "## What was done to each layer"
+    yield "## Layers"
     yield _layers(outcome)
-    yield "## How to make it again"
+    yield f"## {REPRODUCE}"
     line = command_line(outcome.recipe, *_names(outcome), outcome.metric, outcome.input_sizes)
     if "--recipe" in line:
         yield "With this recipe as `recipe.json`:"
@@ -85,7 +88,7 @@ def _work(outcome: Outcome) -> str:
     if not done:
         return "changing no layer"
     fine = "with" if outcome.not_compensated is None else "without"
-    return f"{' and '.join(done)}, without training and {fine} refitting of what stays"
+    return f"{' and '.join(done)}, without training and {fine} weight reconstruction"
 
 
 def _kinds(outcome: Outcome) -> list[str]:
@@ -131,7 +134,7 @@ def quality_sentence(quality: Quality) -> str:
         f"{counted_samples(quality.samples)} (95 % interval {interval(low, high)})"
     )
     if quality.reference_value is not None:
-        told += f", of the original {format_quality(quality, quality.reference_value)}"
+        told += f"; original: {format_quality(quality, quality.reference_value)}"
     if quality.p_value is not None:
         told += f"; McNemar's test between the two: p = {quality.p_value:.2g}"
     return f"{told}."
@@ -159,16 +162,7 @@ def _running(outcome: Outcome) -> str:
 
 
 def _layers(outcome: Outcome) -> str:
-    head = (
-        "layer",
-        "operator",
-        "channels",
-        "kept",
-        "zeros",
-        "bits",
-        "stored as",
-        "why not, or not as asked",
-    )
+    head = tuple(LAYER_COLUMNS[key] for key in COLUMNS)
     return table(head, [_layer_row(layer) for layer in outcome.plan.layers])
 
 
@@ -194,7 +188,7 @@ def _limits(outcome: Outcome) -> Iterator[str]:
     else:
         yield LABELLED if METRICS[quality.metric].is_labelled else UNLABELLED
     if outcome.not_compensated and not outcome.is_made_up:
-        yield f"Weights were not refitted: {outcome.not_compensated}."
+        yield f"Without weight reconstruction: {outcome.not_compensated}."
     yield from outcome.remarks
     yield INHERITED
 

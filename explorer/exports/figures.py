@@ -8,10 +8,15 @@ from explorer.exports.outcome import Outcome, Point
 from explorer.fronts import REACH, front_line, quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.render.axes import Scale, cost_text, quality_text, scale, ticks
+from explorer.render.labels import NUMBERS, precision
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count
 from explorer.report import LayerPlan
 
-COST_TITLES = {"file_bytes": "File size", "macs": "MACs", "latency": "Latency, beside the original"}
+COST_TITLES = {
+    "file_bytes": NUMBERS["file_bytes"],
+    "macs": NUMBERS["macs"],
+    "latency": f"{NUMBERS['latency_ratio']} (compressed / original)",
+}
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 26
 FEW_X, FEW_Y = 4, 5  # ticks
@@ -21,7 +26,7 @@ LEVELS = (2, 4, 8, 16, 32)  # bits with a shade of their own
 
 
 def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
-    """Quality against one cost for every setting tried; None where no point has that cost."""
+    """Quality against one cost for every run; None where no point has that cost."""
     known = [
         (value, point) for point in outcome.points if (value := point.costs.get(cost)) is not None
     ]
@@ -33,7 +38,7 @@ def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
     parts = [*axes, _front(front_line(places, end, outcome.falls), x, y)]
     for value, point in sorted(known, key=lambda each: each[1].is_current):
         parts.append(_point(point, cost, value, x, y))
-    label = f"{COST_TITLES[cost]} and quality of {len(known)} settings; the table below lists them."
+    label = f"{COST_TITLES[cost]} and quality of {len(known)} runs; the table below lists them."
     return tag(
         "svg",
         *parts,
@@ -68,7 +73,7 @@ def _axes(
 
 
 def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
-    """As steps: each setting of the front holds until a better one can be had."""
+    """As steps: each run of the front holds up to the next better one."""
     path = [f"M{_n(x(front[0][0]))},{_n(y(front[0][1]))}"]
     path += [f"H{_n(x(cost))}V{_n(y(quality))}" for cost, quality in front[1:]]
     return tag("path", d="".join(path), class_="front")
@@ -114,7 +119,7 @@ def strip(layers: Sequence[LayerPlan]) -> Markup:
         viewBox=f"0 0 {PITCH * len(layers) - PITCH + BODY} {STRIP_HEIGHT}",
         preserveAspectRatio="none",
         role="img",
-        aria_label=f"Channels, bits and zeros of {len(layers)} layers; the table below has them.",
+        aria_label=f"Channels and precision of {len(layers)} layers; the table below lists them.",
         class_="strip",
     )
 
@@ -145,36 +150,36 @@ def level(layer: LayerPlan) -> int:
 
 
 def layer_text(layer: LayerPlan) -> str:
-    """A layer in a line: `stem · Conv · 8 of 16 channels · 8 bits`."""
+    """A layer in a line: `stem · Conv · 8 of 16 channels · INT8`."""
     whole = layer.kept == layer.channels
     channels = f"{layer.kept} channels" if whole else f"{layer.kept} of {layer.channels} channels"
-    words = [layer.name, layer.op, channels, f"{layer.weight_bits} bits"]
+    words = [layer.name, layer.op, channels, precision(layer.weight_bits)]
     if layer.sparsity:
-        words.append(f"{100 * layer.sparsity:.0f} % zeros")
+        words.append(f"{100 * layer.sparsity:.0f} % sparsity")
     return " · ".join(words)
 
 
 def costs_text(point: Point) -> tuple[str, str, str]:
-    """File, MACs and latency of a setting, for the table."""
+    """File size, MACs and latency ratio of a run, for the table."""
     doubt = "" if point.is_reliable else f", {NOT_RELIABLE}"
     size, macs, latency = (point.costs.get(cost) for cost in COST_TITLES)
     return (
         "–" if size is None else format_bytes(size),
         "–" if macs is None else format_count(macs),
-        "–" if latency is None else f"× {latency:.2f}{doubt}",
+        "–" if latency is None else f"{latency:.2f}{doubt}",
     )
 
 
 def legend(layers: Sequence[LayerPlan]) -> Markup:
     """What the shades and the heights of the strip mean."""
     items = [
-        tag("span", tag("i", class_=f"swatch bits-{bits}"), f"{bits} bits")
+        tag("span", tag("i", class_=f"swatch bits-{bits}"), precision(bits))
         for bits in reversed(LEVELS)
     ]
     zeros = tag("span", tag("i", class_="swatch striped"), "zeros")
-    gone = tag("span", tag("i", class_="swatch hollow"), "taken out")
+    gone = tag("span", tag("i", class_="swatch hollow"), "pruned")
     most = max(layer.channels for layer in layers)
-    scale = tag("span", f"height: √channels (highest: {most}), filled as far as channels remain")
+    scale = tag("span", f"height: √channels (max {most}); filled part: remaining channels")
     return tag("p", joined(*items), zeros, gone, scale, class_="legend", aria_hidden="true")
 
 

@@ -5,21 +5,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from explorer.exports import figures
-from explorer.exports.card import KINDS, MADE_UP, quality_sentence
+from explorer.exports.card import KINDS, MADE_UP, SOURCE, quality_sentence
 from explorer.exports.markup import Markup, block, joined, tag
 from explorer.exports.outcome import COSTS, Number, Outcome, Point
+from explorer.render.labels import (
+    INSIGHTS,
+    LAYER_COLUMNS,
+    NUMBERS,
+    PARETO_FRONT,
+    RECIPE,
+    REPRODUCE,
+    RUNS,
+    TRADE_OFF,
+)
 from explorer.render.text import command_line, uncounted_sentence
 from explorer.report import LayerPlan
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-QUIET = "Nothing about these numbers is surprising."
-NO_POINTS = "There were no samples to score settings on, so there is no trade-off to show."
-WHY = "why not, or not as asked"
-NUMBERS_HEAD = ("", "original", "compressed", "difference", "interval", "how known")
-POINTS_HEAD = ("setting", "quality", "file", "MACs", "latency")
-LAYERS_HEAD = ("layer", "operator", "channels kept", "zeros", "bits", "stored as", WHY)
-WORDS = frozenset({"operator", "stored as", WHY, "how known"})  # columns of text
+QUIET = "Nothing about these numbers is unexpected."
+NO_POINTS = "There were no samples to score runs on, so there is no trade-off to show."
+NUMBERS_HEAD = ("", "original", "compressed", "difference", "interval", SOURCE)
+POINTS_HEAD = ("run", "quality", *(NUMBERS[key] for key in ("file_bytes", "macs", "latency_ratio")))
+TEXT_COLUMNS = [LAYER_COLUMNS[key] for key in ("op", "storage", "why")]
+LAYERS_HEAD = tuple(
+    LAYER_COLUMNS[key] for key in ("layer", "op", "kept", "zeros", "bits", "storage", "why")
+)
+WORDS = frozenset({*TEXT_COLUMNS, SOURCE})  # columns of text
 
 Row = tuple[str | None, tuple[object, ...]]  # class and cells; the first cell names the row
 
@@ -41,16 +53,16 @@ def page(outcome: Outcome) -> str:
 def _sections(outcome: Outcome) -> Iterator[Markup]:
     yield _header(outcome)
     yield tag("div", *map(_number, outcome.headlines), class_="numbers")
-    yield tag("h2", "What to know")
+    yield tag("h2", INSIGHTS)
     yield tag("ul", *[tag("li", each) for each in outcome.remarks or (QUIET,)], class_="remarks")
-    yield tag("h2", "Trade-off")
+    yield tag("h2", TRADE_OFF)
     yield from _tradeoff(outcome)
     yield tag("h2", "Layers")
     yield from _layers(outcome)
-    yield tag("h2", "Every number, and where it comes from")
+    yield tag("h2", "All numbers")
     yield _table("Numbers", NUMBERS_HEAD, [_number_row(each) for each in outcome.numbers])
     yield tag("dl", *_measured(outcome), style="margin-top: 1rem")
-    yield tag("h2", "The same again")
+    yield tag("h2", REPRODUCE)
     yield from _again(outcome)
 
 
@@ -113,15 +125,15 @@ def _tradeoff(outcome: Outcome) -> Iterator[Markup]:
     yield tag("div", *drawn, class_="charts")
     yield tag(
         "p",
-        tag("span", tag("i", class_="swatch round now"), "this setting"),
-        tag("span", tag("i", class_="swatch round"), "other settings tried"),
+        tag("span", tag("i", class_="swatch round now"), "this run"),
+        tag("span", tag("i", class_="swatch round"), "other runs"),
         tag("span", "★ original"),
-        tag("span", tag("i", class_="swatch front-line"), "no setting tried is better in both"),
-        tag("span", "upright lines: 95 % intervals"),
+        tag("span", tag("i", class_="swatch front-line"), PARETO_FRONT),
+        tag("span", "vertical lines: 95 % intervals"),
         class_="legend",
         aria_hidden="true",
     )
-    yield _table("Settings tried", POINTS_HEAD, [_point_row(each) for each in outcome.points])
+    yield _table(RUNS, POINTS_HEAD, [_point_row(each) for each in outcome.points])
 
 
 def _point_row(point: Point) -> Row:
@@ -178,7 +190,7 @@ def _measured(outcome: Outcome) -> Iterator[Markup]:
     told.append(("Samples", MADE_UP if outcome.is_made_up else ""))
     told.append(("Score", quality_sentence(quality) if quality else ""))
     reason = outcome.not_compensated
-    told.append(("Refitting", f"Weights were not refitted: {reason}." if reason else ""))
+    told.append((RECIPE["compensate"], f"Off: {reason}." if reason else ""))
     told.append(("MACs", uncounted_sentence(outcome.compressed.profile.uncounted_ops)))
     for name, text in told:
         if text:
@@ -192,7 +204,7 @@ def _again(outcome: Outcome) -> Iterator[Markup]:
     paths = (files.model, files.data, files.calibration)
     line = command_line(outcome.recipe, *paths, outcome.metric, outcome.input_sizes)
     recipe = json.dumps(json.loads(outcome.recipe.to_json()), indent=2)
-    yield tag("p", "In a shell, with the explorer, where these files are:", class_="faint")
+    yield tag("p", "In a shell, in the folder of these files:", class_="faint")
     yield tag("pre", tag("code", block(line)))
     yield tag("p", "The recipe, as recipe.json:", class_="faint", style="margin-top: 1rem")
     yield tag("pre", tag("code", block(recipe)))

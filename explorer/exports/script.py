@@ -8,7 +8,7 @@ from explorer.exports.outcome import Outcome
 from explorer.exports.steps import OUT, steps
 
 ABOUT = (
-    "Reproduces a compressed model of the compression explorer, and holds its numbers against "
+    "Reproduces a compressed model of the compression explorer, and compares its numbers with "
     "those of the page."
 )
 WHERE = (

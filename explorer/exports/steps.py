@@ -15,8 +15,8 @@ OUT = "compressed.onnx"
 WIDE = 88  # characters of a line of code, where a name allows it
 SAME_FILE = "the same file as on the page, byte for byte"
 OTHER_FILE = (
-    "not the same bytes as on the page: another processor or another version of a library rounds "
-    "otherwise in the last digits, which the numbers below should hardly show"
+    "not the same bytes as on the page: another processor or library version rounds the last "
+    "digits differently; the numbers below should be nearly equal"
 )
 
 
@@ -35,8 +35,8 @@ def steps(outcome: Outcome) -> tuple[Step, ...]:
 
 def _steps(outcome: Outcome) -> Iterator[Step]:
     files = outcome.files
-    yield Step("The files, and what the page showed of them.", _given(outcome))
-    yield Step("What was asked for.", f"recipe = {recipe_code(outcome.recipe)}")
+    yield Step("The files, and the numbers that the page showed.", _given(outcome))
+    yield Step("The recipe.", f"recipe = {recipe_code(outcome.recipe)}")
     about = "Load the original, at the input sizes that were set."
     load = _LOAD_AT if outcome.input_sizes else _LOAD
     yield Step(about if outcome.input_sizes else "Load the original.", f"{load}\n{_CHECK}")
@@ -48,12 +48,12 @@ def _steps(outcome: Outcome) -> Iterator[Step]:
         if files.calibration
         else "calibration = None",
     )
-    yield Step("Decide, carry it out, and write the file.", _COMPRESS)
-    yield Step("Count: here and on the page.", _COUNT)
+    yield Step("Plan, compress, and write the file.", _COMPRESS)
+    yield Step("Profile: here and on the page.", _COUNT)
     if files.data:
         metric = f", metric={outcome.metric!r}" if outcome.metric else ""
         yield Step("Score it, on the same samples.", _SCORE.replace("METRIC", metric))
-    yield Step("Time one inference beside the original; another machine, another time.", _TIME)
+    yield Step("Measure the latency beside the original; it differs between machines.", _TIME)
 
 
 _LOAD = "model = explorer.load(MODEL)"

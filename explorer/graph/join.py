@@ -66,7 +66,7 @@ def join(tracer: Tracer) -> Joined:
         if held is not None and each.axis in _varying(held, component):
             kept.append((held.ids[held.ids != NO_CHANNEL], each.reason))
     reasons = _first_reasons(kept, component)
-    reasons.setdefault(int(component[NO_CHANNEL]), "is combined with what can't go")
+    reasons.setdefault(int(component[NO_CHANNEL]), "is combined with channels that can't be pruned")
     stays = np.zeros(int(component.max()) + 1, dtype=bool)
     stays[list(reasons)] = True
     number = np.where(stays, 0, np.cumsum(~stays))

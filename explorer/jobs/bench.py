@@ -156,7 +156,7 @@ class Bench:
             if owed is not None:
                 raise owed
             if self._shown is None:
-                raise JobError(self.notice or "No setting was made; the explorer is closed.")
+                raise JobError(self.notice or "No model was compressed; the explorer is closed.")
             model = self._kept.model(self._shown)
             assert model is not None  # what is shown was made or recalled
             return self._shown, model

@@ -33,9 +33,9 @@ from explorer.opening import sized
 
 MADE_UP = (
     "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
-    "with the original is measured on them, not accuracy, and no weights are refitted to them."
+    "with the original is measured on them, not accuracy, and no weights are reconstructed on them."
 )
-NONE_MADE_UP = "No samples were given, and no random inputs can take their place. {reason}"
+NONE_MADE_UP = "No samples were given, and random inputs can't be generated. {reason}"
 Sizes = dict[str, list[int]]  # of inputs, by name
 File = dict[str, str]  # "path", and "name" as the person knows it
 
@@ -107,7 +107,7 @@ def try_out(
     input_sizes: Sizes | None = None,
 ) -> None:
     """No event: open a file that runs code, and run it once; what doesn't end is stopped soon."""
-    context.progress(0.1, "trying it out")
+    context.progress(0.1, "running it once")
     kind = _kind_if_confined(file)
     from explorer.formats.torch_files import open_once  # noqa: PLC0415 - imports torch
 
@@ -194,7 +194,7 @@ def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> 
 
     Where that fails, `Noted` says why instead.
     """
-    context.progress(0.8, "making up inputs")
+    context.progress(0.8, "generating random inputs")
     try:
         examples = make_examples(checked_model({**model, "input_sizes": input_sizes}))
     except (DataError, MeasurementError) as error:
@@ -235,7 +235,7 @@ def import_data(
     inputs = _at_sizes(network, input_sizes or {}) if is_images else network.inputs
 
     def share_right(tried: Dataset) -> float:
-        context.progress(0.7, "trying ways to prepare the samples")
+        context.progress(0.7, "comparing ways to preprocess the samples")
         check_labels(network, tried)
         score = evaluate(network, tried, check=context.check).value
         return min(max(score, 0.0), 1.0)  # an R² may be below

@@ -31,9 +31,9 @@ def ticks(low: float, high: float, few: int) -> list[float]:
 
 
 def cost_text(cost: str, value: float) -> str:
-    """A cost as a tick says it: 50 kB, 1.5 M, × 0.7."""
+    """A cost as a tick says it: 50 kB, 1.5 M; a latency as its ratio to the original's, 0.7."""
     if cost == "latency":
-        return f"× {round(value, 2):g}"
+        return f"{round(value, 2):g}"
     text = format_bytes(value) if cost == "file_bytes" else format_count(value)
     return re.sub(r"(\.\d*?)0+(?=\s|$)", r"\1", text).replace(". ", " ").rstrip(".")
 

@@ -82,12 +82,12 @@ def roofline(
                 mode="markers",
                 name=name,
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                hovertemplate="<b>%{text}</b><br>%{x:.3~s} FLOP a byte, %{y:.3~s}FLOP/s",
+                hovertemplate="<b>%{text}</b><br>%{x:.3~s} FLOP per byte, %{y:.3~s}FLOP/s",
             )
         )
     margin = {"l": 8, "r": 8, "t": 8, "b": 8}
     figure.update_layout(margin=margin, legend={"orientation": "h", "y": 1.08}, dragmode=False)
-    figure.update_xaxes(type="log", title="FLOP a byte", fixedrange=True, dtick=1)
+    figure.update_xaxes(type="log", title="FLOP per byte", fixedrange=True, dtick=1)
     figure.update_yaxes(type="log", title="FLOP/s", fixedrange=True, tickformat="~s", dtick=1)
     return figure
 

@@ -1,4 +1,4 @@
-"""Why layers shrink together and how a file is meant, in sentences for people new to both."""
+"""Why layers are coupled and how to run a file, in sentences for people new to both."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from explorer.report import GroupPlan
 NAMES_SHOWN = 3
 TIES = {
     "Add": "adds them channel by channel",
-    "Attention": "takes whole heads of each",
-    "Concat": "puts them side by side",
+    "Attention": "needs the same heads of each",
+    "Concat": "concatenates them",
     "Conv": "filters each channel by itself",
     "Div": "divides them channel by channel",
-    "Einsum": "takes whole heads of each",
+    "Einsum": "needs the same heads of each",
     "GRU": "needs both of its weights for each hidden unit",
     "LSTM": "needs both of its weights for each hidden unit",
-    "MatMul": "takes whole heads of each",
+    "MatMul": "needs the same heads of each",
     "Mul": "multiplies them channel by channel",
     "RNN": "needs both of its weights for each hidden unit",
     "Sub": "subtracts them channel by channel",
@@ -24,14 +24,14 @@ TIES = {
 }
 OTHER_TIE = "ties their channels one to one"
 UNSIGNED = (
-    "The weights of its integer products are stored unsigned: x86 processors without VNNI add "
-    "products with signed ones in 16 bits, which overflows. So this one file is right on every x86 "
-    "and ARM processor."
+    "The weights of its INT8 products are stored unsigned: x86 processors without VNNI add "
+    "products with signed weights in 16 bits, which overflows. So this file is correct on every "
+    "x86 and ARM processor."
 )
 WEIGHT_ONLY = (
-    "Only its weights are narrow: open it in ONNX Runtime with the session option "
-    "session.disable_quant_qdq=1, so that they are turned back into floats once, when it is "
-    "loaded, and not at every run."
+    "Only its weights are quantized: open it in ONNX Runtime with the session option "
+    "session.disable_quant_qdq=1, so that they are dequantized once, when it is loaded, and not at "
+    "every inference."
 )
 
 
@@ -64,10 +64,10 @@ def _sentence(group: GroupPlan) -> str:
     reasons = [_tie(node) for node in group.joined_by[:NAMES_SHOWN]]
     more = len(group.joined_by) - NAMES_SHOWN
     if more > 0:
-        reasons.append(f"so do {more} more")
+        reasons.append(f"{more} more nodes do the same")
     why = f": {'; '.join(reasons)}" if reasons else ""
-    guard = f" This width {group.guard}, so it {ON_REQUEST}." if group.guard else ""
-    return f"{names} shrink together{why}.{guard}"
+    guard = f" This dimension {group.guard}, so it {ON_REQUEST}." if group.guard else ""
+    return f"{names} are coupled{why}.{guard}"
 
 
 def _tie(node: str) -> str:

@@ -12,6 +12,7 @@ from explorer.digits import fixed
 from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.reasons import ON_REQUEST
 from explorer.recipe import Recipe
+from explorer.render.labels import RECIPE, capitalized
 from explorer.render.text import counted_samples, format_bytes, relabelling_sentence
 from explorer.report import content_bytes
 
@@ -41,7 +42,7 @@ class _Case:
 
     @property
     def naive(self) -> Facts | None:
-        """Quality without refitting."""
+        """Quality without weight reconstruction."""
         found: Facts | None = self.compressed.get("naive_quality")
         if found is None and not self.recipe.compensate:
             found = self.compressed.get("quality")
@@ -79,12 +80,13 @@ def insights(
     reading: str | None = None,
     classes: Sequence[str] = (),
 ) -> list[Insight]:
-    """What is surprising about one result.
+    """What is unexpected about one result.
 
     `plan`, and `profile`, `latency` and `quality` in `original` and `compressed`, are the JSON
-    objects of the reports, and so is `naive_quality` in `compressed`, that without refitting; what
-    isn't known yet is missing or None. `reading` is the title under which one can see how the
-    samples were read, where they are a person's own, and `classes` names the labels.
+    objects of the reports, and so is `naive_quality` in `compressed`, that without
+    weight reconstruction; what isn't known yet is missing or None. `reading` is the title under
+    which one can see how the samples were read, where they are a person's own, and `classes`
+    names the labels.
     """
     layers = list(plan.get("layers", []))
     case = _Case(recipe, layers, original, compressed, host, reading, classes)
@@ -107,8 +109,8 @@ def guessing(quality: Facts, classes: int | None, more: str = "") -> Iterator[st
     metric = quality["metric"]
     if metric == "r2" and quality["high"] <= 0:
         yield (
-            f"The original itself has an R² of {METRICS['r2'].text(quality['value'])}, no better "
-            "than the mean of the labels: probably the samples, the way they are prepared, or the "
+            f"The original model has an R² of {METRICS['r2'].text(quality['value'])}, no better "
+            "than the mean of the labels: probably the samples, their preprocessing, or the "
             f"labels' unit don't fit this model{more}."
         )
     classes = 2 if metric == "binary" else classes
@@ -116,10 +118,10 @@ def guessing(quality: Facts, classes: int | None, more: str = "") -> Iterator[st
         return
     if quality["samples"] >= FEWEST_TO_TELL and quality["low"] <= 1 / classes:
         yield (
-            f"The original itself is right on {_percent(quality['value'])} of "
-            f"{counted_samples(quality['samples'])}, which can't be told from guessing among "
-            f"{classes} classes: probably the samples, the way they are prepared, or the order of "
-            f"the labels don't fit this model{more}."
+            f"The original model is right on {_percent(quality['value'])} of "
+            f"{counted_samples(quality['samples'])}, no better than guessing among {classes} "
+            "classes: probably the samples, their preprocessing, or the order of the labels don't "
+            f"fit this model{more}."
         )
 
 
@@ -128,9 +130,9 @@ def agreement_says_nothing(case: _Case) -> Iterator[str | Insight]:
     quality = case.original.get("quality")
     if quality and quality["metric"] == "agreement" and case.original.get("answers") == 1:
         yield (
-            f"The original chooses the same class for all {counted_samples(quality['samples'])}, "
-            "so agreement hardly says how good the compressed network is; drop samples of several "
-            "classes."
+            "The original predicts the same class for all "
+            f"{counted_samples(quality['samples'])}, so agreement says little about the compressed "
+            "model; add samples of several classes."
         )
 
 
@@ -159,16 +161,16 @@ def asked_and_reached(case: _Case) -> Iterator[str | Insight]:
     free = [layer for layer in case.layers if layer["removable"]]
     channels = sum(layer["channels"] for layer in free)
     if case.recipe.ratio and not channels:
-        yield "No layer of this network can lose channels; the page Layers says why."
+        yield "No layer of this network can be pruned by channels; the Layers page says why."
         return
     if not channels or case.recipe.layers:
         return
     reached = 1 - sum(layer["kept"] for layer in free) / channels
     if abs(reached - case.recipe.ratio) >= NOTICEABLE:
         yield (
-            f"You asked for {_percent(case.recipe.ratio)} of the channels; whole channels, kept in "
-            f"multiples of {case.recipe.round_to} where a layer is wide enough, gave "
-            f"{_percent(reached)}."
+            f"You asked to prune {_percent(case.recipe.ratio)} of the channels; "
+            f"{_percent(reached)} were pruned, as channel counts are aligned to multiples of "
+            f"{case.recipe.round_to} where a layer is wide enough."
         )
 
 
@@ -182,7 +184,7 @@ def left_alone(case: _Case) -> Iterator[str | Insight]:
         count = f"One layer ({names[0]!r})" if len(names) == 1 else f"{len(names)} layers"
         plural = reason if len(names) == 1 else reason.replace("is ", "are ", 1)
         plural = plural if len(names) == 1 else plural.replace("stands ", "stand ", 1)
-        yield f"{count} {plural}: counted as such and left alone."
+        yield f"{count} {plural}: counted, but not compressed."
 
 
 @rule
@@ -193,9 +195,9 @@ def widths_stay(case: _Case) -> Iterator[str | Insight]:
     held = [layer["name"] for layer in case.layers if ON_REQUEST in (layer["unprunable"] or "")]
     if held:
         yield Insight(
-            f"{_counted(held)} kept the width that a normalisation or a mean runs over (as the "
-            "residual width of a transformer); ask for widths to take it out too.",
-            "Also prune the hidden dimension",
+            f"{_counted(held)} kept the hidden dimension, which a normalisation or a mean runs "
+            "over (such as the residual width of a transformer).",
+            RECIPE["widths"],
             replace(recipe, widths=True),
         )
 
@@ -212,13 +214,13 @@ def own_choices_and_reached(case: _Case) -> Iterator[str | Insight]:
         reached = 1 - layer["kept"] / layer["channels"]
         if choice.ratio and not reached and layer["unprunable"]:
             yield (
-                f"For {choice.name!r} you asked for {_percent(choice.ratio)}, but it keeps all its "
-                f"channels: {_clause(layer['unprunable'])}."
+                f"You asked to prune {_percent(choice.ratio)} of {choice.name!r}, but it keeps all "
+                f"its channels: {_clause(layer['unprunable'])}."
             )
         elif abs(reached - choice.ratio) >= NOTICEABLE:
             yield (
-                f"For {choice.name!r} you asked for {_percent(choice.ratio)}; with the layers that "
-                f"it is coupled with, in whole channels, it came to {_percent(reached)}."
+                f"You asked to prune {_percent(choice.ratio)} of {choice.name!r}; with its coupled "
+                f"layers and channel alignment, {_percent(reached)} were pruned."
             )
 
 
@@ -227,8 +229,8 @@ def choices_for_nothing(case: _Case) -> Iterator[str | Insight]:
     chosen = [choice.name for choice in case.recipe.layers if choice.ratio]
     if case.recipe.pattern == "none" and chosen:
         yield (
-            f"A ratio of its own was asked for {_counted(chosen)}, but the pattern is 'none', "
-            "which takes nothing out."
+            f"The ratio override of {_counted(chosen)} has no effect: the pruning pattern is "
+            "'none'."
         )
 
 
@@ -237,10 +239,10 @@ def zeros_stay(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern in ("none", "channel") or not _sparsity(case.layers):
         return
     narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
-    what = "change neither file nor time" if narrow else "leave the file and the time as they were"
+    what = "change neither file size nor latency" if narrow else "leave file size and latency alone"
     yield (
-        f"The zeros stay in dense tensors: they {what}, but pay off in the gzip and packed sizes, "
-        "and on runtimes with sparse kernels."
+        f"The zeros stay in dense tensors: they {what}, but reduce the gzip and packed sizes, and "
+        "the latency on runtimes with sparse kernels."
     )
 
 
@@ -250,7 +252,10 @@ def zeros_unsuited(case: _Case) -> Iterator[str | Insight]:
         return
     left = [layer["name"] for layer in case.layers if layer["skipped"] and not layer["sparsity"]]
     if left:
-        yield f"Pattern {case.recipe.pattern} does not fit {_counted(left)}; the table says why."
+        yield (
+            f"Pattern {case.recipe.pattern} does not fit {_counted(left)}; the Layers page says "
+            "why."
+        )
 
 
 @rule
@@ -258,8 +263,8 @@ def weights_unpacked(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8 or not case.layers:
         return
     yield (
-        "Only the weights are narrow: the runtime turns them back into floats before it "
-        "computes, so they make the file smaller but not the time shorter."
+        "Only the weights are quantized: the runtime dequantizes them before it computes, so this "
+        "reduces the file size but not the latency."
     )
 
 
@@ -275,7 +280,7 @@ def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
     for reason, names in reasons.items():
         verb = "keeps" if len(names) == 1 else "keep"
         who = _counted(names)
-        yield f"{who[:1].upper()}{who[1:]} {verb} floating-point weights: {reason}."
+        yield f"{capitalized(who)} {verb} floating-point weights: {reason}."
 
 
 @rule
@@ -285,9 +290,9 @@ def simulated_widths(case: _Case) -> Iterator[str | Insight]:
         stored = STORED_BITS.get(storage, bits)
         if bits < stored:
             yield (
-                f"The levels of {bits}-bit weights are those of {bits} bits, but the file stores "
-                f"them in {stored}, the next type that the runtime takes; the packed size counts "
-                "the true width."
+                f"{bits}-bit weights have {2**bits} levels, but the file stores them in "
+                f"INT{stored}, the next type that the runtime supports; the packed size counts "
+                f"{bits} bits."
             )
 
 
@@ -295,8 +300,8 @@ def simulated_widths(case: _Case) -> Iterator[str | Insight]:
 def activations_without_integer_weights(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.activation_bits == 8 and not 5 <= case.recipe.weight_bits <= 8:
         yield Insight(
-            "Integer arithmetic needs weights of 5 to 8 bits too: with these the activations are "
-            "rounded, but the products still run in floats, which takes longer.",
+            "Integer kernels need weights of 5 to 8 bits too: with these weights, the activations "
+            "are quantized but the products still run in FP32, which takes longer.",
             "Quantize the weights to INT8 too",
             replace(case.recipe, weight_bits=8),
         )
@@ -309,13 +314,13 @@ def slow_integers(case: _Case) -> Iterator[str | Insight]:
         return
     if not 5 <= case.recipe.weight_bits <= 8:
         return
-    sentence = "INT8 is slower than floats on this machine and network."
+    sentence = "INT8 is slower than FP32 for this network on this machine."
     if case.host.get("has_vnni") is False:
-        sentence = "This CPU has no VNNI (8-bit dot products), so INT8 is slower here than floats."
+        sentence = "This CPU has no VNNI (8-bit dot products), so INT8 is slower here than FP32."
     elif case.host.get("has_vnni"):
         sentence = (
             "INT8 is slower here although this CPU has 8-bit dot products: the network is so small "
-            "that rounding the activations costs more than the products save."
+            "that quantizing the activations costs more than the products save."
         )
     floats = replace(case.recipe, activation_bits=32)
     yield Insight(sentence, "Keep the activations in FP32", floats)
@@ -330,11 +335,11 @@ def pruned_but_not_faster(case: _Case) -> Iterator[str | Insight]:
         return
     removed = 1 - profiles[1]["macs"] / profiles[0]["macs"]
     if removed >= 0.1 and 1 - latencies[1]["ratio"] < removed / 2:
-        why = "much of the time goes into calling each operator and moving its data"
+        why = "much of the latency is calling operators and moving data"
         if case.recipe.round_to < 8:
-            why = "widths that are no multiple of 8 use the vector units badly"
+            why = "channel counts that are no multiple of 8 use the vector units badly"
         if case.recipe.activation_bits == 8:
-            why = "rounding the activations takes time of its own"
+            why = "quantizing the activations takes time too"
         sentence = f"{_percent(removed)} fewer MACs{_in_time(latencies[1])}: {why}."
         if case.recipe.round_to < 8 and case.recipe.activation_bits == 32:
             aligned = replace(case.recipe, round_to=8)
@@ -344,20 +349,20 @@ def pruned_but_not_faster(case: _Case) -> Iterator[str | Insight]:
 
 
 def _in_time(latency: Facts) -> str:
-    """What came of fewer MACs, as the rest of a sentence."""
+    """The effect of fewer MACs, as the rest of a sentence."""
     saved = 1 - latency["ratio"]
     if latency["ratio_low"] <= 1 <= latency["ratio_high"] or abs(saved) < LEAST_SHOWN:
-        return " make no measurable difference in time"
+        return ", but no measurable change in latency"
     if saved < 0:
-        return f", and yet it takes {_percent(-saved)} longer"
-    return f" save only {_percent(saved)} of the time"
+        return f", but {_percent(-saved)} more latency"
+    return f", but only {_percent(saved)} less latency"
 
 
 @rule
 def noisy_machine(case: _Case) -> Iterator[str | Insight]:
     latency = case.compressed.get("latency")
     if latency and not latency["reliable"]:
-        yield "The machine was busy while this was timed; take the latency with a grain of salt."
+        yield "The machine was busy during the measurement, so the latency is not reliable."
 
 
 @rule
@@ -368,12 +373,9 @@ def accuracy_collapsed(case: _Case) -> Iterator[str | Insight]:
     before, after = qualities[0]["value"], qualities[1]["value"]
     if after < before / 2:
         pruned = any(x["kept"] < x["channels"] or x["sparsity"] for x in case.layers)
-        why = "what was taken out is" if pruned else "the levels that were rounded away are"
+        why = "too much was pruned" if pruned else "the precision is too low"
         title = METRICS[qualities[1]["metric"]].title
-        yield (
-            f"{title} fell from {_percent(before)} to {_percent(after)}: {why} what the next "
-            "layers rely on."
-        )
+        yield f"{title} fell from {_percent(before)} to {_percent(after)}: {why}."
 
 
 @rule
@@ -389,10 +391,10 @@ def one_scale_for_all(case: _Case) -> Iterator[str | Insight]:
     if pruned or lost <= MUCH_LOST or all(layer["closed"] for layer in rounded):
         return
     yield Insight(
-        f"Rounded naively, this loses {100 * lost:.1f} points: one scale for a whole tensor must "
-        "cover its widest channel, so narrow channels fall onto few levels. A scale per output "
-        "channel gives each of them all the levels.",
-        "Use a scale per output channel",
+        f"Without reconstruction, this loses {100 * lost:.1f} pp: with per-tensor granularity, one "
+        "scale must cover the widest channel, so narrow channels get few levels. Per-channel "
+        "granularity gives every channel all the levels.",
+        "Quantize per channel",
         replace(case.recipe, granularity="channel"),
     )
 
@@ -405,7 +407,7 @@ def no_quality_difference(case: _Case) -> Iterator[str | Insight]:
     if quality["value"] != quality["reference_value"] and quality["p_value"] > 0.05:
         scored = counted_samples(quality["samples"])
         yield (
-            f"The difference in {METRICS[quality['metric']].noun} is within what {scored} can tell "
+            f"The difference in {METRICS[quality['metric']].noun} is not significant on {scored} "
             f"(McNemar p = {quality['p_value']:.2f})."
         )
 
@@ -420,8 +422,8 @@ def bigger_file(case: _Case) -> Iterator[str | Insight]:
     if after > before:
         extra = after - before
         yield (
-            f"The file grew by {format_bytes(extra)}: scales and the nodes that apply them weigh "
-            "more than the narrower weights save."
+            f"The file grew by {format_bytes(extra)}: the scales and the nodes that apply them "
+            "take more bytes than the quantized weights save."
         )
 
 

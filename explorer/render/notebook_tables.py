@@ -36,7 +36,7 @@ def report_html(report: Report) -> str:
 
 
 def plan_html(plan: Plan) -> str:
-    """What happens to each layer, one a line, and below it what ties layers together."""
+    """What happens to each layer, one a line, and below it why layers are coupled."""
     ties = "".join(f"<li>{escape(sentence)}</li>" for sentence in group_sentences(plan.groups))
     others = f"<p>{escape(plan.others)}</p>" if plan.others else ""
     return _table(plan_rows(plan)) + others + (f"<ul>{ties}</ul>" if ties else "")

@@ -9,13 +9,14 @@ from explorer.metrics import METRICS
 from explorer.names import cleaned
 from explorer.recipe import Recipe
 from explorer.render.explain import few, group_sentences
+from explorer.render.labels import LAYER_COLUMNS, NUMBERS, precision
 from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
 MOVES_SHOWN = 4
 INPUTS_SHOWN = 4
 NOT_RELIABLE = "not reliable"
-AIM_NAMES = {"size": "the size", "macs": "the MACs", "time": "the time"}
+AIM_NAMES = {"size": "the file size", "macs": "the MACs", "time": "the latency"}
 NOTES = "  of which exporter metadata"
 NOTHING_TO_COMPRESS = "No layer of this network can be quantized, and no channel removed."
 # Fields of a recipe with a flag of their own in the shell.
@@ -78,7 +79,7 @@ def format_ratio(latency: Latency) -> str:
     ends = interval(fixed(latency.ratio_low, 2), fixed(latency.ratio_high, 2))
     if not latency.changed:
         return f"no measurable change ({ends})"
-    return f"× {fixed(latency.ratio, 2)} ({ends})"
+    return f"ratio {fixed(latency.ratio, 2)} ({ends})"
 
 
 def doubt_text(latency: Latency) -> str:
@@ -140,16 +141,14 @@ def report_rows(reports: Sequence[Report]) -> list[list[str]]:
 
 
 def plan_table(plan: Plan) -> str:
-    """What happens to each layer, one a line, and below it what ties layers together."""
+    """What happens to each layer, one a line, and below it why layers are coupled."""
     ties = "\n".join(group_sentences(plan.groups))
     return "\n\n".join(part for part in (_aligned(plan_rows(plan)), plan.others, ties) if part)
 
 
 def plan_rows(plan: Plan) -> list[list[str]]:
     """The cells of `plan_table`; the first row says what stands in each column."""
-    head = ("layer", "op", "channels", "can go", "kept", "zeros", "bits", "stored as")
-    rows = [[*head, "shrinks with", "why not, or not as asked"]]
-    return rows + [
+    return [[*LAYER_COLUMNS.values()]] + [
         [
             layer.name,
             layer.op,
@@ -173,10 +172,10 @@ def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str
     """
     tables = [f"{report.name}: change of {_quality_name(report)} when only one place is compressed"]
     tables.append(f"input sizes: {format_sizes(report.profile.input_sizes)}")
-    for setting, text in (("ratio", "{:.0%} of the channels"), ("weight_bits", "{} bits")):
+    for setting, text in (("ratio", "{:.0%} pruned".format), ("weight_bits", precision)):
         own = [each for each in found if each[setting] is not None]
         values = list(dict.fromkeys(each[setting] for each in own))
-        rows = [["", *[text.format(value) for value in values]]]
+        rows = [["", *[text(value) for value in values]]]
         for place in dict.fromkeys(each["place"] for each in own):
             cells = {each[setting]: each for each in own if each["place"] == place}
             rows.append([place, *[_change(cells.get(value)) for value in values]])
@@ -186,18 +185,18 @@ def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str
 
 
 def spent_table(spent: Mapping[str, Any]) -> str:
-    """What a budget has bought: a sentence, and a line for each choice of the recipe.
+    """The result of an accuracy budget: a sentence, and a line for each override of the recipe.
 
     `spent` is a `Spent` as a dictionary.
     """
-    rows = [["", "channels out", "bits"]]
+    rows = [["", "channels pruned", "weights"]]
     shared = spent["recipe"]["ratio"]
     if shared:
-        rows.append(["spread by need", f"{100 * shared:.0f} %", ""])
+        rows.append(["global ratio", f"{100 * shared:.0f} %", ""])
     for choice in spent["recipe"]["layers"]:
         ratio, bits = choice["ratio"], choice["weight_bits"]
-        cells = ["" if ratio is None else f"{100 * ratio:.0f} %", "" if bits is None else str(bits)]
-        rows.append([choice["name"], *cells])
+        pruned = "" if ratio is None else f"{100 * ratio:.0f} %"
+        rows.append([choice["name"], pruned, "" if bits is None else precision(bits)])
     table = f"\n\n{_aligned(rows)}" if len(rows) > 1 else ""
     return f"{spent_sentence(spent)}{table}"
 
@@ -223,29 +222,28 @@ def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) 
 
 
 def spent_sentence(spent: Mapping[str, Any]) -> str:
-    """What a `Spent`, as a dictionary, came to: 0.8 points of accuracy buy 71 % of the size."""
+    """The result of a `Spent`, as a dictionary: saves 71 % of the size for 0.8 pp of accuracy."""
     metric, what = spent["quality"]["metric"], AIM_NAMES[spent["on"]]
-    scored = f"measured on the {counted_samples(spent['quality']['samples'])} it was chosen by"
+    scored = f"measured on the {counted_samples(spent['quality']['samples'])} it was chosen on"
     if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
-        return f"{_buying(spent['points'], metric)} none of {what}, {scored}."
-    latency, bought = spent["latency"], f"{fixed(100 * spent['saved'])} % of {what}"
+        return f"Saves none of {what} for {_price(spent['points'], metric)}, {scored}."
+    latency, saved = spent["latency"], f"Saves {fixed(100 * spent['saved'])} % of {what}"
     if latency is not None and not Latency(**latency).changed:
-        bought = f"no measurable change of {what}"
-    return f"{_buying(max(0.0, spent['lost']), metric)} {bought}, {scored}."
+        saved = f"No measurable change of {what}"
+    return f"{saved} for {_price(max(0.0, spent['lost']), metric)}, {scored}."
 
 
-def _buying(points: float, metric: str) -> str:
+def _price(points: float, metric: str) -> str:
     number = _short(points)
-    verb, noun = ("buys", "point") if number == "1" else ("buy", "points")
     if metric == "snr_db":
-        return f"{number} percent of output error {verb}"
+        return f"{number} % of output error"
     if METRICS[metric].falls:
-        return f"{number} {METRICS[metric].loss_noun} {verb}"
-    return f"{number} {noun} of {METRIC_NAMES[metric]} {verb}"
+        return f"{number} % more {METRIC_NAMES[metric]}"
+    return f"{number} pp of {METRIC_NAMES[metric]}"
 
 
 def _short(points: float) -> str:
-    """Two significant digits, and none that stand for less than a hundredth of a percent."""
+    """Two significant digits, and none below a hundredth of a percentage point."""
     return f"{points:.0f}" if points >= 9.95 else f"{round(points, 4):.2g}"
 
 
@@ -265,6 +263,11 @@ def _change(each: Mapping[str, Any] | None) -> str:
     return f"{change:+.3g}".replace("-", MINUS)
 
 
+def _label(number: str) -> str:
+    """As a line of a table begins: file size."""
+    return NUMBERS[number][:1].lower() + NUMBERS[number][1:]
+
+
 def _optional(value: int | None, text: str) -> str:
     return "not known" if value is None else text
 
@@ -279,13 +282,13 @@ def _gzip(profile: Profile) -> str:
 
 _PROFILE_ROWS = (
     ("parameters", lambda p: format_count(p.params)),
-    ("  of them not zero", _nonzero),
+    ("  nonzero", _nonzero),
     ("MACs (FLOPs = 2 x MACs)", lambda p: format_count(p.macs)),
-    ("file", lambda p: format_bytes(p.file_bytes)),
+    (_label("file_bytes"), lambda p: format_bytes(p.file_bytes)),
     (NOTES, lambda p: format_bytes(p.annotation_bytes)),
-    ("  with gzip", _gzip),
-    ("weights packed", lambda p: format_bytes(p.packed_bytes)),
-    ("peak activations", lambda p: format_bytes(p.peak_activation_bytes)),
+    (_label("gzip_bytes"), _gzip),
+    (_label("packed_bytes"), lambda p: format_bytes(p.packed_bytes)),
+    (_label("peak_activation_bytes"), lambda p: format_bytes(p.peak_activation_bytes)),
 )
 
 

@@ -1,4 +1,4 @@
-"""Settings and what came of them as plotly figures: pure functions from plain values.
+"""Runs and their results as plotly figures: pure functions from plain values.
 
 Colours, fonts and backgrounds not given here come from the theme that draws the figure. Every point
 carries the key of its setting as `customdata`, so that a click can select it.
@@ -13,16 +13,17 @@ import plotly.graph_objects as go
 from explorer.fronts import REACH, Estimate, front_line, quality_range, unbeaten
 from explorer.render.axes import ticks
 from explorer.render.charts import PALETTE
+from explorer.render.labels import ORIGINAL, PARETO_FRONT, PATTERNS, QUANTIZATION_ONLY
 
-# Each kind of setting has its colour and its shape, whichever others there are.
+# Each kind of run has its colour and its shape, whichever others there are.
 LOOKS = {
-    "Original": (PALETTE[6], "star"),
-    "Whole channels": (PALETTE[0], "circle"),
-    "Single weights": (PALETTE[1], "square"),
-    "Blocks of weights": (PALETTE[2], "diamond"),
-    "2 of every 4 weights": (PALETTE[3], "triangle-up"),
-    "4 of every 8 weights": (PALETTE[4], "triangle-down"),
-    "Bits alone": (PALETTE[5], "cross"),
+    ORIGINAL: (PALETTE[6], "star"),
+    PATTERNS["channel"]: (PALETTE[0], "circle"),
+    PATTERNS["unstructured"]: (PALETTE[1], "square"),
+    PATTERNS["block"]: (PALETTE[2], "diamond"),
+    PATTERNS["2:4"]: (PALETTE[3], "triangle-up"),
+    PATTERNS["4:8"]: (PALETTE[4], "triangle-down"),
+    QUANTIZATION_ONLY: (PALETTE[5], "cross"),
 }
 OTHER = (PALETTE[7], "x")
 FRONT = PALETTE[2]
@@ -54,7 +55,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """One setting; `name` and `label` are in plotly's markup, so what is anybody's is escaped.
+    """One run; `name` and `label` are in plotly's markup, so what is anybody's is escaped.
 
     `values` and `intervals`, (low, high) each, are by the key of an axis; values on the axes that
     are `unsure` are not reliable, and drawn hollow.
@@ -70,7 +71,7 @@ class Mark:
 
 
 def front_of(marks: Sequence[Mark], cost: Axis, quality: Axis) -> list[str]:
-    """Keys of the settings that no other beats beyond noise, the cheapest first."""
+    """Keys of the runs that no other dominates beyond noise, the cheapest first."""
     known = drawable(marks, (cost, quality))
     runs = [(_estimate(mark, cost), _estimate(mark, quality)) for mark in known]
     kept = zip(known, runs, unbeaten(runs, quality.falls), strict=True)
@@ -99,7 +100,7 @@ def scatter(
             y=[y for _, y in best],
             mode="lines",
             line={"shape": "hv", "width": 2, "color": FRONT},
-            name="Not beaten",
+            name=PARETO_FRONT,
             hoverinfo="skip",
         )
     )

@@ -47,7 +47,7 @@ def settings(base: Recipe, design: Design) -> tuple[Recipe, ...]:
     found = tuple(dict.fromkeys(each for each in wanted if not each.is_identity))
     if len(found) > MOST_SETTINGS:
         raise RecipeError(
-            f"These are {len(found)} settings, but a sweep takes at most {MOST_SETTINGS}; choose "
+            f"These are {len(found)} runs, but a sweep has at most {MOST_SETTINGS}; choose "
             "fewer steps or widths."
         )
     return found

@@ -1,19 +1,19 @@
-"""Below the map of sensitivity: points to spend, on what, and what they have bought."""
+"""Below the map of sensitivity: an accuracy budget, what to minimize, and the recipe's result."""
 
 import streamlit as st
 
 from explorer.metrics import DECIBELS, METRICS
 from explorer.recipe import AIMS
+from explorer.render.labels import AIMS as AIM_LABELS
 from explorer.render.text import spent_sentence
 from explorer.ui.session import Session
-from explorer.widget.words import AIMS as AIM_WORDS
 from explorer.widget.words import HELP
 
 FEWEST_POINTS, MOST_POINTS = 0.1, 10.0
 
 
 def draw(session: Session) -> None:
-    """The controls, or how far the search is; and a sentence when it has come to something."""
+    """The controls, or the progress of the search; and a sentence with its result."""
     spending = session.spending
     if spending.running:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -40,7 +40,7 @@ def _controls(session: Session) -> None:
     is_error = metric.unit == DECIBELS or metric.falls
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
-            "Percent of error to spend" if is_error else "Points to spend",
+            "Error budget (%)" if is_error else "Accuracy budget (pp)",
             FEWEST_POINTS,
             MOST_POINTS,
             step=0.1,
@@ -51,15 +51,15 @@ def _controls(session: Session) -> None:
             on_change=write,
         )
         st.segmented_control(
-            "On",
+            "Minimize",
             AIMS,
             key="w_spend_on",
-            format_func=lambda aim: AIM_WORDS[aim],
+            format_func=lambda aim: AIM_LABELS[aim],
             required=True,
             on_change=write,
         )
         st.button(
-            "Make a recipe of it",
+            "Generate recipe",
             key="spend_start",
             disabled=session.busy,
             on_click=lambda: _start(session),

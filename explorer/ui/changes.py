@@ -12,9 +12,9 @@ from explorer.ui.session import Session
 from explorer.widget.trials import Trial
 
 NO_SAMPLES = "There are no samples to compare the two models on; add some to this model."
-NO_CLASSES = "This model gives no class scores, so no sample changes sides."
+NO_CLASSES = "This model has no class scores, so there are no predicted classes to compare."
 NOT_CONSTANT = "This layer's weights are packed in a way that can't be drawn."
-WAITING = "The two models are being compared …"
+WAITING = "Comparing the two models …"
 
 
 def draw(session: Session) -> None:
@@ -23,7 +23,7 @@ def draw(session: Session) -> None:
     parts = {
         "All sizes": sizes.draw,
         "Classes": _draw_classes,
-        "Samples that changed": _draw_flips,
+        "Changed predictions": _draw_flips,
         "Weights": _draw_weights,
     }
     heading("What changed")
@@ -39,7 +39,7 @@ def _draw_classes(session: Session) -> None:
     if told is not None:
         names = _names(session)
         st.html(drawings.classes_html(told["changes"], names))
-        heading("Confusions", 3)
+        heading("Confusion matrix (difference)", 3)
         st.html(drawings.confusion_html(told["changes"], names))
 
 
@@ -59,7 +59,7 @@ def _draw_weights(session: Session) -> None:
     layer = st.selectbox("Layer", layers, key="weights_layer")
     answer = _ask(session, trial, "weights", {"layer": layer})
     if answer is None:
-        st.caption("The weights are being read …")
+        st.caption("Reading the weights …")
     elif answer.error is not None:
         st.text(answer.error)
     elif answer.parts["weights"] is None:

@@ -10,49 +10,24 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
+from explorer.render.labels import NUMBERS, RECIPE, VALUES, precision
 from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.tried import Result, latency_text, quality_text
 from explorer.widget.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
-from explorer.widget.words import (
-    BITS_SCOPES,
-    CRITERIA,
-    GRANULARITIES,
-    PATTERNS,
-    SCOPES,
-    choice_in_words,
-    percent,
-)
+from explorer.widget.words import choice_in_words, percent
 
 Row = tuple[str, str, str, str]  # what, one, the other, the difference
 
-TITLES = {
-    "pattern": ("Taken out", PATTERNS),
-    "ratio": ("Ratio", {}),
-    "scope": ("Spread", SCOPES),
-    "criterion": ("Importance", CRITERIA),
-    "round_to": ("Multiples of", {}),
-    "weight_bits": ("Weight bits", {}),
-    "activation_bits": ("Activation bits", {}),
-    "bits_scope": ("Spread of bits", BITS_SCOPES),
-    "granularity": ("One scale for each", GRANULARITIES),
-    "group_size": ("Group size", {}),
-    "widths": ("Normalised widths too", {}),
-    "compensate": ("Compensated", {}),
-    "keep_metadata": ("Exporter metadata kept", {}),
-    "short_names": ("Short names", {}),
-    "seed": ("Seed", {}),
-    "layers": ("Own choices of layers", {}),
-}
 SIZES = (
-    ("file_bytes", "File size", format_bytes),
-    ("gzip_bytes", "File with gzip", format_bytes),
-    ("packed_bytes", "Weights, packed", format_bytes),
-    ("params", "Parameters", format_count),
-    ("macs", "MACs", format_count),
-    ("peak_activation_bytes", "Memory", format_bytes),
+    ("file_bytes", format_bytes),
+    ("gzip_bytes", format_bytes),
+    ("packed_bytes", format_bytes),
+    ("params", format_count),
+    ("macs", format_count),
+    ("peak_activation_bytes", format_bytes),
 )
-SAME_SETTINGS = "Both are the same setting."
-SAME_LAYERS = "No layer differs in channels, zeros or bits."
+SAME_SETTINGS = "Both runs have the same setting."
+SAME_LAYERS = "No layer differs in channels, sparsity or bits."
 
 
 def settings_html(one: Result, other: Result) -> str:
@@ -67,7 +42,7 @@ def numbers_html(one: Result, other: Result) -> str:
 
 
 def layers_html(one: Result, other: Result) -> str:
-    """The layers that differ in channels, zeros or bits."""
+    """The layers that differ in channels, sparsity or bits."""
     rows = list(_layers(one.layers, other.layers))
     return _table("Layer", one, other, rows) if rows else f"<p>{SAME_LAYERS}</p>"
 
@@ -93,35 +68,34 @@ def _settings(one: Recipe, other: Recipe) -> Iterator[Row]:
     for field in fields(Recipe):
         values = [getattr(recipe, field.name) for recipe in (one, other)]
         if values[0] != values[1]:
-            title, words = TITLES[field.name]
-            before, after = (_value(field.name, value, words) for value in values)
-            yield title, before, after, ""
+            before, after = (_value(field.name, value) for value in values)
+            yield RECIPE[field.name], before, after, ""
 
 
-def _value(name: str, value: Any, words: Mapping[Any, str]) -> str:
+def _value(name: str, value: Any) -> str:
     if name == "layers":
         choices: tuple[LayerChoice, ...] = value
         return "; ".join(map(choice_in_words, choices)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{percent(value)} %" if name == "ratio" else str(words.get(value, value))
+    return f"{percent(value)} %" if name == "ratio" else VALUES.get(name, {}).get(value, str(value))
 
 
 def _sizes(one: Result, other: Result) -> Iterator[Row]:
-    for key, title, text in SIZES:
+    for key, text in SIZES:
         before, after = ((each.profile or {}).get(key) for each in (one, other))
         cells = [UNKNOWN if value is None else text(value) for value in (before, after)]
         change = relative(before, after) if before is not None and after is not None else UNKNOWN
-        yield title, cells[0], cells[1], change
+        yield NUMBERS[key], cells[0], cells[1], change
 
 
 def _measured(one: Result, other: Result) -> Iterator[Row]:
     """Times were taken beside the original's, so only their ratios to it can be compared."""
     times = [format_seconds(each.latency.min_s) if each.latency else UNKNOWN
              for each in (one, other)]  # fmt: skip
-    yield "Latency", times[0], times[1], ""
+    yield NUMBERS["latency"], times[0], times[1], ""
     ratios = [latency_text(each.latency) for each in (one, other)]
-    yield "Latency, of the original's", ratios[0], ratios[1], _faster(one, other)
+    yield NUMBERS["latency_ratio"], ratios[0], ratios[1], _faster(one, other)
     if one.quality or other.quality:
         metric = METRICS[(one.quality or other.quality).metric].title  # type: ignore[union-attr]
         cells = [quality_text(each.quality) if each.quality else UNKNOWN for each in (one, other)]
@@ -161,6 +135,6 @@ def _layers(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
 
 
 def _layer(layer: Mapping[str, Any]) -> str:
-    bits = "" if layer["weight_bits"] is None else f", {layer['weight_bits']} bits"
-    zeros = f", {percent(layer['sparsity'])} % zeros" if layer["sparsity"] else ""
-    return f"{layer['kept']} channels{zeros}{bits}"
+    bits = "" if layer["weight_bits"] is None else f", {precision(layer['weight_bits'])}"
+    sparsity = f", {percent(layer['sparsity'])} % sparsity" if layer["sparsity"] else ""
+    return f"{layer['kept']} channels{sparsity}{bits}"

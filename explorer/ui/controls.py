@@ -13,6 +13,7 @@ from explorer.recipe import (
     SCOPES,
     Recipe,
 )
+from explorer.render import labels
 from explorer.ui import input_sizes, metric, reading, renumbering, uploads
 from explorer.ui.input_sizes import shape_in
 from explorer.ui.projected import Projected, project
@@ -23,18 +24,18 @@ Files = list[tuple[str, bytes]]
 
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
-REMOVE = "Its files and results go, but for those that another of your models needs."
+REMOVE = "Deletes its files and results, except those that another of your models needs."
 RECIPE_BYTES = 2**24
 SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
 FORMATS = (
     "Models: ONNX (or zipped with its second file of weights), .pt2 of torch.export, TorchScript, "
     "or the weights (.pt, .pth, .safetensors) of a network that the explorer knows. Samples: .npz "
     "with arrays named after the inputs (or `x`) and labels in `y`, a .csv table, or a zip of "
-    "PNG or JPEG images with one folder a class. Without samples, there is no accuracy. Files stay "
-    "on this machine and go with the session."
+    "PNG or JPEG images with one folder per class. Without samples, there is no accuracy. Files "
+    "stay on this machine and are deleted with the session."
 )
 CLOSED = (
-    "TorchScript and .pt2 files run code and stay closed here: this server's sandbox lets "
+    "TorchScript and .pt2 files run code and can't be opened here: this server's sandbox lets "
     "programs {leaks}."
 )
 
@@ -44,8 +45,8 @@ def draw(session: Session) -> None:
     with st.sidebar:
         st.html(WORDMARK)
         _model(session)
-        with st.expander("More choices", key="more", expanded=True):
-            _more_choices(session)
+        with st.expander("Advanced settings", key="more", expanded=True):
+            _advanced_settings(session)
 
 
 WORDMARK = (
@@ -119,25 +120,22 @@ def _drop_box(
     st.file_uploader(label, type=types, accept_multiple_files=True, key=key, on_change=changed)
 
 
-def _more_choices(session: Session) -> None:
+def _advanced_settings(session: Session) -> None:
     recipe = session.recipe
-    _select(session, "Spread", "scope", SCOPES, words.SCOPES)
-    _select(session, "Importance", "criterion", CRITERIA, words.CRITERIA)
-    _select(session, "Keep multiples of", "round_to", sorted({*ROUND_TO, recipe.round_to}))
-    _select(session, "Spread of bits", "bits_scope", SCOPES[::-1], words.BITS_SCOPES)
-    _select(session, "One scale for each", "granularity", GRANULARITIES, words.GRANULARITIES)
+    _select(session, "scope", SCOPES)
+    _select(session, "criterion", CRITERIA)
+    _select(session, "round_to", sorted({*ROUND_TO, recipe.round_to}))
+    _select(session, "bits_scope", SCOPES[::-1])
+    _select(session, "granularity", GRANULARITIES)
     if recipe.granularity == "group":
-        sizes = sorted({*GROUP_SIZES, recipe.group_size})
-        _select(session, "Group size", "group_size", sizes)
-    has_widths = recipe.pattern == "channel"
-    _toggle(session, "Normalised widths too", "widths", disabled=not has_widths)
-    _toggle(session, "Compensate", "compensate")
-    _toggle(session, "Keep exporter metadata", "keep_metadata")
-    _toggle(session, "Short names", "short_names")
+        _select(session, "group_size", sorted({*GROUP_SIZES, recipe.group_size}))
+    _toggle(session, "widths", disabled=recipe.pattern != "channel")
+    for name in ("compensate", "keep_metadata", "short_names"):
+        _toggle(session, name)
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)
         st.number_input(
-            "Seed",
+            labels.RECIPE["seed"],
             min_value=0,
             step=1,
             key=seed.key,
@@ -147,10 +145,10 @@ def _more_choices(session: Session) -> None:
     _drop_box(session, "Load a recipe (.json)", ["json"], _take_recipe)
 
 
-def _toggle(session: Session, label: str, name: str, disabled: bool = False) -> None:
+def _toggle(session: Session, name: str, disabled: bool = False) -> None:
     switch = project(name, getattr(session.recipe, name))
     st.toggle(
-        label,
+        labels.RECIPE[name],
         key=switch.key,
         help=words.HELP[name],
         disabled=disabled,
@@ -158,19 +156,13 @@ def _toggle(session: Session, label: str, name: str, disabled: bool = False) -> 
     )
 
 
-def _select(
-    session: Session,
-    label: str,
-    name: str,
-    options: Sequence[Any],
-    names: dict[Any, str] | None = None,
-) -> None:
-    choice = project(name, getattr(session.recipe, name))
+def _select(session: Session, name: str, options: Sequence[Any]) -> None:
+    choice, names = project(name, getattr(session.recipe, name)), labels.VALUES.get(name, {})
     st.selectbox(
-        label,
+        labels.RECIPE[name],
         options,
         key=choice.key,
-        format_func=lambda option: names.get(option, str(option)) if names else str(option),
+        format_func=lambda option: names.get(option, str(option)),
         help=words.HELP[name],
         on_change=_writer(session, choice),
     )

@@ -1,4 +1,4 @@
-"""Where time and memory go: what each product of both models costs, and what limits it."""
+"""Time and memory by node: what each product of both models costs, and what limits it."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -16,17 +16,17 @@ from explorer.widget.cards import UNKNOWN
 MOST_ROWS = 40
 FLOPS = 2  # of a multiply-accumulate
 ROOFLINE_PX = 420
-WAITING = "Original and compressed model are being timed node by node …"
+WAITING = "Timing both models node by node …"
 EXPLAINED = (
-    "Seconds are from the runtime's own record of each node, one thread, one inference, the least "
-    "of several runs; recording takes a few microseconds a node, so they say how the time is "
-    "shared out. Bytes are weights, inputs and outputs as the graph has them, each moved once: "
-    "where the runtime fuses rounding into a node, it moves fewer."
+    "Times are from the runtime's profiler: one thread, one inference, the fastest of several "
+    "runs. Profiling adds a few microseconds per node, so only the shares are comparable. Bytes "
+    "are the weights, inputs and outputs of the node in the graph, each moved once; where the "
+    "runtime fuses quantization into a node, it moves fewer."
 )
 ROOF = (
-    "A node can't do more operations a second than the machine (flat roof), nor than memory brings "
-    "numbers for (slope); both were measured here in float32, with one thread. What lies far below "
-    "the roof spends its time otherwise: on starting up, or on kernels that don't fit its shape."
+    "A node can't exceed the machine's peak compute (flat roof) or its memory bandwidth (slope); "
+    "both were measured here in FP32 with one thread. Nodes far below the roof are limited by "
+    "something else: call overhead, or kernels that don't fit their shape."
 )
 
 Row = Mapping[str, Any]
@@ -34,7 +34,7 @@ Row = Mapping[str, Any]
 
 def draw(session: Session) -> None:
     """The table and the roofline, once both models are timed."""
-    heading("Where time and memory go")
+    heading("Time and memory by node")
     answers = _answers(session)
     if answers is None:
         st.caption(WAITING)

@@ -1,4 +1,4 @@
-"""What changed, drawn as HTML: classes, confusions, samples, weights.
+"""What changed, drawn as HTML: classes, confusion matrix, predictions, weights.
 
 Names and texts are anybody's, so all are escaped. No Streamlit here.
 """
@@ -43,14 +43,14 @@ def classes_html(changes: Mapping[str, Any], names: Names) -> str:
     ]
     shown = sorted(rows)[:MOST_CLASSES]
     lines = [_class_line(names[number], *counts) for _, number, *counts in shown]
-    what = "put right" if changes["labelled"] else "put where the original puts them"
+    what = "classified correctly" if changes["labelled"] else "classified like the original"
     head = "<th>Class</th><th>Samples</th><th>Original</th><th>Compressed</th><th></th>"
     left = len(rows) - len(shown)
-    more = f"<p class='ce-more'>{left} more classes lost less, or won.</p>" if left else ""
+    more = f"<p class='ce-more'>{left} more classes lost less, or gained.</p>" if left else ""
     return (
         f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
         f"<p class='ce-more'>The share of each class's samples that are {what}, and its change in "
-        "points.</p>"
+        "percentage points.</p>"
     )
 
 
@@ -70,10 +70,10 @@ def _class_line(name: str, samples: int, before: int, after: int) -> str:
 
 
 def confusion_html(changes: Mapping[str, Any], names: Names) -> str:
-    """Which classes the compressed model takes for which more often, or less often."""
+    """The difference of the confusion matrices, compressed minus original."""
     matrix = changes["confusion"]
     if matrix is None:
-        return "<p class='ce-more'>There are too many classes for a matrix.</p>"
+        return "<p class='ce-more'>There are too many classes for a confusion matrix.</p>"
     told = _confusions_html(matrix, names)
     used = [i for i, count in enumerate(changes["samples"]) if count]
     if len(used) > MOST_CLASSES or not any(any(row) for row in matrix):
@@ -87,10 +87,10 @@ def confusion_html(changes: Mapping[str, Any], names: Names) -> str:
         for row in used
     )
     return (
-        f'{told}<div class="ce-scroll" tabindex="0" role="region" aria-label="Confusions">'
+        f'{told}<div class="ce-scroll" tabindex="0" role="region" aria-label="Confusion matrix">'
         f'<table class="ce-matrix"><thead><tr><td></td>{head}</tr></thead>{lines}</table></div>'
-        "<p class='ce-more'>Rows: what the samples are; columns: what they are taken for. Numbers "
-        "of samples, compressed less original.</p>"
+        "<p class='ce-more'>Rows: true class; columns: predicted class. Number of samples, "
+        "compressed minus original.</p>"
     )
 
 
@@ -114,9 +114,9 @@ def _confusions_html(matrix: Sequence[Sequence[int]], names: Names) -> str:
         reverse=True,
     )[:MOST_CONFUSIONS]
     if not grown:
-        return "<p class='ce-more'>No class is taken for another more often than before.</p>"
+        return "<p class='ce-more'>No pair of classes is confused more often than before.</p>"
     words = [f"<li>{names[row]} → {names[column]} <b>+{n}</b></li>" for n, row, column in grown]
-    return f'<ul class="ce-confusions" aria-label="Taken for">{"".join(words)}</ul>'
+    return f'<ul class="ce-confusions" aria-label="Confused more often">{"".join(words)}</ul>'
 
 
 def flips_html(
@@ -125,25 +125,23 @@ def flips_html(
     names: Names,
     characters: str = "",
 ) -> str:
-    """The samples that changed sides, the surest of the compressed model's first."""
+    """The changed predictions, those of the compressed model's highest confidence first."""
     flipped = changes["flipped"]
     if not changes["flips"]:
-        return "<p class='ce-more'>No sample is in another class than before.</p>"
+        return "<p class='ce-more'>No prediction changed.</p>"
     if changes["labelled"]:
         lost, won, moved = (int(flipped[kind]) for kind in ("lost", "won", "moved"))
-        counts = f"{lost} right before and wrong now, {won} the other way round, {moved} wrong in "
-        counts += "another way."
+        counts = f"{lost} correct before and wrong now, {won} corrected, {moved} still wrong with "
+        counts += "another class."
     else:
-        counts = (
-            f"{int(flipped['lost'])} samples are in another class than the original puts them in."
-        )
+        counts = f"{int(flipped['lost'])} predictions differ from the original's."
     tiles = "".join(
         _flip(flip, picture, names, characters)
         for flip, picture in zip(changes["flips"], pictures, strict=True)
     )
     return (
-        f"<p class='ce-more'>{counts} Shown are the {len(pictures)} of which the compressed model "
-        f'is surest.</p><ol class="ce-flips">{tiles}</ol>'
+        f"<p class='ce-more'>{counts} Shown are the {len(pictures)} with the highest confidence of "
+        f'the compressed model.</p><ol class="ce-flips">{tiles}</ol>'
     )
 
 
@@ -215,7 +213,7 @@ def histogram_html(told: Mapping[str, Any]) -> str:
         f'<p class="ce-axis"><span>{least}</span><span>0</span><span>{most}</span></p>'
         f'<p class="ce-more"><span class="ce-key before"></span>original: {_weights_text(before)} '
         f'<span class="ce-key"></span>compressed: {_weights_text(after)} '
-        "Heights are square roots of counts; the highest bar may be cut off.</p>"
+        "Heights are square roots of counts; the highest bar may be clipped.</p>"
     )
 
 
@@ -226,9 +224,7 @@ def _height(count: int, highest: int) -> str:
 def _weights_text(told: Mapping[str, Any]) -> str:
     count, zeros, levels = told["weights"], told["zeros"], told["levels"]
     share = f"{100 * zeros / count:.0f} % zeros" if zeros else "no zeros"
-    values = (
-        f"{int(levels)} different values" if levels is not None else "more values than can be told"
-    )
+    values = f"{int(levels)} different values" if levels is not None else "too many values to count"
     return f"{format_count(count) if count else UNKNOWN} weights, {share}, {values}."
 
 

@@ -1,4 +1,4 @@
-"""What there is to take away: the file, what makes it again, and what tells others about it."""
+"""The Export page: the file, how to reproduce it, and pages to share."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
+from explorer.render.labels import REPRODUCE, precision
 from explorer.render.text import command_line
 from explorer.ui import graphs
 from explorer.ui.headings import heading
@@ -27,11 +28,11 @@ from explorer.widget.trials import Trial
 
 BITS = (32, 16, 8, 4, 2)  # widths of weights with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
-OTHER_STORAGES = (
-    "The same setting with weights of other widths. Each is a file of its own: compressed, timed "
-    "and scored, never simulated. Making one turns the setting to it."
+OTHER_PRECISIONS = (
+    "The same setting with weights of another precision. Each is a separate file that was "
+    "compressed, timed and scored. Quantizing selects that setting."
 )
-COMING = "It can be taken away as soon as its numbers are known."
+COMING = "Available as soon as all numbers are measured."
 
 
 def draw(session: Session) -> None:
@@ -44,11 +45,11 @@ def draw(session: Session) -> None:
         _draw_file(session, trial, source)
         _draw_storages(session, trial, source)
         outcome = outcome_of(session) if trial.complete else None
-        heading("Reproduce it")
+        heading(REPRODUCE)
         for offer in [recipe_offer(trial.recipe), *given_offers(source), *again_offers(outcome)]:
             _draw_offer(offer)
         _draw_command(trial.recipe, source)
-        heading("Tell others")
+        heading("Share")
         if outcome is None:
             st.caption(COMING)
         for offer in telling_offers(outcome):
@@ -70,7 +71,7 @@ def _draw_file(session: Session, trial: Trial, source: Source) -> None:
     if file is None:
         st.caption("The file is being written." if session.busy else graphs.GONE)
         if not session.busy:
-            st.button("Make it again", on_click=lambda: session.edit_recipe(session.recipe))
+            st.button("Write it again", on_click=lambda: session.edit_recipe(session.recipe))
         return
     plain, zipped = file_offers(trial, file, source.stem)
     _draw_offer(plain, is_first=True)
@@ -81,8 +82,8 @@ def _draw_file(session: Session, trial: Trial, source: Source) -> None:
 
 
 def _draw_storages(session: Session, trial: Trial, source: Source) -> None:
-    heading("In other storages")
-    st.caption(OTHER_STORAGES)
+    heading("Other precisions")
+    st.caption(OTHER_PRECISIONS)
     missing = []
     for recipe, known in variants(session, trial.recipe):
         file = known.file if known else None
@@ -93,12 +94,16 @@ def _draw_storages(session: Session, trial: Trial, source: Source) -> None:
     with st.container(horizontal=True):
         for recipe in missing:
             st.button(
-                f"Make it with {recipe.weight_bits} bits",
+                _quantize_label(recipe.weight_bits),
                 key=f"make_{recipe.weight_bits}",
                 on_click=session.set_recipe,
                 args=[recipe],
                 disabled=session.busy,
             )
+
+
+def _quantize_label(bits: int) -> str:
+    return f"Quantize to {precision(bits)}" if bits < 32 else f"Keep {precision(bits)}"
 
 
 def _draw_offer(offer: Offer, is_first: bool = False) -> None:
@@ -127,5 +132,5 @@ def _draw_command(recipe: Recipe, source: Source) -> None:
         source.sizes,
     )
     needs_recipe = ", with the recipe downloaded above," if "--recipe" in line else ""
-    st.caption(f"The same result from a shell{needs_recipe} where these files are:")
+    st.caption(f"The same result in a shell{needs_recipe} in the folder of these files:")
     st.code(line, language=None, wrap_lines=True)  # its colours for shells are too faint

@@ -138,7 +138,7 @@ def _status(session: Session) -> None:
 def _machine(session: Session) -> str:
     """What goes on beside, or where the numbers come from."""
     if session.sweeping.running:
-        return f"trying settings: {progress_text(session.sweeping)}"
+        return f"sweep: {progress_text(session.sweeping)}"
     host = session.original.get("host")
     return f"measured on {machine_text(host)}" if host else ""
 

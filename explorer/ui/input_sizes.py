@@ -16,12 +16,12 @@ MOST_DIMENSIONS = 8
 MOST_FIELDS = 4  # inputs of a cache follow the others
 TITLE_SHAPES = 2  # in the title
 ABOUT = (
-    "The file leaves dimensions of its inputs open. Everything here is counted, timed and made up "
-    "with these sizes; the file that you download keeps its open dimensions."
+    "The file leaves dimensions of its inputs open. All numbers and random inputs here have these "
+    "sizes; the file that you download keeps its open dimensions."
 )
 FIXED = "The file fixes the sizes of its inputs."
 HELP = (
-    "Whole numbers, batch first. An empty field takes the size of the samples, or one that the "
+    "Whole numbers, batch first. An empty field means the size of the samples, or one that the "
     "network runs with."
 )
 

@@ -1,4 +1,4 @@
-"""The table of layers: what the plan does to each, and a ratio and a width for single ones."""
+"""The table of layers: what the plan does to each, and overrides of ratio and bits."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -12,53 +12,55 @@ from pandas.io.formats.style import Styler
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.render.charts import loss_text
 from explorer.render.explain import few, group_sentences
+from explorer.render.labels import LAYER_COLUMNS, capitalized
 from explorer.report import Plan
 from explorer.ui import costs, sensitivity
 from explorer.ui.session import Session
 from explorer.widget import words
 from explorer.widget.words import percent
 
+LABELS = {key: capitalized(label) for key, label in LAYER_COLUMNS.items()}
 COLUMNS = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True, width=130),
-    "op": st.column_config.TextColumn("Op", width=55),
-    "channels": st.column_config.NumberColumn("Channels", width=70),
+    "layer": st.column_config.TextColumn(LABELS["layer"], pinned=True, width=120),
+    "op": st.column_config.TextColumn(LABELS["op"], width=70),
+    "channels": st.column_config.NumberColumn(LABELS["channels"], width=70),
     "removable": st.column_config.NumberColumn(
-        "Can go",
-        help="How many of its channels can go at most; where none can, the last column says why.",
-        width=58,
+        LABELS["removable"],
+        help="How many channels can be pruned at most; where none, the last column says why.",
+        width=70,
     ),
-    "kept": st.column_config.NumberColumn("Kept", width=48),
-    "zeros": st.column_config.NumberColumn("Zeros", format="%d %%", width=55),
-    "bits": st.column_config.NumberColumn("Bits", width=42),
-    "storage": st.column_config.TextColumn("Stored as", width=72),
+    "kept": st.column_config.NumberColumn(LABELS["kept"], width=76),
+    "zeros": st.column_config.NumberColumn(LABELS["zeros"], format="%d %%", width=68),
+    "bits": st.column_config.NumberColumn(LABELS["bits"], width=40),
+    "storage": st.column_config.TextColumn(LABELS["storage"], width=74),
     "own_ratio": st.column_config.NumberColumn(
-        "Own ratio",
-        help="Percent to take out of this layer; empty: as the recipe says.",
+        "Override: ratio",
+        help="Pruning ratio of this layer in percent; empty: as the recipe says.",
         min_value=0,
         max_value=95,
         step=1,
         format="%d %%",
-        width=92,
+        width=112,
     ),
     "own_bits": st.column_config.SelectboxColumn(
-        "Own bits",
+        "Override: bits",
         help="Weight bits of this layer; empty: as the recipe says.",
         options=list(WEIGHT_BITS),
-        width=86,
+        width=108,
     ),
     "loss_ratio": st.column_config.NumberColumn(
         "Loss, 50 %", help=words.HELP["loss_ratio"], width=76
     ),
     "loss_bits": st.column_config.NumberColumn(
-        "Loss, 4 bits", help=words.HELP["loss_bits"], width=82
+        "Loss, INT4", help=words.HELP["loss_bits"], width=82
     ),
     "coupled": st.column_config.TextColumn(
-        "Shrinks with",
-        help="Layers whose channels go together with this one's; the sentences below the table say "
-        "why. With different own ratios, the gentlest counts.",
-        width=115,
+        LABELS["coupled"],
+        help="Layers whose channels are pruned together with this one's; the sentences below the "
+        "table say why. With different overrides, the smallest ratio counts.",
+        width=98,
     ),
-    "why": st.column_config.TextColumn("Why not, or not as asked", width=170),
+    "why": st.column_config.TextColumn(LABELS["why"], width=100),
 }
 ROWS_IN_FULL = 24
 NAMES_SHOWN = 8
@@ -70,7 +72,7 @@ def draw(session: Session) -> None:
     """The table, or a word while there is no plan."""
     trial = session.view.trial
     if trial is None or "plan" not in trial.parts:
-        st.caption("The table comes with the plan of this setting.")
+        st.caption("Waiting for the plan of this setting.")
         return
     planned = trial.parts["plan"]["layers"]
     names = [layer["name"] for layer in planned]
@@ -91,7 +93,7 @@ def draw(session: Session) -> None:
     )
     if session.recipe.layers:
         without = replace(session.recipe, layers=())
-        st.button("Clear own choices", on_click=lambda: session.set_recipe(without))
+        st.button("Clear overrides", on_click=lambda: session.set_recipe(without))
     st.caption(trial.parts["plan"].get("others", ""))
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
@@ -116,7 +118,7 @@ def shown_columns(
 
 
 def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
-    """The plan's layers and the recipe's choices as columns."""
+    """The plan's layers and the recipe's overrides as columns."""
     choices = [recipe.choice(layer["name"]) for layer in planned]
     ratios = [None if c.ratio is None else percent(c.ratio) for c in choices]
     return {
@@ -146,20 +148,14 @@ def reasons_html(planned: Sequence[Mapping[str, Any]]) -> str:
         f"<li><b>{escape(few(names, NAMES_SHOWN))}:</b> {escape(reason)}</li>"
         for reason, names in reasons.items()
     )
-    return (
-        f'<div class="ce-reasons">Why not, or not as asked:<ul>{items}</ul></div>'
-        if items
-        else "<div></div>"
-    )
+    return f'<div class="ce-reasons">Constraints:<ul>{items}</ul></div>' if items else "<div></div>"
 
 
 def ties_html(plan: Plan) -> str:
-    """Why layers shrink together, a sentence for each group."""
+    """Why layers are coupled, a sentence for each group."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in group_sentences(plan.groups))
     return (
-        f'<div class="ce-reasons">Shrinking together:<ul>{items}</ul></div>'
-        if items
-        else "<div></div>"
+        f'<div class="ce-reasons">Coupled layers:<ul>{items}</ul></div>' if items else "<div></div>"
     )
 
 
@@ -190,7 +186,7 @@ def _key(session: Session) -> str:
 
 
 def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:
-    """Make the edits the layers' own choices, unless another table is there by now."""
+    """Make the edits overrides of the layers, unless another table is there by now."""
     if key == _key(session):
         edits = st.session_state[key]["edited_rows"]
         session.edit_recipe(with_edits(session.recipe, names, edits))

@@ -17,8 +17,8 @@ from explorer.ui.session import Session
 from explorer.ui.sources import InputSizes, samples
 
 MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
-NO_SIZES = "The link's input sizes can't be used; these are the usual ones."
-NOT_HERE = "The link's model isn't among the samples here; this is the first of them."
+NO_SIZES = "The link's input sizes can't be used; the default ones are used instead."
+NOT_HERE = "The link's model isn't among the samples here; the first sample is open instead."
 
 
 def follow(session: Session) -> None:

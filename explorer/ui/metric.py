@@ -10,7 +10,7 @@ from explorer.ui.projected import project
 from explorer.ui.session import Session
 
 AUTOMATIC = "automatic"  # a choice of its own, as a list shows none for None
-HELP = "The guess fits the model's outputs and the labels; all settings are scored anew."
+HELP = "“Automatic” fits the model's outputs and the labels. A change scores all runs again."
 
 
 def draw(session: Session) -> None:

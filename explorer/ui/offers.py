@@ -1,4 +1,4 @@
-"""The files that can be taken away, each with a line on what it is."""
+"""The files to download, each with a line on what it is."""
 
 import gzip
 from collections.abc import Callable, Iterator
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from explorer.digits import speedup
 from explorer.exports.card import card
 from explorer.exports.outcome import Outcome
 from explorer.exports.page import page
 from explorer.exports.script import notebook, script
 from explorer.recipe import Recipe
+from explorer.render.labels import precision
 from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
-from explorer.report import Quality
+from explorer.report import Latency, Quality
 from explorer.ui.outcome import files_of, is_own
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
@@ -41,14 +43,14 @@ def file_offers(trial: Trial, file: Path, stem: str) -> tuple[Offer, Offer]:
     return (
         Offer(
             "Compressed model (.onnx)",
-            f"{plain}{stored_as(trial)}: the very file that is timed and scored.",
+            f"{plain}{stored_as(trial)}: the file that was timed and scored.",
             name,
             BINARY,
             file.read_bytes,
         ),
         Offer(
             "With gzip (.onnx.gz)",
-            f"{zipped}the same file as an over-the-air update would send it.",
+            f"{zipped}the same file, compressed for an over-the-air update.",
             f"{name}.gz",
             "application/gzip",
             partial(_zipped, file),
@@ -60,12 +62,14 @@ def variant_offer(trial: Trial, file: Path, stem: str) -> Offer:
     """The file of the same setting with weights of another width."""
     bits = trial.recipe.weight_bits
     name = f"{stem}_compressed_{bits}bit.onnx"
-    return Offer(f"{bits} bits (.onnx)", numbers_text(trial), name, BINARY, file.read_bytes)
+    return Offer(
+        f"{precision(bits)} weights (.onnx)", numbers_text(trial), name, BINARY, file.read_bytes
+    )
 
 
 def recipe_offer(recipe: Recipe) -> Offer:
-    """What was asked for."""
-    about = "What was asked for; drop it on this page, or give it to the command."
+    """The setting as a file."""
+    about = "The setting; drop it on this page, or pass it to the command."
     return Offer("Recipe (.json)", about, "recipe.json", "application/json", recipe.to_json)
 
 
@@ -76,7 +80,7 @@ def again_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
     return (
         Offer(
             "Python script (.py)",
-            "Makes the same file again and prints its numbers beside those of this page.",
+            "Reproduces the file and prints its numbers beside those of this page.",
             f"{outcome.stem}_compressed.py",
             "text/x-python",
             partial(script, outcome),
@@ -98,14 +102,14 @@ def telling_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
     return (
         Offer(
             "Report (.html)",
-            "All numbers, charts and layers in one page that needs no network, to read or print.",
+            "All numbers, charts and layers in one offline page, to read or print.",
             f"{outcome.stem}_report.html",
             "text/html",
             partial(page, outcome),
         ),
         Offer(
             "Model card (.md)",
-            "What the file is, what was done to it, how it was measured and where its limits are.",
+            "What the file is, how it was compressed and measured, and its limits.",
             f"{outcome.stem}_card.md",
             "text/markdown",
             partial(card, outcome),
@@ -125,7 +129,7 @@ def given_offers(source: Source) -> Iterator[Offer]:
     )
     for path, name, label, use in split:
         if source.drop is not None and path is not None and name is not None and path.exists():
-            about = f"The part of your samples that the page {use} on."
+            about = f"The split of your samples that the page {use} on."
             yield Offer(label, about, name, BINARY, path.read_bytes)
 
 
@@ -143,7 +147,8 @@ def numbers_text(trial: Trial) -> str:
     if parts.get("profile"):
         words.insert(0, format_bytes(parts["profile"]["file_bytes"]))
     if parts.get("latency"):
-        words.append(f"× {parts['latency']['ratio']:.2f} of the original's time")
+        latency = Latency(**parts["latency"])
+        words.append(speedup(latency.ratio) if latency.changed else "no measurable latency change")
     if parts.get("quality"):
         quality = Quality(**parts["quality"])
         words.append(f"{METRIC_NAMES[quality.metric]} {format_quality(quality)}")

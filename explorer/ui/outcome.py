@@ -10,6 +10,7 @@ from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
+from explorer.render.labels import NUMBERS
 from explorer.render.text import format_shape
 from explorer.report import Latency, Plan
 from explorer.ui import results, sizes
@@ -23,7 +24,7 @@ from explorer.widget.words import DEFINITIONS, describe
 
 LATENCY = (  # the page's own definition points to another place of the page
     "Time of one inference: the fastest of many runs with one thread, original and compressed "
-    "taking turns. The interval is that of the ratio."
+    "interleaved. The interval is that of the latency ratio."
 )
 PLAIN_NAME = re.compile(r"\w[\w .()+-]*")
 
@@ -105,12 +106,12 @@ def _headlines(view: View) -> Iterator[Number]:
 def _sizes(view: View) -> Iterator[Number]:
     """Those that have no card."""
     before, after = view.original.get("profile") or {}, view.compressed.get("profile") or {}
-    for key, title, text in sizes.SIZES:
+    for key, text in sizes.SIZES:
         old, new = before.get(key), after.get(key)
         if key == "peak_activation_bytes" or new is None:
             continue
         yield Number(
-            title=title,
+            title=NUMBERS[key],
             meaning=DEFINITIONS[key],
             value=text(new),
             original=UNKNOWN if old is None else text(old),

@@ -11,21 +11,21 @@ import streamlit as st
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
 
-TITLE = "How the files were read"
+TITLE = "Preprocessing"
 # The choices of `formats.preprocessing`, which loads more than the server should; a test compares.
 COLOURS = {"RGB": "red, green, blue", "BGR": "blue, green, red", "grey": "grey"}
 SCALES = {"0..255": "0 to 255", "0..1": "0 to 1"}
-RESIZES = {"stretch": "stretch to the size", "crop": "fill the size, cut the rest"}
+RESIZES = {"stretch": "stretch", "crop": "center crop"}
 LAYOUTS = {"channels first": "channels first", "channels last": "channels last"}
 CHOICES = {"colours": COLOURS, "scale": SCALES, "resize": RESIZES, "layout": LAYOUTS}
 LABELS = {
     "colours": "Colours",
-    "scale": "Range of values",
-    "resize": "Other sizes",
+    "scale": "Value range",
+    "resize": "Resizing",
     "layout": "Layout",
-    "mean": "Minus (mean, one or one a channel)",
-    "std": "Divided by (standard deviation)",
-    "label_column": "Column of labels (of a table)",
+    "mean": "Mean (one, or one per channel)",
+    "std": "Standard deviation",
+    "label_column": "Label column (of a table)",
 }
 NUMBERS = ("mean", "std")
 

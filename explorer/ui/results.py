@@ -1,4 +1,4 @@
-"""The live part of Explore: the panel, and what is surprising about its numbers."""
+"""The live part of Explore: the panel, and insights about its numbers."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,6 +6,7 @@ from html import escape
 import streamlit as st
 
 from explorer.render.insights import Insight, insights
+from explorer.render.labels import INSIGHTS
 from explorer.ui import panel, reading
 from explorer.ui.session import Session
 from explorer.widget.trials import View
@@ -14,7 +15,7 @@ INCOMPLETE = "Some measurements failed, so this list may be incomplete."
 
 
 def draw(session: Session) -> None:
-    """The panel with the notes below, and a button for each setting that mends what they say."""
+    """The panel with the insights below, and a button for each remedy."""
     panel.draw(session)
     source = session.source
     title = reading.title_of(source) if source is not None else None
@@ -34,13 +35,13 @@ def _draw_remedies(session: Session, told: Sequence[Insight]) -> None:
 def _notes_html(told: Sequence[Insight], session: Session) -> str:
     items = "".join(f"<li>{escape(each.sentence)}</li>" for each in told)
     body = f"<ul>{items}</ul>" if items else f"<p>{_quiet(session)}</p>"
-    return f'<aside class="ce-notes"><h2 class="ce-h2">What to know</h2>{body}</aside>'
+    return f'<aside class="ce-notes"><h2 class="ce-h2">{INSIGHTS}</h2>{body}</aside>'
 
 
 def _quiet(session: Session) -> str:
     if session.busy:
-        return "The numbers are being measured."
-    return INCOMPLETE if is_incomplete(session.view) else "No surprises with this setting."
+        return "Measuring …"
+    return INCOMPLETE if is_incomplete(session.view) else "Nothing unexpected with this setting."
 
 
 def is_incomplete(view: View) -> bool:

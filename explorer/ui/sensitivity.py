@@ -1,4 +1,4 @@
-"""What each place of the network costs alone: a button, a heat map, and columns for the table."""
+"""The sensitivity of each layer and group: a button, a heat map, and columns for the table."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -10,6 +10,7 @@ from explorer.digits import fixed
 from explorer.metrics import DECIBELS, METRICS
 from explorer.render.charts import Cell, heat_map
 from explorer.render.explain import few
+from explorer.render.labels import precision
 from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
 from explorer.report import Quality, points_lost
 from explorer.ui import budget
@@ -22,8 +23,8 @@ from explorer.widget.words import HELP, percent
 POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
 COLUMNS: Mapping[tuple[str, float], str] = {
-    **{("ratio", ratio): f"{percent(ratio)} %<br>out" for ratio in (0.25, 0.5, 0.75)},
-    **{("weight_bits", bits): f"{bits}<br>bits" for bits in (8, 6, 4, 3, 2)},
+    **{("ratio", ratio): f"{percent(ratio)} %<br>pruned" for ratio in (0.25, 0.5, 0.75)},
+    **{("weight_bits", bits): precision(bits) for bits in (8, 6, 4, 3, 2)},
 }
 TABLE_RATIO, TABLE_BITS = 0.5, 4
 NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this model."
@@ -56,7 +57,7 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
             height=height,
             key="sensitivity",
             config={"displayModeBar": False},
-            alt="What is lost when one place alone is compressed: places down, settings across.",
+            alt="Loss when only one layer or group is compressed: layers down, settings across.",
         )
     if session.probing.is_complete(session.source, session.recipe):
         budget.draw(session)
@@ -74,7 +75,7 @@ def _controls(session: Session) -> None:
     samples = session.original.get("model", {}).get("samples")
     if not probing.is_complete(source, session.recipe):
         st.button(
-            "Go on measuring" if done else "Measure sensitivity",
+            "Resume" if done else "Measure sensitivity",
             key="sensitivity_start",
             help=HELP["sensitivity"],
             disabled=not samples or source is None,
@@ -85,7 +86,7 @@ def _controls(session: Session) -> None:
 
 
 def loss_of(found: Found) -> float:
-    """Points of accuracy or agreement lost; where there are no classes, the outputs' error in %."""
+    """Percentage points lost; where there are no classes, the outputs' error in percent."""
     return points_lost(Quality(**found["quality"]), found["output_error"])
 
 
@@ -96,14 +97,14 @@ def caption(found: Sequence[Found]) -> str:
     unit = (
         "Squared error of the outputs, in percent of their variance,"
         if metric.unit == DECIBELS
-        else f"Percent more {metric.noun}"
+        else f"Increase of {metric.noun} in percent"
         if metric.falls
-        else f"Points of {metric.noun} lost"
+        else f"Loss of {metric.noun} in percentage points"
     )
     return (
-        f"{unit} when only this place is compressed, measured on "
-        f"{counted_samples(quality['samples'])}. "
-        "“Out” is the share of channels taken out of a group, which stands at its first layer."
+        f"{unit} when only this layer or group is compressed, measured on "
+        f"{counted_samples(quality['samples'])}. A group of coupled layers is listed at its first "
+        "layer."
     )
 
 
@@ -126,9 +127,10 @@ def _setting(found: Found) -> tuple[str, float]:
 
 
 def _label(found: Found) -> str:
-    what = f"{found['weight_bits']}-bit weights"
-    if found["ratio"] is not None:
-        what = f"{found['kept']} of {found['channels']} channels stay"
+    if found["ratio"] is None:
+        what = f"{precision(found['weight_bits'])} weights"
+    else:
+        what = f"{found['kept']} of {found['channels']} channels remain"
     loss = fixed(loss_of(found), 2)
     lines = [f"<b>{escape(found['place'])}</b>", f"{what}: {loss} lost"]
     others = [name for name in found["members"] if name != found["place"]]

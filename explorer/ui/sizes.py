@@ -1,9 +1,10 @@
-"""The sizes that have no place on the panel, and how latency was measured."""
+"""The sizes that the panel doesn't show, and how latency was measured."""
 
 from html import escape
 
 import streamlit as st
 
+from explorer.render.labels import NUMBERS
 from explorer.render.text import (
     doubt_text,
     format_bytes,
@@ -18,9 +19,9 @@ from explorer.widget.trials import View
 from explorer.widget.words import DEFINITIONS
 
 SIZES = (
-    ("nonzero_params", "Nonzero parameters", format_count),
-    ("gzip_bytes", "File with gzip", format_bytes),
-    ("packed_bytes", "Weights, packed", format_bytes),
+    ("nonzero_params", format_count),
+    ("gzip_bytes", format_bytes),
+    ("packed_bytes", format_bytes),
 )
 
 
@@ -30,13 +31,13 @@ def sizes_html(view: View) -> str:
     before = view.original.get("profile") or {}
     after = view.compressed.get("profile") or {}
     lines = []
-    for key, title, text in SIZES:
+    for key, text in SIZES:
         old, new = before.get(key), after.get(key)
         cells = [UNKNOWN if value is None else text(value) for value in (old, new)]
         cells.append(UNKNOWN if old is None or new is None else relative(old, new))
         numbers = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         meaning = f"<small>{escape(DEFINITIONS[key])}</small>"
-        lines.append(f'<tr><th scope="row">{title}{meaning}</th>{numbers}</tr>')
+        lines.append(f'<tr><th scope="row">{NUMBERS[key]}{meaning}</th>{numbers}</tr>')
     return f'<table class="ce-sizes"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
 
 
@@ -44,17 +45,17 @@ def latency_sentence(latency: Latency) -> str:
     """How the latency was measured, and how far to trust it."""
     fastest = format_seconds(latency.min_s)
     if latency.reference_median_s is not None:
-        fastest += f", of the original {format_seconds(latency.reference_min_s)}"
+        fastest += f" (original: {format_seconds(latency.reference_min_s)})"
     trust = doubt_text(latency) or "reliable"
     return (
         f"Fastest run {fastest}; interquartile range {format_seconds(latency.iqr_s)}, "
-        f"{latency.runs} runs, {latency.threads} thread, {latency.runtime}; the original against "
-        f"itself gave × {latency.control_ratio:.3f}; {trust}."
+        f"{latency.runs} runs, {latency.threads} thread, {latency.runtime}; ratio of the original "
+        f"to itself: {latency.control_ratio:.3f}; {trust}."
     )
 
 
 def draw(session: Session) -> None:
-    """The table, and what the clock says of itself."""
+    """The table, and how the latency was measured."""
     view = session.view
     st.html(sizes_html(view))
     if view.compressed.get("latency"):

@@ -19,7 +19,7 @@ from explorer.ui.storage import SWEPT, make_room
 from explorer.widget.trials import Trial
 
 Failure = tuple[Recipe, str]
-ENDED = "Another model is open, so the sweep over the one before ended after {} of {} settings."
+ENDED = "Another model is open, so the sweep over the previous one ended after {} of {} runs."
 
 
 class Sweeping:

@@ -1,4 +1,4 @@
-"""The sweep on the Trade-offs page: what to try, how far it is, and what has failed."""
+"""The sweep on the Trade-offs page: its runs, its progress, and the runs that failed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,53 +9,52 @@ import streamlit as st
 
 from explorer.errors import RecipeError
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, Recipe
+from explorer.render import labels
 from explorer.search.sweep import MOST_SETTINGS, WAYS, settings
 from explorer.ui.session import Session
 from explorer.ui.sweeping import Sweeping
-from explorer.widget import words
 from explorer.widget.words import describe, percent
 
-WAY_WORDS = {"grid": "A grid", "random": "At random"}
-PATTERN_WORDS = {**words.PATTERNS, "none": "Nothing (bits alone)"}
+PATTERN_LABELS = {**labels.PATTERNS, "none": labels.QUANTIZATION_ONLY}
 MOST_STEPS, MOST_PERCENT, MOST_SEED = 20, 95, 2**31 - 1
 ALL_ELSE = (
-    "Everything else is as the current setting says. Each setting is compressed, timed and scored "
-    "as on Explore; those that are known already are not measured again."
+    "All other settings stay as they are now. Each run is compressed, timed and scored as on "
+    "Explore; known runs are not measured again."
 )
 MINUTE_S = 60
 
 
 def draw(session: Session) -> None:
-    """The form, or how far the sweep is; and the settings that failed."""
+    """The form, or the sweep's progress; and the runs that failed."""
     sweeping = session.sweeping
     if sweeping.running or sweeping.paused:
         _draw_progress(session)
     else:
-        with st.expander("Try many settings", expanded=len(session.tried) <= 1, key="sweep"):
+        with st.expander("Sweep", expanded=len(session.tried) <= 1, key="sweep"):
             _draw_form(session)
         done, count = sweeping.progress
         if count:
-            st.caption(f"The last sweep went through {_counted(done)}.")
+            st.caption(f"The last sweep finished {_counted(done)}.")
     if sweeping.failures:
         st.html(failures_html(sweeping))
 
 
 def progress_text(sweeping: Sweeping) -> str:
-    """12 of 24 settings, about 30 s left."""
+    """12 of 24 runs, about 30 s left."""
     done, count = sweeping.progress
-    text, left_s = f"{done} of {count} settings", sweeping.time_left_s
+    text, left_s = f"{done} of {count} runs", sweeping.time_left_s
     if sweeping.paused:
         return f"{text}, paused"
     return text if left_s is None else f"{text}, about {_duration(left_s)} left"
 
 
 def failures_html(sweeping: Sweeping) -> str:
-    """Each setting that failed, with its sentence."""
+    """Each run that failed, with its sentence."""
     items = "".join(
         f"<li><b>{escape(describe(recipe))}:</b> {escape(sentence)}</li>"
         for recipe, sentence in sweeping.failures
     )
-    return f'<div class="ce-reasons">These were not measured in full:<ul>{items}</ul></div>'
+    return f'<div class="ce-reasons">Incomplete runs:<ul>{items}</ul></div>'
 
 
 def _duration(seconds: float) -> str:
@@ -64,7 +63,7 @@ def _duration(seconds: float) -> str:
 
 
 def _counted(count: int) -> str:
-    return "1 setting" if count == 1 else f"{count} settings"
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _draw_progress(session: Session) -> None:
@@ -73,18 +72,18 @@ def _draw_progress(session: Session) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="sweep_progress"):
         st.progress(done / count, progress_text(sweeping))
         if sweeping.paused:
-            _button("Go on", "sweep_go_on", session, sweeping.go_on)
+            _button("Resume", "sweep_go_on", session, sweeping.go_on)
         else:
             _button("Pause", "sweep_pause", session, sweeping.pause)
         _button("Cancel", "sweep_cancel", session, sweeping.stop)
     if sweeping.running and sweeping.current is not None:
         st.caption(f"Measuring {_plain(sweeping.current)}.")
     elif sweeping.running:
-        st.caption("What you have asked for elsewhere goes first.")
+        st.caption("Waiting for your other work to finish.")
 
 
 def _plain(recipe: Recipe) -> str:
-    """Without choices for layers, whose names are anybody's."""
+    """Without overrides for layers, whose names are anybody's."""
     return describe(replace(recipe, layers=()))
 
 
@@ -102,36 +101,35 @@ def _draw_form(session: Session) -> None:
     with way:
         _project(session, "way", design.way)
         st.segmented_control(
-            "Settings",
+            "Method",
             WAYS,
             key="w_sweep_way",
-            format_func=lambda way: WAY_WORDS[way],
+            format_func=lambda way: labels.WAYS[way],
             required=True,
             on_change=_writer(session, "way"),
         )
     with seed, st.container(horizontal=True, vertical_alignment="bottom"):
         if design.way == "random":
-            _number(session, "How many", "count", 1, MOST_SETTINGS)
-            _number(session, "Seed", "seed", 0, MOST_SEED)
+            _number(session, labels.RUNS, "count", 1, MOST_SETTINGS)
+            _number(session, labels.RECIPE["seed"], "seed", 0, MOST_SEED)
         else:
-            _number(session, "Steps of the ratio", "steps", 1, MOST_STEPS)
+            _number(session, "Ratio steps", "steps", 1, MOST_STEPS)
     left, right = st.columns(2)
     with left:
-        _several(session, "Take out", "patterns", PATTERNS, PATTERN_WORDS)
+        _several(session, labels.RECIPE["pattern"], "patterns", PATTERNS, PATTERN_LABELS)
         st.session_state["w_sweep_ratios"] = (percent(design.lowest), percent(design.highest))
         st.slider(
-            "Ratios",
+            labels.RECIPE["ratio"],
             0,
             MOST_PERCENT,
             key="w_sweep_ratios",
             format="%d %%",
-            help="Where whole channels, single weights or blocks of them go.",
+            help="For structured, unstructured and block pruning.",
             on_change=_take_ratios(session),
         )
     with right:
-        _several(session, "Weight bits", "weight_bits", WEIGHT_BITS, words.WEIGHT_BITS)
-        _several(session, "Activation bits", "activation_bits", ACTIVATION_BITS,
-                 words.ACTIVATION_BITS)  # fmt: skip
+        for name, options in (("weight_bits", WEIGHT_BITS), ("activation_bits", ACTIVATION_BITS)):
+            _several(session, labels.RECIPE[name], name, options, labels.PRECISIONS)
     _draw_start(session)
 
 
@@ -143,7 +141,7 @@ def _draw_start(session: Session) -> None:
         wanted, refusal = (), str(error)
     with st.container(horizontal=True, vertical_alignment="center", key="sweep_start_row"):
         st.button(
-            f"Try {_counted(len(wanted))}",
+            f"Start {_counted(len(wanted))}",
             key="sweep_start",
             type="primary",
             disabled=not wanted or session.source is None,

@@ -1,4 +1,4 @@
-"""The Trade-offs page: many settings tried, all of them in linked views, and two side by side."""
+"""The Trade-offs page: the sweep, all runs in linked views, and two runs side by side."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
+from explorer.render.labels import PARETO_OPTIMAL, RUNS
 from explorer.render.lines_chart import parallel
 from explorer.render.tradeoff_charts import Axis, Mark, front_of, scatter
 from explorer.ui import comparing, sweeps
@@ -31,25 +32,25 @@ from explorer.ui.turns import turn
 POLL_S = 1.0
 HEIGHT, MOST_ROWS_PX, NUMBER_PX = 380, 420, 82
 ROWS_IN_FULL = 10
-NOTHING_YET = "The settings that you try come here, with the first measured numbers."
-NO_QUALITY = "There are no samples to score settings on, so there is no quality to draw."
-NONE_SELECTED = "Click a point or a row, or choose a setting here, to see and name it."
+NOTHING_YET = "There are no measured runs yet."
+NO_QUALITY = "There are no samples to score runs on, so there is no quality to draw."
+NONE_SELECTED = "Click a point or a row, or choose a run here, to see and name it."
 CHART = {"displayModeBar": False}
 COLUMNS = {
     "pinned": st.column_config.CheckboxColumn("Pinned", width=58),
     "name": st.column_config.TextColumn("Name", width=115),
     "setting": st.column_config.TextColumn("Setting", width=225),
     "front": st.column_config.CheckboxColumn(
-        "Not beaten",
-        help="No other setting costs as little and is better by more than both intervals.",
-        width=80,
+        PARETO_OPTIMAL,
+        help="No other run is better by more than both intervals at the same or a lower cost.",
+        width=100,
     ),
     **{
         key: st.column_config.NumberColumn(axis.title, width=NUMBER_PX)
         for key, axis in COSTS.items()
     },
     "timing": st.column_config.TextColumn(
-        "Timing", help="Whether the latency can be trusted: not if the machine was busy.", width=82
+        "Timing", help="Not reliable: the machine was busy during the measurement.", width=82
     ),
 }
 
@@ -71,7 +72,7 @@ def _draw(session: Session, drawn: tuple[object, ...]) -> None:
         results_of(session.original, session.tried, source.key, session.picks) if source else ()
     )
     if len(results) <= 1:
-        heading("Settings tried")
+        heading(RUNS)
         st.caption(NOTHING_YET)
         return
     _draw_views(session, results)
@@ -82,7 +83,7 @@ def _draw_views(session: Session, results: Sequence[Result]) -> None:
     quality, marks = quality_axis(results), marks_of(results)
     title, choice = st.columns([1, 1], vertical_alignment="center")
     with title:
-        heading("Settings tried")
+        heading(RUNS)
     with choice:
         cost = _choose_cost()
     front = front_of(marks, cost, quality) if quality else []
@@ -113,7 +114,7 @@ def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: A
     axes = (*SETTINGS, COSTS["file_bytes"], COSTS["macs"], COSTS["latency"], quality)
     figures = {
         "scatter": (scatter(marks, cost, quality, looked_at), f"{cost.title} and {quality.title}"),
-        "parallel": (parallel(marks, axes, looked_at), "A line for each setting over all numbers"),
+        "parallel": (parallel(marks, axes, looked_at), "A line for each run over all numbers"),
     }
     for column, (key, (figure, alt)) in zip(st.columns(2), figures.items(), strict=True):
         with column, st.container(key=f"trade_{key}"):
@@ -134,7 +135,7 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
     looked_at = project("looked_at", chosen[0].key if chosen else None)
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
-            "Setting",
+            "Run",
             list(by_key),
             key=looked_at.key,
             format_func=labels_of(results).__getitem__,
@@ -199,7 +200,7 @@ def _draw_table(
         on_select=taker(session, key, ticked, is_shown=True),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows}},
-        alt="All settings tried, with what came of each.",
+        alt="All runs with their results.",
     )
 
 
@@ -219,7 +220,7 @@ def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
     by_key = {each.key: each for each in results}
     known = [key for key in selected(session) if key in by_key]
     if not known:
-        st.caption("Select a setting, and it is compared with the original or with any other.")
+        st.caption("Select a run to compare it with the original or with another run.")
         return
     one = known[0]
     others = [key for key in by_key if key != one]

@@ -1,4 +1,4 @@
-"""Every setting tried on the open model, as the Trade-offs page shows it: marks and table rows.
+"""Every run on the open model, as the Trade-offs page shows it: marks and table rows.
 
 No Streamlit here.
 """
@@ -10,20 +10,21 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from explorer.digits import fixed, interval
+from explorer.digits import fixed, interval, speedup
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.render.axes import cost_text
 from explorer.render.axes import quality_text as quality_tick
+from explorer.render.labels import NUMBERS, ORIGINAL, PATTERNS, QUANTIZATION_ONLY, RECIPE
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count, format_quality
 from explorer.render.tradeoff_charts import Axis, Mark
 from explorer.report import Latency, Quality, content_bytes
-from explorer.ui.picks import ORIGINAL, Picks
+from explorer.ui.picks import ORIGINAL as ORIGINAL_KEY
+from explorer.ui.picks import Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.trials import Parts, Trial
-from explorer.widget.words import PATTERNS, describe
+from explorer.widget.words import describe
 
-NOTHING_OUT = "Bits alone"
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
 
@@ -33,23 +34,23 @@ def percent_text(share: float) -> str:
 
 
 COSTS = {
-    "file_bytes": Axis("file_bytes", "File size", format_bytes, partial(cost_text, "file_bytes")),
-    "macs": Axis("macs", "MACs", format_count, partial(cost_text, "macs")),
-    "peak_activation_bytes": Axis(
-        "peak_activation_bytes", "Memory", format_bytes, partial(cost_text, "file_bytes")
-    ),
-    "latency": Axis("latency", "Latency", "× {:.2f}".format, partial(cost_text, "latency")),
+    key: Axis(key, NUMBERS[title], text, partial(cost_text, tick))
+    for key, title, text, tick in (
+        ("file_bytes", "file_bytes", format_bytes, "file_bytes"),
+        ("macs", "macs", format_count, "macs"),
+        ("peak_activation_bytes", "peak_activation_bytes", format_bytes, "file_bytes"),
+        ("latency", "latency_ratio", "{:.2f}".format, "latency"),
+    )
 }
-SETTINGS = (
-    Axis("ratio", "Ratio", percent_text, percent_text),
-    Axis("weight_bits", "Weight<br>bits", str, str),
-    Axis("activation_bits", "Activation<br>bits", str, str),
+SETTINGS = tuple(
+    Axis(key, RECIPE[key].replace(" ", "<br>"), text, text)
+    for key, text in (("ratio", percent_text), ("weight_bits", str), ("activation_bits", str))
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """One setting with all that is known of it; what isn't is None."""
+    """One run with all that is known of it; what isn't is None."""
 
     recipe: Recipe
     name: str
@@ -94,11 +95,11 @@ class Result:
 def results_of(
     original: Parts, trials: Sequence[Trial], model: str, picks: Picks
 ) -> tuple[Result, ...]:
-    """The original and every setting that was tried, pinned ones first, then the oldest.
+    """The original and every run, pinned ones first, then the oldest.
 
     `model` is the key by which `picks` knows the model.
     """
-    others = (trial for trial in trials if trial.recipe.to_json() != ORIGINAL)
+    others = (trial for trial in trials if trial.recipe.to_json() != ORIGINAL_KEY)
     found = [_original(original), *map(_tried, others)]
     named = [
         replace(
@@ -113,7 +114,7 @@ def results_of(
 
 
 def labels_of(results: Sequence[Result]) -> dict[str, str]:
-    """A label for each setting by its key; of those alike, the later ones are numbered."""
+    """A label for each run by its key; of those alike, the later ones are numbered."""
     labels: dict[str, str] = {}
     seen: Counter[str] = Counter()
     for each in results:
@@ -157,7 +158,7 @@ def marks_of(results: Sequence[Result]) -> list[Mark]:
 
 
 def columns_of(results: Sequence[Result], front: Sequence[str]) -> dict[str, list[Any]]:
-    """The table; `front` are the keys of those that no other beats."""
+    """The table; `front` are the keys of the Pareto-optimal runs."""
     values = [each.values for each in results]
     return {
         "pinned": [each.is_pinned for each in results],
@@ -185,15 +186,15 @@ def _timing(result: Result) -> str | None:
 
 
 def numbers_text(result: Result) -> str:
-    """The numbers of a setting in a line."""
-    texts = {name: axis.text for name, axis in COSTS.items()}
+    """The numbers of a run in a line."""
     words = [
-        f"{COSTS[name].title} {text(value)}"
-        for name, text in texts.items()
-        if (value := result.values[name]) is not None
+        f"{axis.title} {axis.text(value)}"
+        for name, axis in COSTS.items()
+        if name != "latency" and (value := result.values[name]) is not None
     ]
-    if not is_reliable(result):
-        words[-1] += f" ({NOT_RELIABLE})"
+    if result.latency is not None and not result.is_original:
+        doubt = "" if is_reliable(result) else f" ({NOT_RELIABLE})"
+        words.append(f"{speedup(result.latency.ratio)}{doubt}")
     if result.quality:
         words.append(f"{METRICS[result.quality.metric].title} {quality_text(result.quality)}")
     return ", ".join(words)
@@ -206,14 +207,14 @@ def quality_text(quality: Quality) -> str:
 
 
 def latency_text(latency: Latency | None) -> str:
-    """The ratio with its interval: × 0.55 (0.50–0.60); of the original × 1."""
+    """The ratio with its interval: 0.55 (0.50–0.60); of the original 1."""
     if latency is None:
         return UNKNOWN
     if latency.ratio_low == latency.ratio_high == 1.0:
-        return "× 1"
+        return "1"
     ends = interval(fixed(latency.ratio_low, 2), fixed(latency.ratio_high, 2))
     doubt = "" if latency.reliable else f", {NOT_RELIABLE}"
-    return f"× {fixed(latency.ratio, 2)} ({ends}){doubt}"
+    return f"{fixed(latency.ratio, 2)} ({ends}){doubt}"
 
 
 def _original(parts: Parts) -> Result:
@@ -244,7 +245,7 @@ def _result(recipe: Recipe, parts: Parts, layers: Sequence[Mapping[str, Any]]) -
         recipe=recipe,
         name="",
         is_pinned=False,
-        is_original=recipe.to_json() == ORIGINAL,
+        is_original=recipe.to_json() == ORIGINAL_KEY,
         profile=parts.get("profile"),
         latency=Latency(**latency) if latency else None,
         quality=Quality(**quality) if quality else None,
@@ -254,9 +255,9 @@ def _result(recipe: Recipe, parts: Parts, layers: Sequence[Mapping[str, Any]]) -
 
 def _kind(result: Result) -> str:
     if result.is_original:
-        return "Original"
+        return ORIGINAL
     plain = result.recipe.pattern == "none"
-    return NOTHING_OUT if plain else PATTERNS[result.recipe.pattern]
+    return QUANTIZATION_ONLY if plain else PATTERNS[result.recipe.pattern]
 
 
 def _intervals(result: Result) -> dict[str, tuple[float, float]]:

@@ -15,7 +15,7 @@ from explorer.ui.sources import Source
 from explorer.ui.storage import TRIED, make_room
 from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
 
-BEGAN_ANEW = "The setting is that of every first visit."
+BEGAN_ANEW = "The default setting is used instead."
 
 
 class Trying:

@@ -1,4 +1,4 @@
-"""What a plan makes of the pruning ratio that was asked for."""
+"""The pruning ratio that a plan achieves, beside the one that was asked for."""
 
 from collections.abc import Mapping, Sequence
 from math import prod

@@ -5,35 +5,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from explorer.digits import ALMOST_ZERO, fixed, interval, signed
+from explorer.digits import ALMOST_ZERO, fixed, interval, signed, speedup
 from explorer.metrics import METRICS
+from explorer.render.labels import NUMBERS
 from explorer.render.text import format_bytes, format_count, format_quality, format_seconds
 from explorer.report import Latency, Quality, content_bytes
 from explorer.widget.trials import View
-from explorer.widget.words import ANNOTATIONS, DEFINITIONS, NAIVE
+from explorer.widget.words import ANNOTATIONS, DEFINITIONS, WITHOUT
 
 UNKNOWN = "–"
 SAME = "no change"
 NOT_MEASURABLE = "not measurable"
 PROFILE_CARDS = (
-    ("file_bytes", "File size", format_bytes),
-    ("params", "Parameters", format_count),
-    ("macs", "MACs", format_count),
-    ("peak_activation_bytes", "Memory", format_bytes),
+    ("file_bytes", format_bytes),
+    ("params", format_count),
+    ("macs", format_count),
+    ("peak_activation_bytes", format_bytes),
 )
 LEAST_ANNOTATED = 0.02  # share of the original file that is worth a note
 SIGNIFICANCE = 0.05
 ESTIMATE_WITHIN = {"file_bytes": "± 1 %"}  # what an estimate promises
 KINDS = {  # where a number comes from: what the card says, and what that means
-    "computed": ("computed", "From the graph and the bytes of the written file, without a clock."),
+    "computed": ("computed", "Computed from the graph and the bytes of the written file."),
     "measured": ("measured", "Timed or scored on this machine."),
-    "first": ("first samples", "Of the first samples alone; the others are being scored."),
-    "noisy": ("measured, noisy", "The machine was busy while this was timed."),
+    "first": ("first samples", "Scored on the first samples; the others are being scored."),
+    "noisy": ("measured, noisy", "The machine was busy during the measurement."),
     "estimated": ("estimated", "Computed from the plan; the file is being written."),
-    "queued": ("queued", "Other work is ahead; this setting is measured when its turn comes."),
+    "queued": ("queued", "Other jobs are ahead in the queue."),
     "coming": ("measuring …", "This is being measured."),
     "unknown": ("not known", "This could not be measured."),
-    "made_up": ("on random inputs", "There are no samples: give some for an accuracy."),
+    "made_up": ("on random inputs", "There are no samples: add some to measure accuracy."),
     "unscored": ("no samples", "Add an .npz file with samples to have the model scored."),
 }
 
@@ -66,7 +67,7 @@ class Card:
 
 
 def cards(view: View, busy: bool, queued: str = "") -> list[Card]:
-    """File size, parameters, MACs, memory, latency, quality.
+    """File size, parameters, MACs, peak activation memory, latency, quality.
 
     `queued` says where in the queue the work stands, which then is where a number will come.
     """
@@ -96,8 +97,8 @@ def relative(before: float, after: float) -> str:
 
 def _profile_cards(view: View) -> Iterator[Card]:
     before, after = view.original.get("profile"), view.compressed.get("profile")
-    for key, title, text in PROFILE_CARDS:
-        card = Card(key, title, DEFINITIONS[key], kind=_kind(view, "profile"))
+    for key, text in PROFILE_CARDS:
+        card = Card(key, NUMBERS[key], DEFINITIONS[key], kind=_kind(view, "profile"))
         if before:
             amount = _compared(before, key)
             card = replace(card, original=text(amount), before=amount)
@@ -129,7 +130,7 @@ def _annotation_note(original: Mapping[str, Any]) -> str:
 
 def _latency_card(view: View) -> Card:
     """Of the fastest runs, so that times and their ratio tell the same story on a busy machine."""
-    card = Card("latency", "Latency", DEFINITIONS["latency"], kind=_kind(view, "latency"))
+    card = Card("latency", NUMBERS["latency"], DEFINITIONS["latency"], kind=_kind(view, "latency"))
     before, after = _latency(view.original), _latency(view.compressed)
     if before:
         card = replace(card, original=format_seconds(before.min_s), before=before.min_s)
@@ -142,11 +143,20 @@ def _latency_card(view: View) -> Card:
         original=format_seconds(after.min_s / after.ratio),
         amount=after.min_s,
         before=after.min_s / after.ratio,
-        difference=relative(1.0, after.ratio) if after.changed else NOT_MEASURABLE,
-        interval=f"× {interval(fixed(after.ratio_low, 2), fixed(after.ratio_high, 2))}",
+        difference=speedup(after.ratio) if after.changed else NOT_MEASURABLE,
+        interval=_speedup_interval(after),
         tone=_tone(after.ratio - 1) if after.changed and after.reliable else "even",
         kind="noisy" if noisy else card.kind,
     )
+
+
+def _speedup_interval(latency: Latency) -> str:
+    """As the difference counts: 1.28–1.41× faster; as a ratio where it contains 1."""
+    low, high = latency.ratio_low, latency.ratio_high
+    if low <= 1 <= high:
+        return f"ratio {interval(fixed(low, 2), fixed(high, 2))}"
+    ends = (1 / high, 1 / low) if high < 1 else (low, high)
+    return f"{interval(*(fixed(end, 2) for end in ends))}×"
 
 
 def _quality_card(view: View) -> Card:
@@ -173,7 +183,7 @@ def _quality_card(view: View) -> Card:
             card,
             original=format_quality(after, reference),
             before=reference,
-            difference=_points(after, reference),
+            difference=_change_text(after, reference),
             tone=_tone(-shown.gain(after.value, reference)) if _significant(after) else "even",
         )
     low, high = format_quality(after, after.low), format_quality(after, after.high)
@@ -182,24 +192,22 @@ def _quality_card(view: View) -> Card:
         value=format_quality(after),
         amount=after.value,
         interval=interval(low, high),
-        note=_naive_note(view, after),
-        note_help=NAIVE,
+        note=_without_note(view, after),
+        note_help=WITHOUT,
     )
 
 
-def _naive_note(view: View, refitted: Quality) -> str:
-    """What the same setting comes to without refitting, and how much refitting wins."""
+def _without_note(view: View, reconstructed: Quality) -> str:
+    """The quality without weight reconstruction, and how much reconstruction gains."""
     if view.naive is None:
-        return "naive: measuring …" if view.naive_coming else ""
-    naive = Quality(**view.naive)
-    won = _points(refitted, naive.value)
-    if won == SAME:
-        return f"naive {format_quality(naive)}: refitting changes nothing"
-    if won.startswith(ALMOST_ZERO):
-        return f"naive {format_quality(naive)}: refitting changes {won}"
-    is_gain = METRICS[refitted.metric].gain(refitted.value, naive.value) > 0
-    verb = "wins" if is_gain else "loses"
-    return f"naive {format_quality(naive)}: refitting {verb} {won[1:]}"
+        return "without reconstruction: measuring …" if view.naive_coming else ""
+    without = Quality(**view.naive)
+    text = f"without reconstruction: {format_quality(without)}"
+    change = _change_text(reconstructed, without.value)
+    if change == SAME or change.startswith(ALMOST_ZERO):
+        return f"{text} ({change})"
+    is_gain = METRICS[reconstructed.metric].gain(reconstructed.value, without.value) > 0
+    return f"{text} (reconstruction {'gains' if is_gain else 'loses'} {change[1:]})"
 
 
 def _significant(quality: Quality) -> bool:
@@ -207,7 +215,7 @@ def _significant(quality: Quality) -> bool:
     return quality.p_value is None or quality.p_value <= SIGNIFICANCE
 
 
-def _points(quality: Quality, reference: float) -> str:
+def _change_text(quality: Quality, reference: float) -> str:
     change = quality.value - reference
     return SAME if change == 0 else METRICS[quality.metric].change_text(change)
 

@@ -8,7 +8,7 @@ from typing import Any
 from explorer.recipe import Recipe
 
 LATENCY = ":latency"
-NO_FORECASTS = "Latency and quality can't be predicted while the hand moves."
+NO_FORECASTS = "Latency and quality can't be predicted while you move a slider."
 PLAIN = Recipe()
 SLIDERS = ("pattern", "ratio", "scope", "weight_bits", "activation_bits", "bits_scope", "layers")
 

@@ -1,4 +1,4 @@
-"""The trade-off as the panel draws it: every setting tried, in the numbers of its own file."""
+"""The trade-off as the panel draws it: every run, in the numbers of its file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +16,7 @@ COSTS = ("file_bytes", "macs", "latency")
 
 
 def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any]:
-    """The original and all settings with measured numbers (`js/chart.js`).
+    """The original and all runs with measured numbers (`js/chart.js`).
 
     `trials` stand with the oldest first; `busy` says that numbers are still to come.
     """
@@ -60,7 +60,7 @@ def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _mark_beaten(points: Sequence[dict[str, Any]], cost: str, falls: bool) -> None:
-    """Note with each point whether another beats it beyond noise, where both have that cost."""
+    """Note with each point whether another dominates it beyond noise, where both have that cost."""
     known = [point for point in points if point["costs"][cost] is not None]
     runs = [
         (
@@ -134,8 +134,8 @@ def _quality(original: Parts, trials: Sequence[Trial]) -> Quality | None:
 
 def _why_empty(busy: bool) -> str:
     if busy:
-        return "The chart comes with the first measured numbers."
+        return "Waiting for the first measurements."
     return (
-        "There are no samples to score this model on. Give an .npz file with arrays named after "
-        "the model's inputs, and with labels in y where you have them."
+        "There are no samples to score this model on. Add an .npz file with arrays named after "
+        "the model's inputs, and with labels in y if you have them."
     )

@@ -8,7 +8,7 @@ from typing import Any
 from explorer.recipe import Recipe
 from explorer.report import Report
 
-WENT_BACK = "The setting went back to the one before."
+WENT_BACK = "Reverted to the previous setting."
 FIRST_RECIPE = Recipe(pattern="channel", ratio=0.3)
 Parts = Mapping[str, Any]
 MEASURED = ("profile", "latency", "quality")
@@ -48,7 +48,7 @@ class View:
 
     `compressed` holds `profile`, `latency` and `quality` as far as known; `estimated` says that
     the profile is an estimate, `first_samples` that the quality is that of the first samples
-    only. `naive` is the quality of the same setting without refitting, where that is known;
+    only. `naive` is the quality of the same setting without reconstruction, where that is known;
     `naive_coming` says that it will be.
     """
 

@@ -3,149 +3,160 @@
 from explorer.digits import fixed
 from explorer.metrics import METRICS as ALL_METRICS
 from explorer.recipe import LayerChoice, Recipe
+from explorer.render.labels import (
+    CRITERIA,
+    NUMBERS,
+    PATTERNS,
+    PRECISIONS,
+    PRESETS,
+    RECIPE,
+    RUNS,
+    SCOPES,
+    TRADE_OFF,
+    precision,
+    precision_text,
+)
 
-PATTERNS = {
-    "none": "Nothing",
-    "channel": "Whole channels",
-    "unstructured": "Single weights",
-    "2:4": "2 of every 4 weights",
-    "4:8": "4 of every 8 weights",
-    "block": "Blocks of weights",
-}
 SHORT_PATTERNS = {
     "channel": "channels",
     "unstructured": "weights",
     "block": "blocks",
-    "2:4": "2:4 zeros",
-    "4:8": "4:8 zeros",
+    "2:4": "2:4 sparsity",
+    "4:8": "4:8 sparsity",
 }
-WEIGHT_BITS = {32: "32 (float)", 16: "16 (float)"}
-ACTIVATION_BITS = {32: "32 (float)", 8: "8 (integer)"}
-SCOPES = {"global": "over the network", "layer": "in each layer"}
-CRITERIA = {
-    "reconstruction": "least error after refitting",
-    "l1": "L1 norm",
-    "l2": "L2 norm",
-    "random": "random",
-}
-BITS_SCOPES = {"layer": "the same in each layer", "global": "by need over the network"}
-GRANULARITIES = {"tensor": "tensor", "channel": "output channel", "group": "group of inputs"}
-AIMS = {"size": "Size", "macs": "MACs", "time": "Time"}
-METRICS = {name: metric.title for name, metric in ALL_METRICS.items()}
 
 HELP = {
     "pattern": (
-        "What is taken out. Whole channels make the tensors smaller, and so file, memory and time. "
-        "The other patterns set weights to zero inside tensors that keep their shape."
+        "Structured pruning removes whole channels, so the tensors, the file, the memory and the "
+        "latency shrink. The other patterns set weights to zero and keep the tensor shapes."
     ),
-    "ratio": "The share to take out. What the graph allowed stands in the cards and the table.",
-    "weight_bits": "Width of a stored weight. Below 16 bits, weights are integers with scales.",
+    "ratio": (
+        "The share of prunable channels, or of weights, to remove. The achieved share can be "
+        "lower; it is shown above the panel and on the Layers page."
+    ),
+    "weight_bits": (
+        "Precision of the stored weights. Below 16 bits, weights are integers with scales. 7, 6, 5 "
+        "and 3 bits are stored in the next larger type."
+    ),
     "activation_bits": (
-        "8 rounds activations; with weights of 5 to 8 bits the products then run in integers."
+        "INT8 quantizes the activations; with weights of 5 to 8 bits, the integer kernels run."
     ),
-    "scope": "Spread the ratio by need over the whole network, or take the same share everywhere.",
+    "scope": (
+        "Global: one ratio for the whole network, and layers that lose least are pruned most. "
+        "Layer-wise: the same ratio in every layer."
+    ),
     "bits_scope": (
-        "Give every layer the same number of weight bits, or spread them by need: layers get 2, 4 "
-        "or 8 bits, on average at most the number chosen."
+        "Uniform: every layer gets the same number of weight bits. Mixed precision: layers get 2, "
+        "4 or 8 bits so that the error is smallest, on average at most the chosen number."
     ),
     "criterion": (
-        "How the importance of a channel or weight is judged. “Least error after refitting” needs "
-        "samples; without them, or without refitting, weights are judged by their L2 norm."
+        "How channels or weights are ranked. “Reconstruction error” needs calibration samples; "
+        "without them, or without weight reconstruction, L2 magnitude is used."
     ),
-    "round_to": "Kept channels are a multiple of this in wide layers; odd widths run slowly.",
+    "round_to": (
+        "The number of remaining channels is a multiple of this in wide layers; other widths run "
+        "slowly."
+    ),
     "granularity": "How many weights share one scale.",
-    "group_size": "Inputs that share a scale.",
+    "group_size": "Number of inputs that share one scale.",
     "widths": (
-        "Also take out channels that a normalisation or a mean runs over, such as the residual "
-        "width of a transformer and its embeddings. What stays is then averaged over fewer."
+        "Also prune the channels that a normalisation or a mean runs over, such as the residual "
+        "width of a transformer and its embeddings. The mean is then taken over fewer channels."
     ),
-    "compensate": "Refit what stays, on calibration samples, so that it makes up for what went.",
+    "compensate": (
+        "Adjust the remaining weights on calibration samples, so that each layer's output stays "
+        "close to the original's. No labels and no training."
+    ),
     "keep_metadata": (
         "Exporters write stack traces with paths of their machine, doc strings and shapes beside "
-        "nodes and tensors. No runtime reads them, so they are left out. The model's own metadata, "
-        "such as class names and licence, stays in any case."
+        "nodes and tensors. No runtime reads them, so they are removed. The model's own metadata, "
+        "such as class names and licence, is always kept."
     ),
     "short_names": (
-        "Gives tensors and nodes short names, which saves some bytes for each. Inputs and outputs "
-        "keep theirs."
+        "Gives tensors and nodes short names, which saves a few bytes each. Inputs and outputs "
+        "keep their names."
     ),
     "sensitivity": (
-        "Compresses one place at a time, leaves all else as it is, and scores each on the first "
-        "samples. Takes a while; a changed setting goes first."
+        "Compresses one layer or group at a time, leaves the rest unchanged, and scores each on "
+        "the first samples. It takes a while; a new setting is measured first."
     ),
     "points": (
-        "How much may be lost, on the samples that sensitivity was measured on. Places that lose "
-        "least for what they save are compressed; the whole network is scored at every step."
+        "The largest loss, on the samples that sensitivity was measured on. Layers that lose least "
+        "for what they save are compressed; the whole network is scored at every step."
     ),
-    "loss_ratio": "Lost when half of the channels of this layer's group go, and nothing else does.",
-    "loss_bits": "Lost when this layer's weights have 4 bits, and all else stays as it is.",
-    "seed": "Decides the criterion “random”.",
+    "loss_ratio": "Loss when half of the channels of this layer's group are pruned, and no others.",
+    "loss_bits": "Loss when this layer's weights are INT4 and everything else is unchanged.",
+    "seed": "Seed of the criterion “Random”.",
 }
 
-# What the panel itself says (`js/controls.js`); the presets are those of `js/presets.js`.
+# What the panel's JavaScript says (`js/controls.js`); the presets are those of `js/presets.js`.
 PANEL = {
-    "presets": ("The original", "Half the MACs", "8-bit integers", "4-bit weights", "Fits 100 kB"),
+    "labels": dict(RECIPE),
+    "numbers": dict(NUMBERS),
+    "trade_off": TRADE_OFF,
+    "runs": RUNS,
+    "presets": dict(PRESETS),
     "patterns": PATTERNS,
-    "weight_bits": WEIGHT_BITS,
-    "activation_bits": ACTIVATION_BITS,
+    "precisions": PRECISIONS,
     "help": {name: HELP[name] for name in ("pattern", "ratio", "weight_bits", "activation_bits")},
 }
 
 DEFINITIONS = {
-    "file_bytes": "The ONNX file as written: what you download.",
-    "params": "Trainable numbers in the model, zeros included.",
+    "file_bytes": "Size of the ONNX file that you download.",
+    "params": "Trainable parameters of the model, zeros included.",
     "macs": "Multiply-accumulates of one inference. FLOPs = 2 × MACs.",
     "latency": (
         "Time of one inference: the fastest of many runs with one thread, original and compressed "
-        "taking turns. The interval is that of the ratio. Medians are under “All sizes”."
+        "interleaved. The interval is that of the latency ratio. Medians are under “All sizes”."
     ),
     **{name: metric.definition for name, metric in ALL_METRICS.items()},
     "nonzero_params": "Parameters that aren't zero.",
-    "gzip_bytes": "The file compressed with gzip: what an over-the-air update costs.",
+    "gzip_bytes": "The file compressed with gzip: the size of an over-the-air update.",
     "packed_bytes": (
-        "Weights at their bit width with their scales, sparse ones as the cheaper of bitmask and "
-        "index list."
+        "Weights at their exact bit width with their scales; sparse weights as the smaller of "
+        "bitmask and index list."
     ),
-    "peak_activation_bytes": "The largest set of activations alive at once in one inference.",
+    "peak_activation_bytes": "The most bytes of activations alive at once in one inference.",
 }
 
-MOST_CHOICES = 6  # for single layers, that are told one by one
+MOST_CHOICES = 6  # overrides that are listed one by one
 ANNOTATIONS = (
     "Stack traces, doc strings and shapes that exporters write beside nodes and tensors. They are "
-    "left out of compressed files, and the sizes of both files are compared without them."
+    "removed from compressed files, and the sizes of both files are compared without them."
 )
-NAIVE = "The same setting without refitting what stays, scored on the same samples."
+WITHOUT = "The same setting without weight reconstruction, scored on the same samples."
 
 
 def describe(recipe: Recipe) -> str:
-    """A setting in a few words: `channels −30 %, 8-bit weights`."""
+    """A setting in a few words: `channels −30 %, INT8 weights`."""
     words = []
     if recipe.pattern in ("2:4", "4:8"):
         words.append(SHORT_PATTERNS[recipe.pattern])
     elif recipe.pattern != "none" and recipe.ratio:
         words.append(f"{SHORT_PATTERNS[recipe.pattern]} {_gone(recipe.ratio)}")
-    if recipe.weight_bits < 32:
-        mean = " on average" if recipe.spreads_bits else ""
-        words.append(f"{recipe.weight_bits}-bit weights{mean}")
-        if recipe.weight_bits < 16 and recipe.granularity == "group":
-            words.append(f"a scale per {recipe.group_size} inputs")
-        elif recipe.weight_bits < 16 and recipe.granularity == "tensor":
-            words.append("one scale a tensor")
-    if recipe.activation_bits < 32:
-        words.append(f"{recipe.activation_bits}-bit activations")
+    bits = precision_text(recipe.weight_bits, recipe.activation_bits)
+    words += [bits] if bits else []
+    if recipe.spreads_bits:
+        words.append("mixed precision")
+    if recipe.weight_bits < 16 and recipe.granularity == "group":
+        words.append(f"per-group ({recipe.group_size})")
+    elif recipe.weight_bits < 16 and recipe.granularity == "tensor":
+        words.append("per-tensor")
     if len(recipe.layers) > MOST_CHOICES:
-        words.append(f"{len(recipe.layers)} layers with choices of their own")
+        words.append(f"{len(recipe.layers)} layer overrides")
     else:
         words += [choice_in_words(choice) for choice in recipe.layers]
     if not words:
-        return "nothing removed"
+        return "no compression"
     return ", ".join([*words, *_unusual(recipe)])
 
 
 def choice_in_words(choice: LayerChoice) -> str:
-    """A choice for one layer: `conv1 −50 % 4-bit`."""
+    """An override for one layer: `conv1 −50 % INT4`."""
     ratio = "" if choice.ratio is None else f" {_gone(choice.ratio)}"
-    return f"{choice.name}{ratio}{f' {choice.weight_bits}-bit' if choice.weight_bits else ''}"
+    return (
+        f"{choice.name}{ratio}{f' {precision(choice.weight_bits)}' if choice.weight_bits else ''}"
+    )
 
 
 def _gone(ratio: float) -> str:
@@ -154,22 +165,26 @@ def _gone(ratio: float) -> str:
 
 
 def _unusual(recipe: Recipe) -> list[str]:
-    """What differs from the usual way of choosing what goes."""
+    """What differs from the usual way of pruning."""
     usual, words = Recipe(), []
     if recipe.pattern in ("channel", "unstructured", "block"):
         if recipe.scope != usual.scope:
-            words.append(SCOPES[recipe.scope])
+            words.append(SCOPES[recipe.scope].lower())
         if recipe.criterion != usual.criterion:
-            words.append(CRITERIA.get(recipe.criterion, recipe.criterion))
+            words.append(_uncapitalized(CRITERIA.get(recipe.criterion, recipe.criterion)))
         if recipe.criterion == "random" and recipe.seed != usual.seed:
             words.append(f"seed {recipe.seed}")
     if recipe.pattern == "channel" and recipe.round_to != usual.round_to:
-        words.append(f"multiples of {recipe.round_to}")
+        words.append(f"alignment {recipe.round_to}")
     if recipe.pattern == "channel" and recipe.widths:
-        words.append("normalised widths too")
-    words += [] if recipe.compensate else ["not refitted"]
+        words.append("hidden dimension")
+    words += [] if recipe.compensate else ["without reconstruction"]
     words += ["with exporter metadata"] if recipe.keep_metadata else []
     return words + (["short names"] if recipe.short_names else [])
+
+
+def _uncapitalized(label: str) -> str:
+    return label[:1].lower() + label[1:]
 
 
 def percent(share: float) -> int:

@@ -181,7 +181,7 @@ class SingleShot(nn.Module):
         return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
-DECODED = {"head": "graph output|can't go"}
+DECODED = {"head": "graph output|can't be pruned"}
 FAMILIES = [
     Family(
         "yolo_v8",
@@ -189,7 +189,10 @@ FAMILIES = [
         images(),
         layers=24,
         prunable=20,
-        stays={"boxes.0.1": "graph output|can't go|product", "classes.1.1": "feeds graph output"},
+        stays={
+            "boxes.0.1": "graph output|can't be pruned|product",
+            "classes.1.1": "feeds graph output",
+        },
     ),
     Family(
         "yolo_v5",
@@ -206,6 +209,6 @@ FAMILIES = [
         images(),
         layers=7,
         prunable=3,
-        stays={"places.0": "graph output", "scores.1": "normalised|can't go|graph output"},
+        stays={"places.0": "graph output", "scores.1": "normalised|can't be pruned|graph output"},
     ),
 ]

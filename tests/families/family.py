@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 # Why the residual stream of a transformer stays: one of these, by what the exporter writes first.
-NORMALISED = "normalised|can't go"
+NORMALISED = "normalised|can't be pruned"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Family:
 
     `make` builds the module, `inputs` its example inputs for a batch of two. `prunable` counts the
     layers that can lose channels, `layers` all of them, as an ONNX file shows them; `stays` maps
-    the path of a module (as `head`) to a part of the reason why its channels can't go, or several
+    the path of a module (as `head`) to a part of the reason why its channels stay, or several
     with `|` between. `unrolled` has both counts where the exporter on `torch.export` writes a loop
     out. `open_batch` is False where the module fixes the batch when it is traced.
     """

@@ -103,7 +103,7 @@ def _states(count: int) -> tuple[Tensor, ...]:
 
 
 # A recurrent node holds two layers: its weights for the inputs, and those for its own state.
-STATE = {"head": "feeds graph output", "cell": "can't go|graph input|graph output"}
+STATE = {"head": "feeds graph output", "cell": "can't be pruned|graph input|graph output"}
 FAMILIES = [
     Family("lstm", lambda: Recurrent(nn.LSTM), sequences(7, 6), 4, 3, OUTPUT),
     Family("gru", lambda: Recurrent(nn.GRU), sequences(7, 6), 4, 3, OUTPUT),

@@ -1,5 +1,5 @@
 // Numbers from standard input as the panel writes them: { bytes, counts, seconds, changes, shares,
-// qualities }.
+// qualities, ratios }.
 
 import { readFileSync } from "node:fs";
 
@@ -12,6 +12,7 @@ const written = {
   seconds: asked.seconds.map(format.formatSeconds),
   changes: asked.changes.map(([before, after]) => format.formatChange(before, after)),
   shares: asked.shares.map(format.formatPercent),
+  speeds: asked.ratios.map(format.formatSpeedup),
   qualities: asked.qualities.map(([unit, value]) => format.formatQuality(value, unit)),
   points: asked.qualities.map(([unit, value]) => format.formatPoints(value, unit)),
 };

@@ -113,5 +113,5 @@ test("what was predicted from other data is neither used nor held against the nu
 test("columns are as high as the scale below them says", () => {
   assert.deepEqual([64, 16, 4].map((channels) => heightOf(channels, 64)), [1, 0.5, 0.25]);
   assert.ok(heightOf(1, 2048) > 0.1); // low enough columns can still be dragged
-  assert.match(scaleText(64), /√channels \(highest: 64\)/);
+  assert.match(scaleText(64), /√channels \(max 64\)/);
 });

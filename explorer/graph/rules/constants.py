@@ -39,7 +39,7 @@ def follow_unlabelled(
         for axis in axes:
             tracer.cut(value, axis - shift, labels.rows(axis), node)
         return
-    reason = f"is combined by {where(node)} with {value.name!r}, whose channels can't go"
+    reason = f"is combined by {where(node)} with {value.name!r}, whose channels can't be pruned"
     steps: Steps = []
     try:
         _carry_back(tracer, value, _restricted(tracer, labels, dims, reason, steps), node, steps)

@@ -58,7 +58,7 @@ def broadcasting(tracer: Tracer, node: ir.Node) -> None:
     first = max(fitting, key=lambda labels: labels.ids.size)
     for labels in fitting:
         if labels is not first:
-            reason = f"is combined by {where(node)} with channels that can't go"
+            reason = f"is combined by {where(node)} with channels that can't be pruned"
             tracer.pair(first.ids, labels.ids, reason)
     for value, dims in zip(operands, shapes, strict=True):
         if value not in labelled:

@@ -39,7 +39,7 @@ def _depthwise(
     tracer: Tracer, node: ir.Node, weight: ir.Value, ids: Ids | None, multiplier: int
 ) -> None:
     if ids is None:
-        tracer.leave(node, "filters a tensor whose channels can't go, one by one")
+        tracer.leave(node, "filters a tensor whose channels can't be pruned, one by one")
         return
     out = np.repeat(ids, multiplier)
     tracer.cut(weight, 0, out, node)
@@ -54,7 +54,7 @@ def _grouped(
     in_axis = 1 - out_axis
     if ids is not None:
         first = ids.reshape(groups, -1)[0]
-        reason = f"feeds the grouped convolution {where(node)} beside channels that can't go"
+        reason = f"feeds the grouped convolution {where(node)} beside channels that can't be pruned"
         tracer.pair(np.tile(first, groups), ids, reason)
         tracer.cut(weight, in_axis, first if in_axis else ids, node)
     outputs = tracer.layers[str(node.name)][0].channels
@@ -77,7 +77,7 @@ def conv_transpose(tracer: Tracer, node: ir.Node) -> None:
     ids = _inputs(tracer, node, axis=1)
     if groups > 1 and shape == (groups, 1, *shape[2:]):
         if ids is None:
-            tracer.leave(node, "filters a tensor whose channels can't go, one by one")
+            tracer.leave(node, "filters a tensor whose channels can't be pruned, one by one")
             return
         tracer.cut(weight, 0, ids, node)
         tracer.counted[str(node.name), "group"] = ids
@@ -162,7 +162,9 @@ def _entering(tracer: Tracer, node: ir.Node, data: ir.Value | None, axis: int) -
     if axis not in labels.axes and labels.shape[axis] != 1:
         tracer.keep(labels.ids, f"enters {where(node)} on an axis that it doesn't sum over")
         return None
-    return tracer.channels_on(labels, axis, f"is mixed by {where(node)} with others that can't go")
+    return tracer.channels_on(
+        labels, axis, f"is mixed by {where(node)} with others that can't be pruned"
+    )
 
 
 def _make(

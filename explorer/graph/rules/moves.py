@@ -38,7 +38,7 @@ def concat(tracer: Tracer, node: ir.Node) -> None:
             parts.append(labels or Labels(blank.factors, dense))
         tracer.label(node.outputs[0], stacked(parts, axis))
         return
-    reason = f"is concatenated by {where(node)} with a tensor whose channels can't go"
+    reason = f"is concatenated by {where(node)} with a tensor whose channels can't be pruned"
     resized = aligned([labels.resized(axis, shape[axis]) for labels in labelled])
     for labels in resized[1:]:
         tracer.pair(resized[0].ids, labels.ids, reason)

@@ -68,7 +68,9 @@ def group_normalization(tracer: Tracer, node: ir.Node) -> None:
         return
     groups = int_attribute(node, "num_groups", 1)
     ids = tracer.channels_on(labels, 1, f"is normalised over by {where(node)}").reshape(groups, -1)
-    tracer.pair(ids[:, :1], ids, f"is normalised by {where(node)} with channels that can't go")
+    tracer.pair(
+        ids[:, :1], ids, f"is normalised by {where(node)} with channels that can't be pruned"
+    )
     tracer.counted[str(node.name), "num_groups"] = ids[:, 0]
     for value in node.inputs[1:]:
         if value is not None and value.const_value is not None:

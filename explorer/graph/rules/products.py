@@ -71,7 +71,7 @@ def einsum(tracer: Tracer, node: ir.Node) -> None:
 
 def product(tracer: Tracer, node: ir.Node, terms: tuple[str, str, str]) -> None:
     """Pair, keep and label by the letters of both operands and of the result."""
-    reason = f"enters {where(node)}, a product of two tensors, with one whose channels can't go"
+    reason = f"enters {where(node)}, a product with a tensor whose channels can't be pruned"
     values = [value for value in node.inputs if value is not None]
     sides = [_operand(tracer, v, t) for v, t in zip(values, terms[:2], strict=False)]
     sides += [_Operand(values[0], "", None)] * (2 - len(sides))
@@ -190,7 +190,7 @@ def attention(tracer: Tracer, node: ir.Node) -> None:
     masks = [tracer.shape_of(value) for value in extra]
     broadcast_mask = all(dims is not None and dims[-3:-2] in ((), (1,)) for dims in masks)
     if any(x is None for x in labels) or any(s is None for s in shapes) or not broadcast_mask:
-        tracer.keep_inputs(node, f"enters {where(node)} with a tensor whose heads can't go")
+        tracer.keep_inputs(node, f"enters {where(node)} with a tensor whose heads can't be pruned")
         return
     rows = [
         _by_head(tracer, node, x, s, n)

@@ -1,4 +1,4 @@
-// The trade-off: every setting that was tried, by its cost and its quality, and where you are now.
+// The trade-off: every run by its cost and its quality, and where you are now.
 //
 // `points`: { label, recipe (null: the original), costs: { file_bytes, macs, latency }, quality, low,
 // high, text }. Costs and quality are measured ones. `range` are the ends of the axis of quality,
@@ -6,41 +6,42 @@
 // `beaten` the costs by which another point is better beyond noise (`explorer.fronts`).
 
 import { draw, make, newId, say } from "./elements.js";
-import { formatBytes, formatCount } from "./format.js";
+import { formatBytes, formatCount, formatSpeedup } from "./format.js";
 import { keyOf } from "./recipe.js";
 
+// How a cost is written, and how a tick of its axis; a latency is a ratio to the original's.
 export const COSTS = {
-  file_bytes: ["File size", (value) => formatBytes(value)],
-  macs: ["MACs", (value) => formatCount(value)],
-  latency: ["Latency", (value) => `× ${trim(value)}`],
+  file_bytes: { text: formatBytes, tick: formatBytes, label: "file_bytes" },
+  macs: { text: formatCount, tick: formatCount, label: "macs" },
+  latency: { text: formatSpeedup, tick: trim, label: "latency_ratio" },
 };
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [226, 46, 12, 10, 24];
 const [FEW_X, FEW_Y] = [4, 4]; // ticks
 
 export class Chart {
   // `choose` takes the recipe of a point; `undo` and `redo` go through what was chosen.
-  constructor(choose, undo, redo) {
+  constructor(words, choose, undo, redo) {
     this.choose = choose;
     this.cost = "file_bytes";
     const name = newId("cost");
-    const radios = Object.entries(COSTS).map(([key, [title]]) => {
+    const radios = Object.entries(COSTS).map(([key, { label }]) => {
       const input = make("input", { type: "radio", name, value: key, checked: key === this.cost });
       input.addEventListener("change", () => {
         this.cost = key;
         this.#paint();
       });
-      return make("label", {}, input, make("span", {}, title));
+      return make("label", {}, input, make("span", {}, words.numbers[label]));
     });
     this.undo = button("Undo", "↶", undo);
     this.redo = button("Redo", "↷", redo);
     const kinds = make("div", { class: "segments", role: "group", "aria-label": "Cost" }, ...radios);
     this.empty = make("p", { class: "empty" });
-    this.svg = draw("svg", { height: HEIGHT, role: "group", "aria-label": "Settings tried" });
+    this.svg = draw("svg", { height: HEIGHT, role: "group", "aria-label": words.runs });
     this.detail = make("p", { class: "detail" });
     this.root = make(
       "section",
-      { class: "chart", "aria-label": "Trade-off" },
-      make("header", {}, make("h3", {}, "Trade-off"), kinds, this.undo, this.redo),
+      { class: "chart", "aria-label": words.trade_off },
+      make("header", {}, make("h3", {}, words.trade_off), kinds, this.undo, this.redo),
       this.svg,
       this.empty,
       this.detail,
@@ -85,11 +86,11 @@ export class Chart {
   }
 
   #axes(x, y, width) {
-    const text = COSTS[this.cost][1];
+    const { tick } = COSTS[this.cost];
     const parts = [];
     for (const value of ticks(x.low, x.high, FEW_X)) {
       const label = { x: x(value), y: HEIGHT - 8, class: "tick", "text-anchor": "middle" };
-      parts.push(draw("text", label, text(value)));
+      parts.push(draw("text", label, tick(value)));
     }
     for (const value of ticks(y.low, y.high, FEW_Y)) {
       const line = { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: "grid" };
@@ -121,7 +122,7 @@ export class Chart {
     const isBeaten = point.beaten.includes(this.cost);
     const isUnsure = this.cost === "latency" && !point.reliable;
     const doubt = isUnsure ? ", not reliable: the machine was busy" : "";
-    const cost = COSTS[this.cost][1](point.costs[this.cost]);
+    const cost = COSTS[this.cost].text(point.costs[this.cost]);
     const label = `${point.label}: ${point.text}, ${cost}${doubt}`;
     const parts = [draw("circle", { cx, cy, r: 12, class: "hit" })];
     if (point.low !== null) {

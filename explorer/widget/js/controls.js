@@ -5,8 +5,8 @@ import { make, newId, say } from "./elements.js";
 import { WEIGHT_BITS } from "./plan.js";
 
 export class Controls {
-  // `words` names the choices; `move(recipe)` and `choose(recipe)` take a changed recipe, `preset`
-  // finds one by its name.
+  // `words` has all labels; `move(recipe)` and `choose(recipe)` take a changed recipe, `preset` finds
+  // one by its key.
   constructor(words, move, choose, preset) {
     this.words = words;
     const ask = (change, then) => then({ ...this.recipe, ...change });
@@ -29,11 +29,13 @@ export class Controls {
     });
     this.activations[1].name = this.activations[0].name;
     const radios = this.activations.map((input) =>
-      make("label", {}, input, make("span", {}, words.activation_bits[input.value])),
+      make("label", {}, input, make("span", {}, words.precisions[input.value])),
     );
     this.presets = make("select", { name: "preset" }, make("option", { value: "" }, "Presets"));
     this.presets.setAttribute("aria-label", "Presets");
-    for (const name of words.presets) this.presets.append(make("option", { value: name }, name));
+    for (const [value, name] of Object.entries(words.presets)) {
+      this.presets.append(make("option", { value }, name));
+    }
     this.presets.addEventListener("change", () => {
       preset(this.presets.value);
       this.presets.value = "";
@@ -42,13 +44,13 @@ export class Controls {
     this.root = make(
       "div",
       { class: "controls" },
-      field("Take out", this.pattern, words.help.pattern, this.presets),
-      field("Ratio", this.ratio, words.help.ratio, this.ratioText),
-      field("Weight bits", this.bits, words.help.weight_bits, this.bitsText),
+      field(words.labels.pattern, this.pattern, words.help.pattern, this.presets),
+      field(words.labels.ratio, this.ratio, words.help.ratio, this.ratioText),
+      field(words.labels.weight_bits, this.bits, words.help.weight_bits, this.bitsText),
       make(
         "fieldset",
         { class: "field", title: words.help.activation_bits },
-        make("legend", {}, "Activation bits"),
+        make("legend", {}, words.labels.activation_bits),
         make("div", { class: "segments" }, ...radios),
       ),
       this.remarkText,
@@ -74,9 +76,9 @@ export class Controls {
     say(this.ratioText, ratio);
     this.ratio.setAttribute("aria-valuetext", ratio);
     this.bits.value = WEIGHT_BITS.indexOf(recipe.weight_bits);
-    const bits = this.words.weight_bits[recipe.weight_bits] ?? String(recipe.weight_bits);
+    const bits = this.words.precisions[recipe.weight_bits] ?? String(recipe.weight_bits);
     say(this.bitsText, bits);
-    this.bits.setAttribute("aria-valuetext", `${bits} bits`);
+    this.bits.setAttribute("aria-valuetext", bits);
     for (const input of this.activations) {
       input.checked = Number(input.value) === recipe.activation_bits;
     }

@@ -1,4 +1,4 @@
-// Numbers as text, in the words of `explorer.text`. The spaces before units never break.
+// Numbers as text, in the words of `explorer.render.text`. The spaces before units never break.
 
 const SPACE = "\u00a0";
 const MOST_DIGITS = 9; // after the point
@@ -30,23 +30,30 @@ export function formatChange(before, after) {
   return `${signed(change, Math.abs(change) >= 9.95 ? 0 : 1)}${SPACE}%`;
 }
 
+// A ratio of latencies in words: 1.33× faster, 1.20× slower; "same speed" where no digit differs.
+export function formatSpeedup(ratio) {
+  const factor = fixed(ratio < 1 ? 1 / ratio : ratio, 2);
+  if (factor === "1.00") return "same speed";
+  return `${factor}×${SPACE}${ratio < 1 ? "faster" : "slower"}`;
+}
+
 // Quality as a percentage, in decibels, or as a bare number: 91.44 %, 23.1 dB, 0.932.
 export function formatQuality(value, unit) {
   if (unit === "%") return `${fixed(100 * value, 2)}${SPACE}%`;
   return unit === "dB" ? `${fixed(value, 1)}${SPACE}dB` : formatPlain(value);
 }
 
-// Its change in points, in decibels, or as it is: −2.99 points.
+// Its change in percentage points, in decibels, or as it is: −2.99 pp.
 export function formatPoints(change, unit) {
   if (change === 0) return "no change";
-  if (unit === "%") return `${signed(100 * change, 2)}${SPACE}points`;
+  if (unit === "%") return `${signed(100 * change, 2)}${SPACE}pp`;
   if (unit === "dB") return `${signed(change, 2)}${SPACE}dB`;
   return `${change < 0 ? "−" : "+"}${formatPlain(Math.abs(change))}`;
 }
 
-// A distance in points, in decibels, or as it is: 2.99 points.
+// A distance in percentage points, in decibels, or as it is: 2.99 pp.
 export function formatDistance(size, unit) {
-  if (unit === "%") return `${fixed(100 * size, 2)}${SPACE}points`;
+  if (unit === "%") return `${fixed(100 * size, 2)}${SPACE}pp`;
   return unit === "dB" ? `${fixed(size, 2)}${SPACE}dB` : formatPlain(size);
 }
 

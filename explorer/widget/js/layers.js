@@ -13,9 +13,9 @@ export class Layers {
     this.move = move;
     this.choose = choose;
     this.list = make("div", { class: "rows" });
-    this.reset = make("button", { type: "button", class: "quiet" }, "All as the sliders say");
+    this.reset = make("button", { type: "button", class: "quiet" }, "Clear overrides");
     this.reset.addEventListener("click", () => choose(null));
-    this.root = make("details", {}, make("summary", {}, "Single layers"), this.list, this.reset);
+    this.root = make("details", {}, make("summary", {}, words.labels.layers), this.list, this.reset);
     this.root.addEventListener("toggle", () => this.#refresh());
   }
 
@@ -44,9 +44,9 @@ export class Layers {
         max: 100 * LARGEST_RATIO,
         ...about("ratio"),
       });
-      const bits = make("select", about("weight bits"), make("option", { value: "" }, "as set"));
+      const bits = make("select", about("weight bits"), make("option", { value: "" }, "no override"));
       for (const width of WEIGHT_BITS) {
-        bits.append(make("option", { value: width }, this.words.weight_bits[width] ?? `${width}`));
+        bits.append(make("option", { value: width }, this.words.precisions[width] ?? `${width}`));
       }
       const text = make("span", { class: "setting" });
       ratio.addEventListener("input", () => this.move(names, { ratio: ratio.value / 100 }));
@@ -74,7 +74,7 @@ export class Layers {
   }
 }
 
-// Layers that shrink together stand in one row, the others each in one of their own.
+// Coupled layers share a row, every other layer has one.
 function rowsOf(counts) {
   const rows = [];
   const seen = new Set();

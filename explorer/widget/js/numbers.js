@@ -5,7 +5,7 @@
 // is part of, where it isn't the original; `unit` that of quality; `falls`: less is better). `foreseen` has the panel's own numbers, by key, `usual` the
 // usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
 
-import { formatBytes, formatChange, formatCount } from "./format.js";
+import { formatBytes, formatChange, formatCount, formatSpeedup } from "./format.js";
 import { formatDistance, formatPercent, formatPoints, formatQuality, formatSeconds } from "./format.js";
 import { make, newId, say } from "./elements.js";
 
@@ -18,10 +18,10 @@ const TEXTS = {
 };
 const WAITING = ["queued", "coming"];
 const WITHIN = { file_bytes: "± 1\u00a0%", params: "", macs: "", peak_activation_bytes: "" }; // of estimates
-const COUNTED = "Computed from the plan, in your browser; let go to have the file written.";
+const COUNTED = "Computed from the plan, in your browser. Release the slider to write the file.";
 const PREDICTED =
-  "Predicted from settings that were measured before; let go to have it measured. The figure behind " +
-  "± is how far off such predictions usually were, once there have been a few.";
+  "Predicted from settings that were measured before. Release the slider to measure it. The number " +
+  "after ± is the typical error of such predictions, once there have been a few.";
 
 export class Numbers {
   constructor() {
@@ -29,7 +29,7 @@ export class Numbers {
     this.tiles = new Map();
   }
 
-  // Show what Python says; while the hand is `ahead`, and for what is still to come, what is foreseen.
+  // Show what Python says; while a slider is `ahead`, and for what is still to come, what is foreseen.
   update(told, foreseen, ahead, usual = {}, outcomes = {}) {
     const keys = told.map((number) => number.key).join();
     if (keys !== this.keys) this.#build(told);
@@ -91,7 +91,7 @@ export class Numbers {
     say(tile.kind, shown.kind_text);
     tile.kind.title = shown.kind_note;
     say(tile.interval, shown.interval);
-    // What is said of the setting before goes on taking its place, so that nothing moves.
+    // What is said of the previous setting goes on taking its place, so that nothing moves.
     tile.root.classList.toggle("ahead", shown !== number);
     if (shown === number) {
       say(tile.outcome, outcome ? came(number, outcome) : "");
@@ -104,13 +104,13 @@ export class Numbers {
   }
 }
 
-// A number while the hand moves or the work waits: computed or predicted here, or none.
+// A number while a slider moves or the work waits: computed or predicted here, or none.
 function moved(number, foreseen, usual) {
   const { key, original } = number;
   const value = foreseen[key] ?? null;
   if (value === null) {
     if (number.value === null) return number;
-    const open = { kind: "coming", kind_text: "not measured", kind_note: "Let go to measure it." };
+    const open = { kind: "coming", kind_text: "not measured", kind_note: "Release the slider to measure it." };
     return { ...number, ...open, value, text: "–", difference: "", interval: "", tone: "even" };
   }
   const better = number.falls ? value < original : value > original;
@@ -134,7 +134,7 @@ function queued(number) {
 
 // What was predicted for the setting whose number has been measured.
 function came(number, { predicted, error }) {
-  return `predicted ${textOf(number, predicted)}, ${offBy(number, error)} off`;
+  return `predicted ${textOf(number, predicted)}, off by ${offBy(number, error)}`;
 }
 
 function textOf(number, value) {
@@ -142,6 +142,7 @@ function textOf(number, value) {
 }
 
 function changeOf(number, value) {
+  if (number.key === "latency") return formatSpeedup(value / number.original);
   if (number.key !== "quality") return formatChange(number.original, value);
   return formatPoints(value - number.original, number.unit);
 }

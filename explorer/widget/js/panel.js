@@ -2,9 +2,9 @@
 //
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
-// that it has taken in), the `numbers` as far as they are known, the settings `tried`, what was
+// that it has taken in), the `numbers` as far as they are known, the runs `tried`, what was
 // `surveyed` to predict with (see `forecast.js`), the `basis` of predictions of these numbers, and
-// `words`. A choice goes back to `send` as { number, recipe } whenever the hand lets go.
+// `words`. A choice goes back to `send` as { number, recipe } whenever a slider is released.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
@@ -27,9 +27,10 @@ export class Panel {
     this.number = data.seen;
     const move = (recipe) => this.#move(recipe);
     const choose = (recipe) => this.#choose(recipe);
-    this.controls = new Controls(data.words, move, choose, (name) => this.#preset(name));
+    this.controls = new Controls(data.words, move, choose, (key) => this.#preset(key));
     this.numbers = new Numbers();
     this.strip = new Strip(
+      data.words,
       (place, ratio) => move(this.#pruned(place, ratio)),
       (place, ratio) => choose(this.#pruned(place, ratio)),
     );
@@ -37,7 +38,7 @@ export class Panel {
       then(names ? withChoice(this.recipe, names, change) : { ...this.recipe, layers: [] });
     this.layers = new Layers(data.words, some(move), some(choose));
     const go = (way) => () => this.#choose(this.history[way](), false);
-    this.chart = new Chart(choose, go("undo"), go("redo"));
+    this.chart = new Chart(data.words, choose, go("undo"), go("redo"));
     this.root = make(
       "div",
       { class: "explorer-panel" },
@@ -54,7 +55,7 @@ export class Panel {
     this.update(data);
   }
 
-  // Take in what Python says; what the hand is doing goes first.
+  // Take in what Python says; a slider that is being moved goes first.
   update(data) {
     this.#foresee(data);
     this.data = data;
@@ -90,9 +91,9 @@ export class Panel {
     this.send({ number: this.number, recipe });
   }
 
-  #preset(name) {
+  #preset(key) {
     if (!this.data.counts || !fits(this.data.counts, this.recipe)) return;
-    const found = presets(this.data.counts, this.recipe)[name];
+    const found = presets(this.data.counts, this.recipe)[key];
     this.#choose(found.recipe);
     this.controls.remark(found.missed, found.recipe);
   }
@@ -142,7 +143,7 @@ export class Panel {
     };
   }
 
-  // However often the hand moves, the page is painted once a frame.
+  // However often a slider moves, the page is painted once a frame.
   #schedule() {
     this.frame ??= requestAnimationFrame(() => this.#paint());
   }

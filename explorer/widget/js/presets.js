@@ -1,4 +1,4 @@
-// Settings to begin with, found by counting: the gentlest one that keeps a promise, or else the one
+// Settings to begin with, found by counting: the gentlest one that reaches a goal, or else the one
 // that comes nearest to it.
 
 import { LARGEST_RATIO } from "./recipe.js";
@@ -7,23 +7,23 @@ import { formatBytes, formatCount } from "./format.js";
 import { plan } from "./plan.js";
 
 const LIMIT = 100_000; // bytes
-const WIDTHS = [32, 16, 8, 4]; // that are tried before channels go
-const NARROWEST = [4, 2]; // that are tried with channels gone
+const WIDTHS = [32, 16, 8, 4]; // that are tried before channels are pruned
+const NARROWEST = [4, 2]; // that are tried with pruned channels
 const NOTHING = { pattern: "none", ratio: 0, weight_bits: 32, activation_bits: 32, layers: [] };
 
-// { name: { recipe, missed } } in the order in which they are shown; `missed` says what the nearest
-// setting comes to where none keeps the promise, and is empty where one does.
+// { key: { recipe, missed } }, the keys those of `explorer.render.labels.PRESETS`; `missed` says what
+// the nearest setting comes to where none reaches the goal, and is empty where one does.
 export function presets(counts, recipe) {
   const start = { ...recipe, ...NOTHING };
   const half = profileOf(counts, start).macs / 2;
   return {
-    "The original": kept(start),
-    "Half the MACs": promised(pruned(start), (each) => profileOf(counts, each).macs, half, (macs) =>
-      `No ratio halves the MACs of this network; the nearest leaves ${formatCount(macs)}.`,
+    original: kept(start),
+    half_macs: promised(pruned(start), (each) => profileOf(counts, each).macs, half, (macs) =>
+      `No pruning ratio halves the MACs of this network; the nearest leaves ${formatCount(macs)}.`,
     ),
-    "8-bit integers": kept({ ...start, weight_bits: 8, activation_bits: 8 }),
-    "4-bit weights": kept({ ...start, weight_bits: 4 }),
-    "Fits 100 kB": promised(smaller(start), (each) => profileOf(counts, each).file_bytes, LIMIT, (size) =>
+    int8: kept({ ...start, weight_bits: 8, activation_bits: 8 }),
+    int4: kept({ ...start, weight_bits: 4 }),
+    fits: promised(smaller(start), (each) => profileOf(counts, each).file_bytes, LIMIT, (size) =>
       `No setting of this network fits ${formatBytes(LIMIT)}; the smallest has ${formatBytes(size)}.`,
     ),
   };

@@ -12,7 +12,8 @@ const LEVELS = [2, 4, 8, 16, 32]; // of the colours
 
 export class Strip {
   // `move` and `choose` take (layer's place, ratio).
-  constructor(move, choose) {
+  constructor(words, move, choose) {
+    this.words = words;
     this.move = move;
     this.choose = choose;
     this.hatch = newId("hatch");
@@ -20,7 +21,8 @@ export class Strip {
     this.scroller = make("div", { class: "scroller" }, this.svg);
     this.detail = make("p", { class: "detail" });
     this.scale = make("span");
-    this.root = make("div", { class: "strip" }, this.scroller, this.detail, legend(this.scale));
+    const key = legend(words.precisions, this.scale);
+    this.root = make("div", { class: "strip" }, this.scroller, this.detail, key);
     this.columns = [];
     this.svg.addEventListener("pointerleave", () => this.#show(null));
     this.width = 0;
@@ -60,7 +62,7 @@ export class Strip {
         column.root.setAttribute("role", "slider");
         column.root.setAttribute("aria-valuemin", 0);
         column.root.setAttribute("aria-valuemax", 100 * LARGEST_RATIO);
-        column.root.setAttribute("aria-label", `Taken out of ${layer.name}`);
+        column.root.setAttribute("aria-label", `Pruned channels of ${layer.name}`);
       } else {
         column.root.setAttribute("role", "img");
       }
@@ -126,8 +128,8 @@ export class Strip {
     const { kept, sparsity, bits } = this.planned[place];
     const parts = [layer.name, layer.op];
     parts.push(kept === layer.channels ? `${kept} channels` : `${kept} of ${layer.channels} channels`);
-    parts.push(`${bits} bits`);
-    if (sparsity) parts.push(`${formatPercent(sparsity)} zeros`);
+    parts.push(this.words.precisions[bits] ?? `${bits}-bit`);
+    if (sparsity) parts.push(`${formatPercent(sparsity)} sparsity`);
     if (this.macs[place]) parts.push(`${formatCount(this.macs[place])} MACs`);
     if (layer.closed) parts.push(layer.closed);
     return parts.join(" · ");
@@ -136,7 +138,7 @@ export class Strip {
   #show(place) {
     this.shown = place;
     this.columns.forEach((column, at) => column.root.classList.toggle("shown", at === place));
-    const hint = "Point at a layer for its numbers; drag its upper edge to prune it alone.";
+    const hint = "Point at a layer for its numbers; drag its top edge to prune only this layer.";
     say(this.detail, place === null || !this.planned ? hint : this.#text(place));
   }
 
@@ -145,7 +147,7 @@ export class Strip {
     root.addEventListener("pointerenter", () => this.dragging ?? this.#show(place));
     root.addEventListener("focus", () => this.#show(place));
     if (!column.canShrink) return;
-    let from = null; // where the hand began, and what was taken out then
+    let from = null; // where the pointer began, and the ratio then
     const ratioAt = (event) => {
       const ratio = from.ratio + (event.clientY - from.y) / column.height;
       return rounded(Math.min(LARGEST_RATIO, Math.max(0, ratio)));
@@ -198,12 +200,12 @@ export function heightOf(channels, most) {
 
 // What the heights mean.
 export function scaleText(most) {
-  return `height: √channels (highest: ${most}), filled as far as channels remain`;
+  return `height: √channels (max ${most}); filled part: remaining channels`;
 }
 
-function legend(scale) {
+function legend(precisions, scale) {
   const items = LEVELS.map((bits) =>
-    make("span", {}, make("i", { class: "swatch", "data-bits": bits }), `${bits} bits`),
+    make("span", {}, make("i", { class: "swatch", "data-bits": bits }), precisions[bits]),
   );
   const zeros = make("span", {}, make("i", { class: "swatch hatched" }), "zeros");
   return make("p", { class: "legend", "aria-hidden": "true" }, ...items.reverse(), zeros, scale);
