@@ -24,7 +24,7 @@ from benchmarks.quality.samples import CATALOG
 from benchmarks.timing import SAMPLES
 from explorer import pipeline
 from explorer.formats.data import load_data
-from explorer.jobs.parts import parts_of
+from explorer.jobs.named_parts import parts_of
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, LayerChoice, Recipe
 from explorer.widget.counts import counts
 from explorer.widget.forecast import LATENCY, surveyed

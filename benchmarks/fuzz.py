@@ -75,7 +75,7 @@ def serve(form: str, folder: Path, seeds: list[int]) -> None:
     """The child: confine this process, try each mutant, and print how it went."""
     from explorer import apply, estimate, plan
     from explorer.errors import ExplorerError
-    from explorer.formats.importing import import_model
+    from explorer.formats.model_files import import_model
     from explorer.formats.onnx_file import load
     from explorer.formats.samples import import_samples
     from explorer.jobs import sandbox

@@ -1,5 +1,5 @@
 """The live panel, and what changes with the setting."""
 
-from explorer.ui import changes, frame, results
+from explorer.ui import changed_predictions, frame, results
 
-frame.draw(changes.draw, live=results.draw)
+frame.draw(changed_predictions.draw, live=results.draw)

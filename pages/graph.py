@@ -1,5 +1,5 @@
 """The graphs of original and compressed model."""
 
-from explorer.ui import frame, graphs
+from explorer.ui import frame, graph_view
 
-frame.draw(graphs.draw, parts=("file",))
+frame.draw(graph_view.draw, parts=("file",))

@@ -1,5 +1,5 @@
 """What happens to each layer, and what each costs."""
 
-from explorer.ui import frame, layers
+from explorer.ui import frame, layer_table
 
-frame.draw(layers.draw, parts=("plan",))
+frame.draw(layer_table.draw, parts=("plan",))

@@ -38,9 +38,9 @@ from explorer.render import labels
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.render.text import spent_sentence
-from explorer.ui import graphs, layers, netron, panel, reading, results, sensitivity
+from explorer.ui import graph_view, layer_table, netron, panel, reading, results, sensitivity_map
+from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
-from explorer.ui.outcome import outcome_of
 from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
 from explorer.widget.cards import cards, numbers, relative
@@ -189,11 +189,11 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     page.switch_page("pages/export.py")
     session.set_recipe(Recipe(pattern="channel", ratio=0.37))
     settled(page.run())
-    assert graphs.GONE not in [text.value for text in page.run().caption]
+    assert graph_view.GONE not in [text.value for text in page.run().caption]
     session.view.trial.file.unlink()
-    assert graphs.GONE in [text.value for text in page.run().caption]
+    assert graph_view.GONE in [text.value for text in page.run().caption]
     page.switch_page("pages/graph.py")
-    assert graphs.GONE in [text.value for text in page.run().caption]
+    assert graph_view.GONE in [text.value for text in page.run().caption]
     page.switch_page("pages/export.py")
     page.run()
     (again,) = [button for button in page.button if button.label == "Write it again"]
@@ -201,7 +201,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     settled(page.run())
     assert session.view.trial.file is not None
     assert session.recipe.ratio == 0.37
-    assert graphs.GONE not in [text.value for text in page.run().caption]
+    assert graph_view.GONE not in [text.value for text in page.run().caption]
 
 
 def page_on(sample):
@@ -512,7 +512,7 @@ BY_BITS = {**FOUND, "place": "a", "members": ["a"], "ratio": None, "weight_bits"
 
 def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     better = {**BY_BITS, "quality": {**QUALITY, "value": 0.9304}}
-    figure, height = sensitivity.figure_of([FOUND, better], ["a", "<b>b</b>", "c"])
+    figure, height = sensitivity_map.figure_of([FOUND, better], ["a", "<b>b</b>", "c"])
     heat, numbers = figure.data
     assert figure.layout.yaxis.ticktext == ("a", "&lt;b&gt;b&lt;/b&gt;")
     assert list(zip(numbers.x, numbers.y, numbers.text, strict=True)) == [
@@ -525,7 +525,7 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     assert "<b>b</b><br>" not in heat.text[1][1]
     assert "−0.04 lost" in heat.text[0][5]
     places = [{**FOUND, "place": name} for name in "abc"]
-    assert sensitivity.figure_of(places, "abc")[1] > height
+    assert sensitivity_map.figure_of(places, "abc")[1] > height
 
 
 @pytest.mark.parametrize(
@@ -553,7 +553,7 @@ def test_losses_are_written_with_a_true_minus_and_zero_has_none():
         "−10.0",
     ]
     columns = {"loss_ratio": [None, -0.04], "loss_bits": [-0.06, 12.34]}
-    styled = layers.with_minus_signs(pd.DataFrame({"layer": ["a", "b"], **columns}))
+    styled = layer_table.with_minus_signs(pd.DataFrame({"layer": ["a", "b"], **columns}))
     assert "−0.1" in styled.to_html()
     assert "-0" not in re.sub("<[^>]*>", "", styled.to_html().partition("</style>")[2])
     assert list(styled.data["loss_bits"]) == [-0.06, 12.34]  # sorted as numbers
@@ -561,19 +561,19 @@ def test_losses_are_written_with_a_true_minus_and_zero_has_none():
 
 def test_columns_without_anything_to_say_are_left_out():
     dense, sparse = {"sparsity": 0.0}, {"sparsity": 0.5}
-    assert {"zeros", *layers.LOSSES}.isdisjoint(layers.shown_columns([dense], {}))
-    assert "zeros" in layers.shown_columns([dense, sparse], {})
-    assert set(layers.LOSSES) < set(layers.shown_columns([dense], {"loss_ratio": [1.0]}))
+    assert {"zeros", *layer_table.LOSSES}.isdisjoint(layer_table.shown_columns([dense], {}))
+    assert "zeros" in layer_table.shown_columns([dense, sparse], {})
+    assert set(layer_table.LOSSES) < set(layer_table.shown_columns([dense], {"loss_ratio": [1.0]}))
 
 
 def test_losses_stand_beside_every_layer_of_a_group():
-    assert sensitivity.table_columns([], ["a"]) == {}
-    columns = sensitivity.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
+    assert sensitivity_map.table_columns([], ["a"]) == {}
+    columns = sensitivity_map.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
     assert columns["loss_ratio"] == [None, pytest.approx(2.0), pytest.approx(2.0)]
     assert columns["loss_bits"] == [pytest.approx(2.0), None, None]
     noise = {**FOUND, "quality": {**QUALITY, "metric": "snr_db", "reference_value": None}}
-    assert sensitivity.loss_of(noise) == 25.0
-    assert "percent of their variance" in sensitivity.caption([noise])
+    assert sensitivity_map.loss_of(noise) == 25.0
+    assert "percent of their variance" in sensitivity_map.caption([noise])
 
 
 def test_sensitivity_depends_on_how_but_not_on_how_much():
@@ -702,11 +702,10 @@ def test_relative_keeps_a_decimal_where_it_matters():
 
 
 def test_edits_in_the_table_become_layer_choices_and_back():
-    recipe = layers.with_edits(Recipe(), ["a", "b"], {1: {"own_ratio": 40, "own_bits": 4}})
+    recipe = layer_table.with_edits(Recipe(), ["a", "b"], {1: {"own_ratio": 40, "own_bits": 4}})
     assert recipe.layers == (LayerChoice("b", 0.4, 4),)
-    assert layers.with_edits(recipe, ["a", "b"], {1: {"own_ratio": None, "own_bits": None}}) == (
-        Recipe()
-    )
+    cleared = {1: {"own_ratio": None, "own_bits": None}}
+    assert layer_table.with_edits(recipe, ["a", "b"], cleared) == Recipe()
 
 
 def test_settings_are_described_in_a_few_words():
@@ -741,9 +740,9 @@ def test_netron_serves_a_model_only_for_its_token(tmp_path):
 
 def test_a_phone_shows_one_graph_and_a_desk_both():
     phone = "Mozilla/5.0 (Linux; Android 16; Pixel 10) Chrome/150.0.0.0 Mobile Safari/537.36"
-    assert graphs.first_choice(phone) == "Compressed"
-    assert graphs.first_choice("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0") == "Both"
-    assert graphs.first_choice("") == "Both"
+    assert graph_view.first_choice(phone) == "Compressed"
+    assert graph_view.first_choice("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0") == "Both"
+    assert graph_view.first_choice("") == "Both"
 
 
 def test_a_first_visit_to_any_page_has_the_navigation_of_the_app():

@@ -124,6 +124,13 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names them
 
 
+def test_no_two_modules_share_a_basename() -> None:
+    """But for the families of operators, of which each has a formula and a rule."""
+    families = {ROOT / "explorer" / "graph" / name for name in ("costs", "rules")}
+    names = [path.name for path in modules() if path.parent not in families]
+    assert {name for name in names if names.count(name) > 1} == {"__init__.py"}
+
+
 def test_only_the_readers_of_its_files_import_torch() -> None:
     for path in modules():
         imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]

@@ -21,7 +21,7 @@ from visiting import Seen, Visit
 from explorer import Recipe
 from explorer.jobs import Domain, Job, LocalPool, State, local
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
-from explorer.ui.storage import Storage
+from explorer.ui.folders import Storage
 
 CANARY = "CANARY-5d41402abc4b2a76"
 MOST_GROWTH = 50 * 2**20

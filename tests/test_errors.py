@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from explorer import errors
 from explorer.formats.onnx_verdicts import AGAIN, VERDICTS
-from explorer.jobs import importing, local, processes, worker
+from explorer.jobs import import_tasks, local, processes, worker
 from explorer.ui import guard
 
 PLACE = ROOT / "docs" / "errors.md"
@@ -21,7 +21,7 @@ IN_OWN_WORDS = "in_own_words"  # whose second argument is the sentence
 VARIES = "…"
 CONSTANTS = (
     *(processes.CRASHED, processes.STOPPED, processes.BROKEN, local.TOO_LONG),
-    *(worker.UNEXPECTED, worker.NO_DISK, worker.NO_MEMORY, importing.LEAKY),
+    *(worker.UNEXPECTED, worker.NO_DISK, worker.NO_MEMORY, import_tasks.LEAKY),
     errors.FILES_GONE,
     *(guard.NO_HOST, guard.NO_ORIGIN, guard.NO_LENGTH, guard.FULL),
     *(f"{{title}} {sentence}; {AGAIN}." for _, sentence in VERDICTS),

@@ -13,7 +13,7 @@ import explorer
 from explorer import Recipe, pipeline
 from explorer.events import ProbesCounted
 from explorer.formats.data import load_data
-from explorer.jobs.parts import parts_of
+from explorer.jobs.named_parts import parts_of
 from explorer.recipe import LayerChoice
 from explorer.search.survey import settings
 from explorer.widget.counts import counts

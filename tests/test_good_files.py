@@ -31,8 +31,8 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from explorer.formats.importing import import_model
 from explorer.formats.kinds import Kind
+from explorer.formats.model_files import import_model
 from explorer.model import encode
 from sample_models.registry import ARCHITECTURES, Architecture
 

@@ -24,8 +24,8 @@ from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
 from explorer.ui import metric, reading, renumbering, results
 from explorer.ui.controls import shape_in
+from explorer.ui.folders import Storage
 from explorer.ui.session import Session
-from explorer.ui.storage import Storage
 from sample_models.registry import ARCHITECTURES
 
 LIMIT_S = 90

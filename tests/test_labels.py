@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from moving import CODES, MovingNetwork
 
 from explorer import Recipe
-from explorer.graph.labels import Ids, Labels, aligned, stacked
+from explorer.graph.channel_labels import Ids, Labels, aligned, stacked
 
 Dense = npt.NDArray[np.int64]
 Both = tuple[Labels, Dense]  # the same, told in two ways

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import explorer
 from explorer.errors import ModelError
 from explorer.formats import onnx_limits
-from explorer.formats.importing import import_model
+from explorer.formats.model_files import import_model
 from explorer.formats.onnx_limits import check_limits
 
 VERSION, LOCAL = helper.make_opsetid("", 17), helper.make_opsetid("local", 1)

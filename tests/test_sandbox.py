@@ -98,7 +98,7 @@ def test_no_code_runs_where_the_test_fails(tmp_path: Path, task: str) -> None:
     (tmp_path / "script").write_bytes(zipped(members))
     code = f"""
 from explorer.errors import ModelError
-from explorer.jobs import importing
+from explorer.jobs import import_tasks
 from explorer.jobs.context import Context
 context = Context(lambda event, **values: None, lambda: False)
 file = {{"path": "script", "name": "the script"}}

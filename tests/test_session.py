@@ -17,10 +17,10 @@ from explorer.events import Encoded, Estimated, Planned, Profiled, Scored, Timed
 from explorer.jobs import Domain, Job, State
 from explorer.ui import frame, links
 from explorer.ui import session as sessions
-from explorer.ui.memory import Memory
+from explorer.ui.folders import Storage
+from explorer.ui.known_runs import Memory
 from explorer.ui.session import Session
 from explorer.ui.sources import Drop, Source, samples
-from explorer.ui.storage import Storage
 from explorer.ui.trying import BEGAN_ANEW
 from explorer.widget.cards import cards
 from explorer.widget.trials import FIRST_RECIPE, Trial

@@ -9,9 +9,9 @@ import pytest
 
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
+from explorer.ui.budget_job import Spending
 from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Source, samples
-from explorer.ui.spending import Spending
 from explorer.widget.forecast import survey_base
 
 HERE = Domain("here", Path())

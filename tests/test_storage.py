@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 
 from explorer.errors import JobError, OutputError, QuotaError
-from explorer.ui import storage
-from explorer.ui.storage import SWEPT, TRIED, Share, Storage, make_room
+from explorer.ui import folders
+from explorer.ui.folders import SWEPT, TRIED, Share, Storage, make_room
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_files_go_with_their_visitor(kept: Storage) -> None:
 
 def test_number_of_files(kept: Storage) -> None:
     folder = kept.folder()
-    paths = folder.take(*(bytes([index]) for index in range(storage.SESSION_FILES)))
+    paths = folder.take(*(bytes([index]) for index in range(folders.SESSION_FILES)))
     with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; choose"):
         folder.take(b"one more")
     folder.drop(paths[0])
@@ -59,7 +59,7 @@ def test_number_of_files(kept: Storage) -> None:
 def test_too_many_files_at_once_are_told_as_such_and_none_stays(kept: Storage) -> None:
     folder = kept.folder()
     folder.take(b"first")
-    nine = [bytes([index]) for index in range(storage.SESSION_FILES + 1)]
+    nine = [bytes([index]) for index in range(folders.SESSION_FILES + 1)]
     with pytest.raises(QuotaError, match="These are 9 files, but a session may hold 8; drop"):
         folder.take(*nine)
     with pytest.raises(QuotaError, match="8 uploaded files and holds 1 without these"):
@@ -71,7 +71,7 @@ def test_too_many_files_at_once_are_told_as_such_and_none_stays(kept: Storage) -
 def test_of_files_that_are_too_large_together_none_stays(
     kept: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "SESSION_BYTES", 10**6)
+    monkeypatch.setattr(folders, "SESSION_BYTES", 10**6)
     folder = kept.folder()
     with pytest.raises(QuotaError, match="too large"):
         folder.take(b"small", bytes(10**6))
@@ -80,7 +80,7 @@ def test_of_files_that_are_too_large_together_none_stays(
 
 
 def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "SESSION_BYTES", 3 * 10**6)
+    monkeypatch.setattr(folders, "SESSION_BYTES", 3 * 10**6)
     folder = kept.folder()
     folder.take(bytes(10**6))
     with pytest.raises(QuotaError, match=r"of 3 MB a session, 2 MB are left"):
@@ -89,7 +89,7 @@ def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_bytes_of_all(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "ALL_BYTES", 10**6)
+    monkeypatch.setattr(folders, "ALL_BYTES", 10**6)
     folder = kept.folder()
     folder.take(bytes(9 * 10**5))
     with pytest.raises(QuotaError, match="no room"):
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_written_is_told_and_not_kept(
 
 def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom explorer.ui.storage import Storage\n"
+        "import os, sys\nfrom pathlib import Path\nfrom explorer.ui.folders import Storage\n"
         "kept = Storage(Path(sys.argv[1]))\nprint(kept.folder().take(b'model')[0], flush=True)\n"
         "os._exit(0)"
     )

@@ -8,9 +8,9 @@ from test_slices import SOURCE, Stopped
 from explorer.errors import JobError
 from explorer.jobs import Domain, Job, State
 from explorer.recipe import Recipe
-from explorer.ui.memory import Memory
+from explorer.ui.folders import SWEPT
+from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
-from explorer.ui.storage import SWEPT
 from explorer.ui.sweeping import Sweeping
 from explorer.widget.trials import Trial
 

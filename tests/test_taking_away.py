@@ -18,7 +18,7 @@ from test_app import PATIENCE_S, choose, drop, own_model, page_on, settled
 from explorer import LayerChoice, Recipe
 from explorer.render.text import command_line, format_bytes
 from explorer.ui import export, offers
-from explorer.ui.outcome import files_of, outcome_of
+from explorer.ui.current_outcome import files_of, outcome_of
 from explorer.ui.session import Session
 
 SETTING = Recipe(pattern="channel", ratio=0.3, weight_bits=8)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from explorer.errors import ModelError
 from explorer.formats import torch_weights
-from explorer.formats.importing import Imported, import_model
+from explorer.formats.model_files import Imported, import_model
 from explorer.model import Model
 from sample_models.architectures import VowelsCNN
 from sample_models.registry import ARCHITECTURES

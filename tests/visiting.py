@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explorer.jobs import Pool
+from explorer.ui.folders import Storage
 from explorer.ui.session import Session
-from explorer.ui.storage import Storage
 
 LIMIT_S = 70
 POLL_S = 0.01

@@ -16,10 +16,10 @@ import onnx_ir as ir
 from explorer.compress.blends import blend
 from explorer.compress.cholesky import Matrix
 from explorer.compress.estimate import data_of
-from explorer.compress.memory import Memory
 from explorer.compress.ranges import Spread
 from explorer.compress.regression import precision
 from explorer.compress.rows import Array, Floats, Places, input_rows, output_rows
+from explorer.compress.solutions import Memory
 from explorer.compress.storage import activation_points
 from explorer.compress.targets import Target, find_targets
 from explorer.errors import CompressionError

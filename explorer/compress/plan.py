@@ -1,5 +1,7 @@
 """From what was asked to what this graph allows."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -140,13 +142,12 @@ def _choose_channels(
     if recipe.pattern != "channel":
         return tuple(group_plan(group, np.zeros(0, dtype=np.int64)) for group in groups)
     asked = [_group_ratio(group, recipe) for group in groups]
-    open_ = [place for place, group in enumerate(groups) if group.guard is None or recipe.widths]
-    portions = {place: portions_of(model, groups[place], recipe, calibration) for place in open_}
+    portions = portions_by_place(model, recipe, calibration)
     taken = {}
     for place, each in portions.items():
         ratio = asked[place]
         taken[place] = each.closest((recipe.ratio if ratio is None else ratio) * len(each.order))
-    shared = [place for place in open_ if asked[place] is None and recipe.scope == "global"]
+    shared = [place for place in portions if asked[place] is None and recipe.scope == "global"]
     if shared and recipe.ratio:
         sharing = [portions[place] for place in shared]
         sequence = _sequence(model, shared, sharing, recipe, calibration)
@@ -158,7 +159,27 @@ def _choose_channels(
     )
 
 
-def portions_of(
+def portions_by_place(
+    model: Model, recipe: Recipe, calibration: Calibration | None
+) -> Mapping[int, Portions]:
+    """The portions of each group that may shrink, by its place among all groups.
+
+    Found once for all recipes that judge and round channels alike; `calibration` is None where the
+    recipe doesn't use it.
+    """
+    kept = model.cache if calibration is None else calibration.memory.portions
+    key = ("portions", recipe.criterion, recipe.seed, recipe.round_to, recipe.widths)
+    if key not in kept:
+        kept[key] = {
+            place: _portions_of(model, group, recipe, calibration)
+            for place, group in enumerate(find_channels(model).groups)
+            if group.guard is None or recipe.widths
+        }
+    portions: Mapping[int, Portions] = kept[key]
+    return portions
+
+
+def _portions_of(
     model: Model, group: ChannelGroup, recipe: Recipe, calibration: Calibration | None
 ) -> Portions:
     """A group's channels in the order in which they go."""

@@ -18,7 +18,6 @@ from explorer.compress.estimate import (
     stored_forms,
 )
 from explorer.compress.masking import Mask, chooser, find_mask, fit_under_mask
-from explorer.compress.memory import Solved
 from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
 from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
@@ -26,6 +25,7 @@ from explorer.compress.ranges import step_of
 from explorer.compress.regression import ROUGH_STEPS, STEPS, Fit, Regression, precision
 from explorer.compress.rounding import Cells, Rounding
 from explorer.compress.rows import Array, Form, form_of, input_rows, output_rows
+from explorer.compress.solutions import Solved
 from explorer.compress.store import least_scale
 from explorer.compress.targets import Target, find_targets
 from explorer.compress.versions import PLAIN_BITS

@@ -19,8 +19,8 @@ from explorer.graph.operators import (
     int_attribute,
     opset_of,
 )
+from explorer.graph.reshape_targets import reshape_target
 from explorer.graph.shapes import infer_shapes
-from explorer.graph.targets import reshape_target
 from explorer.model import Model
 from explorer.network import Shape
 from explorer.report import Plan

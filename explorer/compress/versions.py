@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from explorer.compress.equalisation import Scaled
-from explorer.compress.memory import Version
 from explorer.compress.planned import removed_channels, rounded_activations, units_alive
+from explorer.compress.solutions import Version
 from explorer.compress.targets import find_targets
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from explorer.graph.channel_labels import Labels, is_one
 from explorer.graph.join import Joined, join
-from explorer.graph.labels import Labels, is_one
 from explorer.graph.rules import trace
 from explorer.graph.tracer import Tracer
 from explorer.network import Network, per_model

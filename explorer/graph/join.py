@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from explorer.graph.labels import NO_CHANNEL, Ids, Labels, is_one
+from explorer.graph.channel_labels import NO_CHANNEL, Ids, Labels, is_one
 from explorer.graph.tracer import Pair, Tracer
 
 

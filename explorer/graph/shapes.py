@@ -15,7 +15,7 @@ from explorer.graph.inference import (
     element_count,
     infer,
 )
-from explorer.graph.sizes.kinds import Kind
+from explorer.graph.sizes.dimension_kinds import Kind
 from explorer.graph.sizes.search import PROBES, Found, find_sizes, vary
 from explorer.graph.sizes.solve import solve
 from explorer.graph.sizes.unknowns import find_unknowns

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import NO_CHANNEL, Ids, Labels
+from explorer.graph.channel_labels import NO_CHANNEL, Ids, Labels
 from explorer.graph.layers import find_layers
 from explorer.graph.shapes import Shapes, infer_shapes
 from explorer.network import Layer, Network, Shape

@@ -17,7 +17,7 @@ from explorer.errors import ExplorerError, JobError
 from explorer.events import Counted, Event, Hosted, Planned
 from explorer.jobs.context import Cancelled
 from explorer.jobs.kept import Kept
-from explorer.jobs.parts import parts_of
+from explorer.jobs.named_parts import parts_of
 from explorer.jobs.tasks import preview_counts
 from explorer.measure.host import describe_host
 from explorer.model import Model

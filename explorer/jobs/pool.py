@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from explorer.events import Event
-from explorer.jobs.parts import parts_of
+from explorer.jobs.named_parts import parts_of
 
 
 class State(Enum):

@@ -29,7 +29,7 @@ from explorer.events import (
     WeightsCompared,
 )
 from explorer.findings import Sensitivity
-from explorer.jobs import importing
+from explorer.jobs import import_tasks
 from explorer.jobs.context import Context
 from explorer.jobs.open_models import File, Source, compressed_model, opened_source
 from explorer.jobs.places import Desk, remove_passing
@@ -52,10 +52,10 @@ MOST_TIMED = 3  # models of a survey that one slice hands over
 Task = Callable[..., None]
 
 TASKS: dict[str, Task] = {
-    "import_files": importing.import_files,
-    "try_out": importing.try_out,
-    "convert": importing.convert,
-    "import_data": importing.import_data,
+    "import_files": import_tasks.import_files,
+    "try_out": import_tasks.try_out,
+    "convert": import_tasks.convert,
+    "import_data": import_tasks.import_data,
 }
 
 

@@ -3,7 +3,7 @@
 from explorer.errors import ModelError
 from explorer.formats.data import Dataset
 from explorer.graph.shapes import check_sizes, first_axes, input_sizes
-from explorer.graph.sizes.kinds import Kind
+from explorer.graph.sizes.dimension_kinds import Kind
 from explorer.model import Model
 from explorer.names import cleaned
 from explorer.network import Shape

@@ -10,7 +10,8 @@ from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
 from explorer.render.labels import REPRODUCE, precision
 from explorer.render.text import command_line
-from explorer.ui import graphs
+from explorer.ui import graph_view
+from explorer.ui.current_outcome import files_of, outcome_of
 from explorer.ui.headings import heading
 from explorer.ui.offers import (
     Offer,
@@ -21,7 +22,6 @@ from explorer.ui.offers import (
     telling_offers,
     variant_offer,
 )
-from explorer.ui.outcome import files_of, outcome_of
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
@@ -69,7 +69,7 @@ def _draw_file(session: Session, trial: Trial, source: Source) -> None:
     heading("The model")
     file = trial.file
     if file is None:
-        st.caption("The file is being written." if session.busy else graphs.GONE)
+        st.caption("The file is being written." if session.busy else graph_view.GONE)
         if not session.busy:
             st.button("Write it again", on_click=lambda: session.edit_recipe(session.recipe))
         return

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from explorer.errors import ExplorerError, JobError
 from explorer.jobs import Job, Pool, State
+from explorer.ui.folders import Folder
 from explorer.ui.sources import Drop, Source
-from explorer.ui.storage import Folder
 
 
 class Importing:

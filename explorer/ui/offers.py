@@ -15,7 +15,7 @@ from explorer.recipe import Recipe
 from explorer.render.labels import precision
 from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.report import Latency, Quality
-from explorer.ui.outcome import files_of, is_own
+from explorer.ui.current_outcome import files_of, is_own
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
 

@@ -14,14 +14,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
+from explorer.ui.budget_job import Spending
+from explorer.ui.folders import Folder
 from explorer.ui.importing import Importing
-from explorer.ui.memory import Memory
+from explorer.ui.known_runs import Memory
 from explorer.ui.picks import Picks
 from explorer.ui.questions import Questions
 from explorer.ui.slices import Slices, Store
 from explorer.ui.sources import Drop, InputSizes, Source
-from explorer.ui.spending import Spending
-from explorer.ui.storage import Folder
 from explorer.ui.sweeping import Sweeping
 from explorer.ui.trying import Trying
 from explorer.widget.forecast import NO_FORECASTS, survey_base

@@ -13,7 +13,7 @@ from explorer.errors import JobError
 from explorer.jobs import Domain
 from explorer.jobs.processes import BROKEN
 from explorer.names import cleaned
-from explorer.ui.storage import storage
+from explorer.ui.folders import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
 OWN_DATA = " (own data)"

@@ -16,9 +16,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.jobs import shared_pool
 from explorer.ui import links
+from explorer.ui.folders import storage
 from explorer.ui.session import Session
 from explorer.ui.sources import samples
-from explorer.ui.storage import storage
 
 KEY = "explorer"
 MARGIN_S = 5.0  # beyond the time that Streamlit leaves for coming back

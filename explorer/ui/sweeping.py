@@ -13,9 +13,9 @@ from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.search.sweep import Design
-from explorer.ui.memory import Memory
+from explorer.ui.folders import SWEPT, make_room
+from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
-from explorer.ui.storage import SWEPT, make_room
 from explorer.widget.trials import Trial
 
 Failure = tuple[Recipe, str]

@@ -10,9 +10,9 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
-from explorer.ui.memory import Memory
+from explorer.ui.folders import TRIED, make_room
+from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
-from explorer.ui.storage import TRIED, make_room
 from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
 
 BEGAN_ANEW = "The default setting is used instead."

@@ -10,7 +10,7 @@ explained where they are read, in `js/plan.js` and `js/estimate.js`.
 
 import base64
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from explorer.compress.bits import WIDTHS, errors_by_width
 from explorer.compress.calibration import Calibration
 from explorer.compress.criteria import by_weight
 from explorer.compress.patterns import BLOCK, N_OF_M, unsuited
-from explorer.compress.plan import PER_BYTE, choose_storage, portions_of
+from explorer.compress.plan import PER_BYTE, choose_storage, portions_by_place
 from explorer.compress.planned import storage_opset
 from explorer.compress.portions import Portions, shares_of
 from explorer.graph.channels import find_channels
@@ -30,9 +30,9 @@ from explorer.graph.weights import find_weights
 from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
+from explorer.widget.axis_sizes import Sizes
 from explorer.widget.file import File
 from explorer.widget.parts import BITS, MASKS, fixed_of
-from explorer.widget.sizes import Sizes
 
 
 def counts(
@@ -50,11 +50,7 @@ def counts(
     if recipe.criterion != RECONSTRUCTION or not recipe.compensate:
         calibration = None
     channels = find_channels(model)
-    portions = {
-        place: portions_of(model, group, recipe, calibration)
-        for place, group in enumerate(channels.groups)
-        if group.guard is None or recipe.widths
-    }
+    portions = portions_by_place(model, recipe, calibration)
     sizes = Sizes(channels, portions, channels.groups)
     layers = _layers(model, recipe, sizes)
     rows = [row for layer in layers for each in layer.get("storage", {}).values() for row in each]
@@ -127,7 +123,7 @@ def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -
     return rows
 
 
-def _groups(model: Model, portions: dict[int, Portions]) -> list[dict[str, Any]]:
+def _groups(model: Model, portions: Mapping[int, Portions]) -> list[dict[str, Any]]:
     places = {layer.name: place for place, layer in enumerate(find_all_layers(model))}
     told: list[dict[str, Any]] = []
     for place, group in enumerate(find_channels(model).groups):
@@ -140,7 +136,7 @@ def _groups(model: Model, portions: dict[int, Portions]) -> list[dict[str, Any]]
 
 
 def _turns(
-    model: Model, portions: dict[int, Portions], calibration: Calibration | None
+    model: Model, portions: Mapping[int, Portions], calibration: Calibration | None
 ) -> dict[str, Any]:
     """What decides which group's turn it is; rows are layers, columns all groups."""
     if calibration is None:

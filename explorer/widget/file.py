@@ -54,8 +54,8 @@ from explorer.measure.profile import tensor_bytes
 from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import Recipe
-from explorer.widget.products import Term, terms_of
-from explorer.widget.sizes import Dims, Sizes
+from explorer.widget.axis_sizes import Dims, Sizes
+from explorer.widget.product_macs import Term, terms_of
 
 TYPES = {**STORAGE, "int32": ir.DataType.INT32}
 

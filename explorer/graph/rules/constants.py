@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import Labels, aligned
+from explorer.graph.channel_labels import Labels, aligned
 from explorer.graph.operators import is_standard, permutation
 from explorer.graph.rules.registry import axis_of, where
 from explorer.graph.tracer import Tracer

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from explorer.graph.labels import aligned
+from explorer.graph.channel_labels import aligned
 from explorer.graph.operators import CONTRIB, int_attribute, opset_of
 from explorer.graph.rules.constants import follow_unlabelled
 from explorer.graph.rules.registry import ALL, hold, rule, where

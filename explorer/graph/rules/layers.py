@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import Ids, Labels
+from explorer.graph.channel_labels import Ids, Labels
 from explorer.graph.operators import CONTRIB, int_attribute, is_flag_set
 from explorer.graph.rules.moves import look_up
 from explorer.graph.rules.products import matmul_of_activations

@@ -3,12 +3,12 @@
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import NO_CHANNEL, Labels, aligned, stacked
+from explorer.graph.channel_labels import NO_CHANNEL, Labels, aligned, stacked
 from explorer.graph.operators import constant_ints, constant_slice, int_attribute, permutation
+from explorer.graph.reshape_targets import names_all_sizes, reshape_target
 from explorer.graph.rules.constants import expand_keeps, follow_unlabelled
 from explorer.graph.rules.registry import ALL, axis_of, is_open, rule, where
 from explorer.graph.shapes import SHAPE_OPS, element_count
-from explorer.graph.targets import names_all_sizes, reshape_target
 from explorer.graph.tracer import Tracer
 
 FLOAT_TYPES = frozenset(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import Labels
+from explorer.graph.channel_labels import Labels
 from explorer.graph.operators import CONTRIB, constant_ints, int_attribute
 from explorer.graph.rules.registry import axis_of, rule, where
 from explorer.graph.tracer import Tracer

@@ -13,7 +13,7 @@ from string import ascii_letters
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import Ids, Labels
+from explorer.graph.channel_labels import Ids, Labels
 from explorer.graph.operators import int_attribute
 from explorer.graph.rules.registry import rule, where
 from explorer.graph.tracer import Tracer

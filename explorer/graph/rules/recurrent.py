@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from explorer.graph.labels import Ids, Labels
+from explorer.graph.channel_labels import Ids, Labels
 from explorer.graph.operators import GATES
 from explorer.graph.rules.constants import follow_unlabelled
 from explorer.graph.rules.registry import ALL, constant_value, rule, where

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from explorer.errors import ModelError
-from explorer.graph.labels import TooManyIdsError
+from explorer.graph.channel_labels import TooManyIdsError
 from explorer.graph.memory import captured
 from explorer.graph.operators import int_attribute, is_standard
 from explorer.graph.shapes import infer_probes

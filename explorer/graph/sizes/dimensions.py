@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from explorer.graph.sizes.kinds import Kind
+from explorer.graph.sizes.dimension_kinds import Kind
 
 NAMELESS = "?"  # how the symbols of dimensions begin that have no name
 LONGEST_NAME = 200  # characters; a longer one is no formula

@@ -19,7 +19,7 @@ from explorer.graph.operators import (
     is_flag_set,
     permutation,
 )
-from explorer.graph.sizes.kinds import Kind
+from explorer.graph.sizes.dimension_kinds import Kind
 
 MOST_STEPS = 2000  # nodes that are looked at
 

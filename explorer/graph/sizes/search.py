@@ -6,7 +6,7 @@ from itertools import combinations, count, islice
 
 from explorer.errors import ModelError
 from explorer.graph.inference import CONTRADICTING, Shapes, Skeleton
-from explorer.graph.sizes.kinds import OTHERS, USUAL, Kind
+from explorer.graph.sizes.dimension_kinds import OTHERS, USUAL, Kind
 from explorer.graph.sizes.solve import solve
 from explorer.graph.sizes.unknowns import Sizes, Unknowns, current_length
 from explorer.network import Shape

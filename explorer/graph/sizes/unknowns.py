@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
+from explorer.graph.sizes.dimension_kinds import STEPS, USUAL, Kind
 from explorer.graph.sizes.dimensions import (
     NAMELESS,
     PAST,
@@ -21,7 +22,6 @@ from explorer.graph.sizes.dimensions import (
     size_of,
     words_of,
 )
-from explorer.graph.sizes.kinds import STEPS, USUAL, Kind
 from explorer.graph.sizes.layout import Use, Uses, find_uses
 from explorer.network import Shape
 

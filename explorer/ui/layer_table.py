@@ -14,7 +14,7 @@ from explorer.render.charts import loss_text
 from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
 from explorer.report import Plan
-from explorer.ui import costs, sensitivity
+from explorer.ui import costs, sensitivity_map
 from explorer.ui.session import Session
 from explorer.widget import words
 from explorer.widget.words import percent
@@ -77,7 +77,7 @@ def draw(session: Session) -> None:
     planned = trial.parts["plan"]["layers"]
     names = [layer["name"] for layer in planned]
     found = session.probing.found(session.source, session.recipe)
-    losses = sensitivity.table_columns(found, names)
+    losses = sensitivity_map.table_columns(found, names)
     key = _key(session)
     st.data_editor(
         with_minus_signs(pd.DataFrame({**rows(planned, session.recipe), **losses})),
@@ -97,7 +97,7 @@ def draw(session: Session) -> None:
     st.caption(trial.parts["plan"].get("others", ""))
     st.html(reasons_html(planned))
     st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
-    sensitivity.draw(session)
+    sensitivity_map.draw(session)
     costs.draw(session)
 
 

@@ -37,6 +37,7 @@ class Memory:
     curves: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
     worse: set[str] = field(default_factory=set)  # plans that fit the held-out samples worse
     sequences: dict[tuple[Any, ...], list[int]] = field(default_factory=dict)
+    portions: dict[Any, Any] = field(default_factory=dict)
 
     def curve(
         self, key: tuple[Any, ...], find: Callable[[], tuple[float, ...]]

@@ -16,8 +16,8 @@ from explorer.events import DataRead, ModelRead, Noted
 from explorer.formats import data_kinds
 from explorer.formats.class_names import MOST_MAPPED, known_classes
 from explorer.formats.data import Dataset
-from explorer.formats.importing import Imported, Shapes, import_model
 from explorer.formats.kinds import Kind, identify
+from explorer.formats.model_files import Imported, Shapes, import_model
 from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
 from explorer.jobs.context import Context
