@@ -187,7 +187,7 @@ def clock(context: Context, model: Model, against: Model, part: str = "latency")
 
 
 def score_naive(context: Context, opened: Opened, made: Made) -> None:
-    """Part `naive_quality`, that of the same recipe without refitting, where weights were refitted.
+    """Part `naive_quality`, that without reconstruction, where weights were reconstructed.
 
     Samples then only give the ranges of rounded activations.
     """

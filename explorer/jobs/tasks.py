@@ -90,8 +90,8 @@ def compress(
     Part `file` also says why the weights weren't reconstructed, where they weren't, and whether
     only the weights are quantized; `first_quality`, on the first samples, comes before `quality`
     where there are many. Part `counts` is what the panel counts with, without the parts that are
-    `counted` already; none comes where all are. Where the weights were refitted, `naive_quality` is
-    that of the same recipe without weight reconstruction.
+    `counted` already; none comes where all are. Where weights were reconstructed, `naive_quality`
+    is that of the same recipe without reconstruction.
     """
     opened = _open(source)
     made = steps.make(context, opened, Recipe.from_json(recipe), counted)
