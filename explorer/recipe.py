@@ -55,10 +55,10 @@ class Recipe:
     `group_size` inputs. With `bits_scope` `global`, 8 bits and less are an average over all
     weights: layers get 2, 4 or 8 (mixed precision). `widths` also removes channels that a
     normalisation or a mean runs over, such as the residual width and the embeddings of a
-    transformer; what is left is then averaged over fewer channels, which is not the same as setting the others to zero.
-    `keep_metadata` keeps the text that exporters write beside nodes and tensors, which else goes;
-    `short_names` gives tensors and nodes short ones, all but inputs and outputs.
-    `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
+    transformer; what is left is then averaged over fewer channels, which is not the same as setting
+    the others to zero. `keep_metadata` keeps the text that exporters write beside nodes and
+    tensors, which else goes; `short_names` gives tensors and nodes short ones, all but inputs and
+    outputs. `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
     """
 
     pattern: str = "none"
