@@ -1,4 +1,4 @@
-"""The explorer in a notebook: the live panel as a widget, and in code what the hand has reached.
+"""The explorer in a notebook: the live panel as a widget, and its setting and results in code.
 
 >>> from explorer.notebook import Explorer                                # doctest: +SKIP
 >>> view = Explorer("model.onnx", data="samples.npz")                     # doctest: +SKIP
@@ -43,9 +43,9 @@ Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
 class Explorer(anywidget.AnyWidget):
     """One model, its samples, and the panel; the numbers come from a thread of the kernel.
 
-    While the hand moves, the browser counts; when it lets go, the setting is made, measured and
-    scored here, and a newer setting takes the place of an older one. `recipe` is where the sliders
-    are; `report` and `model` are what came of it, and `original` is the report of the model as it
+    While a slider moves, the browser computes; when it is released, the setting is compressed,
+    measured and scored here, and a newer setting replaces an older one. `recipe` is the sliders'
+    setting; `report` and `model` are its results, and `original` is the report of the model as it
     is. These three wait for numbers that are still to come.
     """
 
@@ -133,7 +133,7 @@ class Explorer(anywidget.AnyWidget):
         super().close()
 
     def _take_choice(self, sent: object) -> None:
-        """Ask for the setting at which the hand has let go."""
+        """Ask for the setting at which a slider was released."""
         choice = read_choice(sent)
         with self._bench.lock:
             if choice.number is not None:

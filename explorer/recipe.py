@@ -53,12 +53,12 @@ class Recipe:
     of this where the layer is wide enough. `weight_bits` 32 leaves weights as they are, 16 stores
     float16, 8 to 2 store integers with one scale per tensor, output channel or group of
     `group_size` inputs. With `bits_scope` `global`, 8 bits and less are an average over all
-    weights: layers get 2, 4 or 8 by need. `widths` also removes channels that a normalisation or a
-    mean runs over, such as the residual width and the embeddings of a transformer; what is left is
-    then averaged over fewer channels, which is not the same as setting the others to zero.
-    `keep_metadata` keeps the text that exporters write beside nodes and tensors, which else goes;
-    `short_names` gives tensors and nodes short ones, all but inputs and outputs.
-    `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
+    weights: layers get 2, 4 or 8 (mixed precision). `widths` also removes channels that a
+    normalisation or a mean runs over, such as the residual width and the embeddings of a
+    transformer; what is left is then averaged over fewer channels, which is not the same as setting
+    the others to zero. `keep_metadata` keeps the text that exporters write beside nodes and
+    tensors, which else goes; `short_names` gives tensors and nodes short ones, all but inputs and
+    outputs. `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
     """
 
     pattern: str = "none"

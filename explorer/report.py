@@ -160,8 +160,8 @@ class LayerPlan:
     `channels` and `kept` count output channels; `sparsity` is the fraction of its remaining
     weights set to zero; `weight_bits` is the width it gets, `storage` the type in the file.
 
-    `removable` is how many of its channels can go at most, whatever the recipe asks; `unprunable`
-    the reason where none can. `group` names the channel group it belongs to (several where a tensor
+    `removable` is how many of its channels are prunable, whatever the recipe asks; `unprunable`
+    the reason where none is. `group` names the channel group it belongs to (several where a tensor
     is split), `shrinks_with` the other layers of it, and `joined_by` the nodes that tie them.
     `closed` layers are quantized already or stand inside a subgraph, and are left as they are.
     """

@@ -1,6 +1,7 @@
 """What people read has the words of the field, one for one thing (`docs/glossary.md`)."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -26,8 +27,8 @@ FORBIDDEN = {  # what must not be read anywhere, and what to say instead
     r"(?-i:^Memory$)": "peak activation memory",
     r"\bweights,? packed\b": "packed size",
     r"\bmeasured · exact\b": "computed",
-    r"\bpoints (?:of (?:accuracy|agreement|error)|lost|spent|to spend|buy)\b|\d points\b|"
-    r"\bin points\b|\bspends? points\b": "percentage points, pp",
+    r"(?<!percentage )\bpoints (?:of (?:accuracy|agreement|error)|lost|spent|to spend|buy)\b|"
+    r"\d points\b|\bin points\b|\bspends? points\b": "percentage points, pp",
     r"\b(?:not|un)[ -]?beaten\b": "Pareto-optimal",
     r"\bsettings? tried\b|\btr(?:y|ying|ied) (?:many )?settings\b|^At random$|^A grid$": "run",
     r"(?-i:^Can go$)|\bchannels? (?:that )?can(?:'t| not)? go\b|\bcan go\b": "prunable",
@@ -109,6 +110,10 @@ def texts() -> tuple[Text, ...]:
         found += scripts(script)
     for page in pages:
         found += paragraphs(page)
+    for book in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(book.read_text())["cells"]
+        prose = [cell for cell in cells if cell["cell_type"] == "markdown"]
+        found += [(f"notebooks/{book.name}", 0, "".join(cell["source"])) for cell in prose]
     return tuple(found)
 
 
@@ -149,7 +154,7 @@ def test_a_forbidden_word_is_found(text: str) -> None:
     [
         "There isn't enough memory for this model.", "the points of a chart", "1.33× faster",
         "FLOPs = 2 × MACs", "Structured pruning removes whole channels.", "1 x 3 x 224 x 224",
-        "peak activation memory", "zero points", "kept",
+        "peak activation memory", "zero points", "kept", "2 percentage points of accuracy",
     ],
 )  # fmt: skip
 def test_other_meanings_are_left_alone(text: str) -> None:

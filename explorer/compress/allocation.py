@@ -47,9 +47,9 @@ def allocate(
     overrides: Mapping[str, float],
     calibration: Calibration | None,
 ) -> list[MaskShare]:
-    """Spread a ratio over layers: alike, by one threshold on all scores, or by measured need.
+    """Allocate a ratio to layers: alike, by one threshold on all scores, or by measured error.
 
-    Layers with a ratio of their own (`overrides`) get that. Each layer keeps at least as many
+    Layers with a ratio in `overrides` get that. Each layer keeps at least as many
     pieces as it has output channels (or blocks of them), so none is emptied.
     """
     pattern, ratio = recipe.pattern, recipe.ratio

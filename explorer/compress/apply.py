@@ -38,9 +38,9 @@ def apply(
 
     Its input sizes are the original's.
 
-    With calibration samples the weights that stay are refitted (see `compensation`), unless the
-    recipe says no, or samples held out from the calibration fare worse with it. `check` is called
-    between layers and may raise to stop the work.
+    With calibration samples the remaining weights are reconstructed (see `compensation`), unless
+    the recipe says no, or samples held out from the calibration fare worse with it. `check` is
+    called between layers and may raise to stop the work.
 
     Raises:
         CompressionError: the plan or the calibration is for another model, or the plan rounds

@@ -1,4 +1,4 @@
-"""Refitting a compressed network, without training and without labels.
+"""Weight reconstruction of a compressed network, without training and without labels.
 
 The graph is walked once, in order, on the calibration samples and blends of them. Each layer whose
 inputs or weights have changed gets the weights and the bias that, on the *compressed* network's
@@ -37,14 +37,14 @@ Placed = tuple[ir.Node, Step]
 
 @dataclass(frozen=True, eq=False)
 class Compensated:
-    """What compensation found: weights in their storage type, and ranges of rounded activations."""
+    """What reconstruction found: weights in their storage type, and ranges of activations."""
 
     rounded: dict[str, Rounded] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
 
 
 def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | None) -> str | None:
-    """Why `apply` leaves the weights that stay as they are; None where it refits them."""
+    """Why `apply` doesn't reconstruct the remaining weights; None where it does."""
     if not plan.recipe.compensate:
         return "it is switched off"
     if calibration is None:
@@ -78,7 +78,7 @@ def compensate(
     calibration: Calibration,
     check: Callable[[], None] = lambda: None,
 ) -> Compensated:
-    """Refit the layers of a pruned clone, in place; its nodes are still those of the original.
+    """Reconstruct a pruned clone's layers, in place; its nodes are still those of the original.
 
     `check` is called before each layer and while it is solved, and may raise to stop the work.
     """

@@ -1,4 +1,4 @@
-"""What ties a layer to others, and how many of its channels can go."""
+"""Which layers a layer is coupled with, and how many of its channels are prunable."""
 
 from dataclasses import dataclass
 

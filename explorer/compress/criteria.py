@@ -1,7 +1,7 @@
 """Which weights matter least: one scoring function per criterion, behind one registry.
 
 A criterion scores the rows of a matrix; the smaller the score, the sooner the row goes. The same
-function serves whole channels and blocks; single weights go by magnitude (see `patterns`).
+function ranks channels and blocks; unstructured pruning ranks by magnitude (see `patterns`).
 """
 
 from collections.abc import Callable

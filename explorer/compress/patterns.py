@@ -1,4 +1,4 @@
-"""Masks: which single weights become zero, and how many of them in each layer.
+"""Masks: which weights become zero, and how many of them in each layer.
 
 Every masked pattern scores small pieces of a weight matrix, removes the lowest, and differs only in
 what a piece is: one weight (`unstructured`), one of M neighbours (`2:4`, `4:8`), or `BLOCK` output
@@ -48,7 +48,7 @@ def piece_scores(
 ) -> Scores:
     """Score of every piece.
 
-    Single weights: the shape of the weight. Blocks: (outputs / BLOCK, everything else).
+    Unstructured: the shape of the weight. Blocks: (outputs / BLOCK, everything else).
     """
     if pattern == "block":
         outputs = np.moveaxis(weight, layer.out_axis, 0)

@@ -42,7 +42,7 @@ def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -
     """Decide what happens to each layer; weights are looked at but not copied.
 
     With a calibration, by default the newest one of this model, criterion `reconstruction` knows
-    what each channel and weight is worth; without one, or where the recipe doesn't compensate, it
+    what each channel and weight is worth; without one, or without weight reconstruction, it
     judges by the weights alone, as `l2` does.
 
     Raises:

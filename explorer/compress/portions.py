@@ -135,7 +135,7 @@ def _total(terms: Floats) -> Floats:
 
 
 def _increasing(errors: Floats) -> Floats:
-    """Errors of portions, none smaller than the one before: portions can't be taken out of turn."""
+    """Errors of portions, none smaller than the previous one: portions can't go out of turn."""
     return np.maximum.accumulate(errors)
 
 

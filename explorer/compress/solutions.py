@@ -1,4 +1,4 @@
-"""What compensation has solved before, so that a recipe solves only what it changes."""
+"""What reconstruction has solved before, so that a recipe solves only what it changes."""
 
 from collections import OrderedDict
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 The idea is DepGraph's (Fang et al., arXiv 2301.12900), done on ids that flow through an ONNX graph
 instead of on PyTorch modules. A *unit* is a set of ids that must go together; units are numbered
 from 1, and unit 0 stands for everything that stays. A `ChannelGroup` is a row of units that belong
-to the same layers, so that any number of them (but not all) can go.
+to the same layers, so that any number of them (but not all) can be pruned.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ Key = TypeVar("Key")
 class ChannelGroup:
     """Units whose channels lie in the same layers; `members` are those layers' names.
 
-    `joined_by` are the nodes that make these layers shrink together. `guard` says why the channels
+    `joined_by` are the nodes that couple these layers. `guard` says why the channels
     go only on request; None where nothing speaks against it.
     """
 
@@ -151,7 +151,7 @@ def _group(
 
 
 def _reasons(tracer: Tracer, outputs: dict[str, Units], joined: Joined) -> dict[str, str]:
-    """Why no channel of a layer can go; layers that can lose some aren't listed."""
+    """Why no channel of a layer is prunable; prunable layers aren't listed."""
     reasons = dict(tracer.unlabelled)
     for layer, units in outputs.items():
         moving = np.unique(units[units > 0])

@@ -105,7 +105,7 @@ class Tracer:
             self.produced[layer.name] = ids
 
     def leave(self, node: ir.Node, reason: str) -> None:
-        """Note why no channel of a layer can go."""
+        """Note why no channel of a layer is prunable."""
         for layer in self.layers.get(str(node.name), ()):
             self.unlabelled[layer.name] = reason
 
@@ -162,7 +162,7 @@ class Tracer:
         return self.uniform(labels, others, reason).rows(axis)[:, 0]
 
     def keep(self, ids: Ids, reason: str) -> None:
-        """Note that these channels can't go."""
+        """Note that these channels can't be pruned."""
         ids = ids[ids != NO_CHANNEL]
         if len(ids):
             self.kept.append((ids, reason))
@@ -174,13 +174,13 @@ class Tracer:
             self.guarded.append((ids, reason))
 
     def keep_inputs(self, node: ir.Node, reason: str) -> None:
-        """Note that no channel which enters this node can go."""
+        """Note that no channel which enters this node is prunable."""
         for value in node.inputs:
             labels = self.labels_of(value)
             if labels is not None:
                 self.keep(labels.ids, reason)
 
     def fix(self, value: ir.Value | None, axis: int, reason: str) -> None:
-        """Note that single indices of an axis can't go."""
+        """Note that single indices of an axis can't be removed."""
         if value is not None:
             self.fixed.append(FixedAxis(str(value.name), axis, reason))

@@ -1,4 +1,4 @@
-"""One model in one process, for a shell with a single user: every setting tried, the newest first.
+"""One model in one process, for a shell with a single user: every run, the newest first.
 
 The work is done in a thread, so that whoever asks isn't kept waiting. A setting that is asked for
 while another is being made takes its place: the older one stops at its next check.

@@ -1,4 +1,4 @@
-"""What has come of the settings tried on one model: their numbers, and their models for a while."""
+"""The results of the runs on one model: their numbers, and their models for a while."""
 
 import json
 from collections import OrderedDict

@@ -1,6 +1,6 @@
 """One plain sentence for every result that a newcomer would not expect.
 
-Each rule looks at what was asked, what the graph allowed and what was measured, and either has
+Each rule looks at what was asked, achieved and measured, and either has
 something to say or not.
 """
 

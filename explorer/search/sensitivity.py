@@ -1,8 +1,8 @@
 """What it costs to compress one place of a network only: measured, place by place.
 
 A *probe* prunes the channels of one group, or rounds the weights of one layer, and leaves all else
-as it is. Each one is a recipe like any other: the network is compressed with it (and compensated),
-and the result is evaluated on real data.
+as it is. Each one is a recipe like any other: the network is compressed with it and
+reconstructed, and the result is evaluated on real data.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -50,7 +50,7 @@ def find_probes(model: Model, widths: bool = False) -> tuple[Probe, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A recipe that was planned, carried out and scored; `model` is what came of it."""
+    """A recipe that was planned, carried out and scored; `model` is the result."""
 
     recipe: Recipe
     planned: Plan
@@ -72,7 +72,7 @@ def attempt(
     check: Callable[[], None] = lambda: None,
     metric: str | None = None,
 ) -> Attempt:
-    """Compress a model and score what comes of it against the original.
+    """Compress a model and score the result against the original.
 
     Raises:
         DataError: the data doesn't fit the model.
@@ -94,7 +94,7 @@ def measure_sensitivity(
 ) -> Iterator[Sensitivity]:
     """Measure one probe after the other, but for those `done`.
 
-    Without a calibration, or where the base recipe doesn't compensate, weights are not refitted.
+    Without a calibration, or where the base recipe has it off, there is no reconstruction.
     `check` is called between steps and may raise to stop the work; `metric` is as for `evaluate`.
 
     Raises:

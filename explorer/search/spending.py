@@ -4,7 +4,7 @@ Sensitivity says what every setting of every place loses and saves alone. For th
 losses and gains are taken to add up, and the settings that save most for a given sum of losses are
 chosen (see `knapsack`). They add up only roughly, so that sum is not the budget: it is searched for
 by bisection, and each time the whole network is compressed and scored. For MACs and seconds, a
-ratio of channels that is spread by need is searched for in the same way; the better one is taken.
+global ratio of channels is searched for in the same way; the better one is taken.
 """
 
 import math

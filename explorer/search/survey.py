@@ -1,4 +1,4 @@
-"""What a few settings come to, so that the panel can predict all others while the hand moves.
+"""What a few settings come to, so that the panel can predict all others while a slider moves.
 
 The squared errors that a network's outputs get from what is taken out, from narrow weights and from
 rounded activations nearly add up, and so do those of single layers. So each of these is measured by

@@ -38,7 +38,7 @@ class Spending:
         return self._job.progress if self._job is not None else (0.0, "")
 
     def bought(self, source: Source | None, recipe: Recipe) -> dict[str, Any] | None:
-        """What came of the last search, a `Spent`, as long as its recipe is the current one."""
+        """The result of the last search, a `Spent`, as long as its recipe is the current one."""
         if self._bought is None or (source, recipe) != self._bought[:2]:
             return None
         return self._bought[2]

@@ -67,7 +67,7 @@ def _answers(session: Session) -> tuple[Answer, Answer] | None:
 
 
 def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
-    """Every node of the original that multiplies, the slowest first, and what became of it."""
+    """Every node of the original that multiplies, the slowest first, before and after."""
     now = {row["name"]: row for row in small}
     total = sum(row["seconds"] or 0.0 for row in original)
     rows = sorted(original, key=lambda row: -(row["seconds"] or 0.0))

@@ -43,7 +43,7 @@ class Importing:
             self._pool.cancel(self.job)
 
     def advance(self, known: Iterable[Source]) -> tuple[Source | None, str | None]:
-        """What has come of it: something to open, or the sentence to show.
+        """The result: something to open, or the sentence to show.
 
         `known` are the sources whose files must stay.
         """

@@ -137,7 +137,7 @@ def stored_as(trial: Trial) -> str:
     """The types in which the file holds weights."""
     layers = trial.parts["plan"]["layers"]
     types = dict.fromkeys(layer["storage"] for layer in layers if not layer["closed"])
-    return f"weights in {' and '.join(types)}" if types else "no weights of its own"
+    return f"weights in {' and '.join(types)}" if types else "no weights in its layers"
 
 
 def numbers_text(trial: Trial) -> str:

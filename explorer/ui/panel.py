@@ -96,7 +96,7 @@ def _component(mount: str) -> ComponentRenderer:
 
 
 def _take_choice(session: Session) -> None:
-    """Ask for the setting at which the hand has let go; whoever sends it, it may be anything."""
+    """Ask for the setting at which a slider was released; whoever sends it, it may be anything."""
     choice = read_choice(st.session_state[KEY]["choice"])
     if choice.recipe is not None:
         session.set_recipe(choice.recipe)

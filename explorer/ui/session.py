@@ -1,4 +1,4 @@
-"""One visitor's work: the model that is open, the one recipe, and every setting tried.
+"""One visitor's work: the model that is open, the one recipe, and every run.
 
 No Streamlit here. `advance` looks at the jobs, takes in what has come, and starts what is due; the
 page calls it on every run. Nothing that a job does wrong takes results away.
@@ -156,7 +156,7 @@ class Session:
 
     @property
     def tried(self) -> tuple[Trial, ...]:
-        """Every setting tried on this model that has numbers, oldest first."""
+        """Every run on this model that has numbers, oldest first."""
         return self.trying.tried(self.source) if self.source else ()
 
     @one_at_a_time
@@ -283,7 +283,7 @@ class Session:
 
     @one_at_a_time
     def set_recipe(self, recipe: Recipe) -> None:
-        """Ask for another setting; what ran for the one before is dropped."""
+        """Ask for another setting; what ran for the previous one is dropped."""
         self.notice = None
         if recipe == self.recipe:
             return

@@ -152,7 +152,7 @@ class Drop:
         }
 
     def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
-        """What came of it, by the parts of `import_files`.
+        """The result, by the parts of `import_files`.
 
         Raises:
             JobError: a process names files that aren't its visitor's.

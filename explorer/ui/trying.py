@@ -61,7 +61,7 @@ class Trying:
         return view_of(original, Trial(asked) if waits else trial)
 
     def tried(self, source: Source) -> tuple[Trial, ...]:
-        """Every setting tried on a model that has numbers, oldest first."""
+        """Every run on a model that has numbers, oldest first."""
         trials = self._memory.tried(source)
         if self._running is not None and "quality" in self._running.parts:
             trials[self._running.recipe.to_json()] = self._running

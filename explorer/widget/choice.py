@@ -1,4 +1,4 @@
-"""What the panel sends when the hand lets go; whoever sends it, it may be anything."""
+"""What the panel sends when a slider is released; whoever sends it, it may be anything."""
 
 import json
 from dataclasses import dataclass

@@ -118,7 +118,7 @@ def constant_value(value: ir.Value | None) -> ir.Value:
 
 
 def hold(tracer: Tracer, node: ir.Node, axes: list[int], verb: str) -> None:
-    """Pass the first input's labels; along `axes` no single index can go."""
+    """Pass the first input's labels; along `axes` no single index can be removed."""
     labels = tracer.labels_of(node.inputs[0])
     if labels is None:
         return
