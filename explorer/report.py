@@ -11,6 +11,7 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
+from explorer.storage_types import STORAGE_TYPES, StorageType
 
 UNKNOWN_SHAPE = " (unknown shape)"  # behind an operator that could not be counted for that reason
 DIGITS = 9  # of a difference of shares, below which there is only the arithmetic's own error
@@ -180,6 +181,11 @@ class LayerPlan:
     removable: int = 0
     unprunable: str | None = None
     closed: bool = False
+
+    @property
+    def storage_type(self) -> StorageType:
+        """What `storage` names, of a layer that isn't closed."""
+        return STORAGE_TYPES[self.storage]
 
 
 @dataclass(frozen=True)

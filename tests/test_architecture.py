@@ -20,7 +20,7 @@ HEAVY = (
 # those for the type checker alone don't.
 LEVELS = {
     "errors": 0, "digits": 0, "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0,
-    "report": 0, "fronts": 0,
+    "report": 0, "storage_types": 0, "fronts": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
     "search": 6, "opening": 6, "widget": 6, "jobs": 7, "exports": 7,
     "__init__": 8, "ui": 9, "cli": 9, "notebook": 9, "__main__": 10,

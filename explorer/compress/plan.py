@@ -12,7 +12,7 @@ from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
 from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
 from explorer.compress.prune import array_of
-from explorer.compress.quantizers import storage_for, wider_types
+from explorer.compress.quantizers import storage_for
 from explorer.compress.selection import find_removal
 from explorer.compress.storage import INTEGER_PRODUCTS
 from explorer.errors import RecipeError
@@ -26,12 +26,19 @@ from explorer.model import Model
 from explorer.network import Layer, per_model
 from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
+from explorer.storage_types import (
+    FLOAT16,
+    FLOAT32,
+    INT2,
+    INT4,
+    STORAGE_TYPES,
+    UINT8,
+    StorageType,
+    wider_types,
+)
 
 NAMES_SHOWN = 8  # layer names listed in a message
 INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
-FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
-UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
-PER_BYTE = 4  # weights of 2 bits
 MISREAD = "is stored in int4, as ONNX Runtime misreads int2 unless outputs are a multiple of 4"
 NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
 
@@ -97,7 +104,7 @@ def _assemble(
                 kept=kept,
                 sparsity=sparsity.get(layer.name, 0.0),
                 weight_bits=bits,
-                storage=storage,
+                storage=storage.name,
                 skipped="; ".join(reasons) or None,
                 **vars(coupling),
             )
@@ -256,21 +263,21 @@ def _choose_widths(
 
 def choose_storage(
     model: Model, layer: Layer, recipe: Recipe, bits: int, kept: int
-) -> tuple[int, str, str | None]:
+) -> tuple[int, StorageType, str | None]:
     """Width, storage type, and why it isn't the one asked for; `kept` output channels stay."""
-    own_bits = FLOAT_BITS[layer.dtype]
-    if bits >= min(own_bits, UNCHANGED_BITS):
-        return own_bits, layer.dtype, None
+    before = STORAGE_TYPES[layer.dtype]
+    if bits >= min(before.bits, FLOAT32.bits):
+        return before.bits, before, None
     is_grouped = recipe.granularity == "group"
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
     wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
-    if wanted == "float16" and layer.weight in _too_large_for_half(model):
+    if wanted == FLOAT16 and layer.weight in _too_large_for_half(model):
         largest = _too_large_for_half(model)[layer.weight]
-        return own_bits, layer.dtype, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
-    notes = [NO_GROUPS] if is_grouped and wanted == "uint8" else []
-    if wanted == "int2" and layer.weight in _right_operands(model) and kept % PER_BYTE:
-        wanted = "int4"
+        return before.bits, before, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
+    notes = [NO_GROUPS] if is_grouped and wanted == UINT8 else []
+    if wanted == INT2 and layer.weight in _right_operands(model) and kept % INT2.per_byte:
+        wanted = INT4
         notes.append(MISREAD)
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
@@ -279,9 +286,9 @@ def choose_storage(
             return bits, storage, "; ".join(notes) or None
         if storage == wanted:
             notes.append(
-                f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
+                f"{storage.name} needs opset {opset}, which the graph can't be raised to: {reason}"
             )
-    return own_bits, layer.dtype, notes[-1]
+    return before.bits, before, notes[-1]
 
 
 @per_model

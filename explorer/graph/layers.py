@@ -20,6 +20,7 @@ from explorer.graph.operators import (
 from explorer.graph.quantized import closed_weights, packed_shape
 from explorer.graph.weights import find_weights
 from explorer.network import Layer, Network, Shape, per_model
+from explorer.storage_types import type_name
 
 BIASED = PRODUCTS | {"FusedConv", "FusedGemm"}  # with a bias as their third input
 CONVOLUTIONS = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger"})
@@ -115,7 +116,7 @@ def _describe(node: ir.Node, weight: ir.Value, name: str) -> Layer:
         weight=str(weight.name),
         bias=str(bias.name) if bias is not None and constant_bias else None,
         weight_shape=shape,
-        dtype=WEIGHT_DTYPES.get(weight.dtype, weight.dtype.name.lower()),
+        dtype=type_name(weight.dtype.name),
         channels=channels,
         out_axis=out_axis,
         in_axis=in_axis,

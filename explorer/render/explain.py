@@ -5,6 +5,7 @@ from typing import Any
 
 from explorer.reasons import ON_REQUEST
 from explorer.report import GroupPlan
+from explorer.storage_types import UINT8
 
 NAMES_SHOWN = 3
 TIES = {
@@ -52,7 +53,7 @@ def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
 
 def file_sentences(layers: Sequence[Mapping[str, Any]], is_weight_only: bool) -> list[str]:
     """What to know before running a compressed file; `layers` are those of its plan."""
-    is_unsigned = any(layer["storage"] == "uint8" and not layer["closed"] for layer in layers)
+    is_unsigned = any(layer["storage"] == UINT8.name and not layer["closed"] for layer in layers)
     return [UNSIGNED] * is_unsigned + [WEIGHT_ONLY] * is_weight_only
 
 

@@ -14,6 +14,7 @@ from explorer.reasons import ON_REQUEST
 from explorer.recipe import Recipe
 from explorer.render.text import counted_samples, format_bytes, relabelling_sentence
 from explorer.report import content_bytes
+from explorer.storage_types import holding, integer_type
 
 Facts = Mapping[str, Any]
 
@@ -21,8 +22,6 @@ NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sen
 FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
-INTEGER_BITS = 8  # at most so many make weights integers
-STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
 
 @dataclass(frozen=True)
@@ -269,7 +268,7 @@ def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
     reasons: dict[str, list[str]] = {}
     for layer in case.layers:
         asked = case.recipe.choice(layer["name"]).weight_bits or case.recipe.weight_bits
-        is_wide = layer["storage"].startswith("float") and asked <= INTEGER_BITS
+        is_wide = layer["storage"].startswith("float") and holding(asked).is_integer
         if is_wide and layer["skipped"] and not layer["closed"]:
             reasons.setdefault(layer["skipped"], []).append(layer["name"])
     for reason, names in reasons.items():
@@ -282,8 +281,9 @@ def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
 def simulated_widths(case: _Case) -> Iterator[str | Insight]:
     widths = {(layer["weight_bits"], layer["storage"]) for layer in case.layers}
     for bits, storage in sorted(widths):
-        stored = STORED_BITS.get(storage, bits)
-        if bits < stored:
+        kind = integer_type(storage)
+        if kind is not None and bits < kind.bits:
+            stored = kind.bits
             yield (
                 f"The levels of {bits}-bit weights are those of {bits} bits, but the file stores "
                 f"them in {stored}, the next type that the runtime takes; the packed size counts "
@@ -383,7 +383,7 @@ def one_scale_for_all(case: _Case) -> Iterator[str | Insight]:
         return
     if not METRICS[naive["metric"]].is_share:
         return
-    rounded = [layer for layer in case.layers if layer["storage"] in STORED_BITS]
+    rounded = [layer for layer in case.layers if integer_type(layer["storage"])]
     pruned = any(layer["kept"] < layer["channels"] or layer["sparsity"] for layer in case.layers)
     lost = (naive["reference_value"] or 0.0) - naive["value"]
     if pruned or lost <= MUCH_LOST or all(layer["closed"] for layer in rounded):

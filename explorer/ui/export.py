@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
 from explorer.render.text import command_line
+from explorer.storage_types import BY_WIDTH
 from explorer.ui import graphs
 from explorer.ui.headings import heading
 from explorer.ui.offers import (
@@ -25,7 +26,7 @@ from explorer.ui.session import Session
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
 
-BITS = (32, 16, 8, 4, 2)  # widths of weights with a storage type of their own
+BITS = tuple(kind.bits for kind in reversed(BY_WIDTH))  # with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
 OTHER_STORAGES = (
     "The same setting with weights of other widths. Each is a file of its own: compressed, timed "
