@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import onnx_ir as ir
 
+from explorer.reasons import Reason
+
 Shape = tuple[int, ...]
 Kind = TypeVar("Kind", bound="Network")
 Result = TypeVar("Result")
@@ -61,7 +63,7 @@ class Layer:
     out_axis: int
     in_axis: int
     depthwise: bool = False
-    closed: str | None = None
+    closed: Reason | None = None
 
     @property
     def is_linear(self) -> bool:

@@ -24,6 +24,15 @@ from explorer.graph.weights import find_weights
 from explorer.measure.fidelity import why_not_raised
 from explorer.model import Model
 from explorer.network import Layer, per_model
+from explorer.reasons import (
+    MISREAD_INT2,
+    NO_GROUPS,
+    RATIO_WITHOUT_PATTERN,
+    Reason,
+    needs_opset,
+    sentence_of,
+    too_large,
+)
 from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
 from explorer.storage_types import (
@@ -39,8 +48,6 @@ from explorer.storage_types import (
 
 NAMES_SHOWN = 8  # layer names listed in a message
 INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
-MISREAD = "is stored in int4, as ONNX Runtime misreads int2 unless outputs are a multiple of 4"
-NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
 
 
 def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -> Plan:
@@ -75,7 +82,7 @@ def _assemble(
     recipe: Recipe,
     groups: tuple[GroupPlan, ...],
     sparsity: dict[str, float],
-    mask_reasons: dict[str, str],
+    mask_reasons: dict[str, Reason],
     widths: dict[str, int],
 ) -> Plan:
     """The plan that follows from the removed channels, the sparsity and the bits of each layer."""
@@ -90,12 +97,12 @@ def _assemble(
         units = channels.outputs.get(layer.name)
         kept = layer.channels if units is None else int(alive[units].sum())
         width = widths[layer.name]
-        bits, storage, storage_reason = choose_storage(model, layer, recipe, width, kept)
+        bits, storage, notes = choose_storage(model, layer, recipe, width, kept)
         pruning_reason = mask_reasons.get(layer.name)
         coupling = couplings[layer.name]
         if recipe.pattern == "channel":
-            pruning_reason = coupling.unprunable
-        reasons = [reason for reason in (pruning_reason, storage_reason) if reason]
+            pruning_reason = coupling.unprunable_reason
+        reasons = notes if pruning_reason is None else (pruning_reason, *notes)
         planned.append(
             LayerPlan(
                 name=layer.name,
@@ -105,14 +112,16 @@ def _assemble(
                 sparsity=sparsity.get(layer.name, 0.0),
                 weight_bits=bits,
                 storage=storage.name,
-                skipped="; ".join(reasons) or None,
+                skipped=sentence_of(*reasons),
+                skipped_reasons=reasons,
+                unprunable=sentence_of(coupling.unprunable_reason),
                 **vars(coupling),
             )
         )
     return Plan(model.id, recipe, tuple(planned), groups, describe_others(model))
 
 
-def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan:
+def _leave(model: Model, layer: Layer, reason: Reason, recipe: Recipe) -> LayerPlan:
     """A layer that stays as it is, with its true width."""
     bits = {weight.name: weight.bits for weight in find_weights(model)}
     return LayerPlan(
@@ -123,8 +132,10 @@ def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan
         sparsity=0.0,
         weight_bits=bits[layer.weight],
         storage=layer.dtype,
-        skipped=None if recipe.is_identity else reason,
-        unprunable=reason,
+        skipped=None if recipe.is_identity else str(reason),
+        skipped_reasons=() if recipe.is_identity else (reason,),
+        unprunable=str(reason),
+        unprunable_reason=reason,
         closed=True,
     )
 
@@ -223,12 +234,12 @@ def _choose_masks(
     layers: tuple[Layer, ...],
     recipe: Recipe,
     calibration: Calibration | None,
-) -> tuple[dict[str, float], dict[str, str]]:
+) -> tuple[dict[str, float], dict[str, Reason]]:
     """Sparsity of each masked layer, and why others have none."""
     pattern = recipe.pattern
     if pattern in ("none", "channel"):
         asked = {c.name for c in recipe.layers if c.ratio} if pattern == "none" else set()
-        return {}, dict.fromkeys(asked, "has a ratio, but the pattern is 'none'")
+        return {}, dict.fromkeys(asked, RATIO_WITHOUT_PATTERN)
     reasons = {layer.name: why for layer in layers if (why := unsuited(layer, pattern))}
     owners = {layer.weight: layer for layer in reversed(layers)}  # a shared weight's first user
     suited = tuple(layer for layer in owners.values() if layer.name not in reasons)[::-1]
@@ -263,32 +274,29 @@ def _choose_widths(
 
 def choose_storage(
     model: Model, layer: Layer, recipe: Recipe, bits: int, kept: int
-) -> tuple[int, StorageType, str | None]:
-    """Width, storage type, and why it isn't the one asked for; `kept` output channels stay."""
+) -> tuple[int, StorageType, tuple[Reason, ...]]:
+    """Width, storage type, and why it isn't as asked for; `kept` output channels stay."""
     before = STORAGE_TYPES[layer.dtype]
     if bits >= min(before.bits, FLOAT32.bits):
-        return before.bits, before, None
+        return before.bits, before, ()
     is_grouped = recipe.granularity == "group"
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
     wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
     if wanted == FLOAT16 and layer.weight in _too_large_for_half(model):
-        largest = _too_large_for_half(model)[layer.weight]
-        return before.bits, before, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
+        return before.bits, before, (too_large(_too_large_for_half(model)[layer.weight]),)
     notes = [NO_GROUPS] if is_grouped and wanted == UINT8 else []
     if wanted == INT2 and layer.weight in _right_operands(model) and kept % INT2.per_byte:
         wanted = INT4
-        notes.append(MISREAD)
+        notes.append(MISREAD_INT2)
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
-        reason = why_not_raised(model, opset)
-        if reason is None:
-            return bits, storage, "; ".join(notes) or None
+        obstacle = why_not_raised(model, opset)
+        if obstacle is None:
+            return bits, storage, tuple(notes)
         if storage == wanted:
-            notes.append(
-                f"{storage.name} needs opset {opset}, which the graph can't be raised to: {reason}"
-            )
-    return before.bits, before, notes[-1]
+            notes.append(needs_opset(storage.name, opset, obstacle))
+    return before.bits, before, (notes[-1],)
 
 
 @per_model

@@ -31,6 +31,7 @@ from explorer.measure.sample_axis import row_notes
 from explorer.measure.scoring import Scoring
 from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
+from explorer.reasons import Reason, sentence_of
 from explorer.recipe import Recipe
 from explorer.report import Latency
 from explorer.search.survey import settings
@@ -64,7 +65,7 @@ class Made:
     model: Model
     recipe: Recipe
     calibration: Calibration | None
-    not_compensated: str | None
+    not_compensated: Reason | None
 
 
 def introduce(context: Context, opened: Opened) -> None:
@@ -136,7 +137,8 @@ def make(
 def tell(context: Context, made: Made, **kept: str) -> None:
     """Parts `file`, with where it is `kept`, and the file's `profile`."""
     named: dict[str, Any] = {**kept, "model_id": made.model.id, "name": made.model.name}
-    facts = {"not_compensated": made.not_compensated, "weight_only": is_weight_only(made.model)}
+    why_not = sentence_of(made.not_compensated)
+    facts = {"not_compensated": why_not, "weight_only": is_weight_only(made.model)}
     profiled = asdict(profile(made.model))
     named["input_sizes"] = profiled["input_sizes"]
     context.part("file", {**named, **facts})  # the two at once are drawn at once

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.reasons import ON_REQUEST
+from explorer.reasons import on_request
 from explorer.report import GroupPlan
 from explorer.storage_types import UINT8
 
@@ -67,7 +67,7 @@ def _sentence(group: GroupPlan) -> str:
     if more > 0:
         reasons.append(f"so do {more} more")
     why = f": {'; '.join(reasons)}" if reasons else ""
-    guard = f" This width {group.guard}, so it {ON_REQUEST}." if group.guard else ""
+    guard = f" This width {on_request(group.guard)}." if group.guard else ""
     return f"{names} shrink together{why}.{guard}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.digits import fixed
 from explorer.metrics import CLASS_METRICS, METRICS
-from explorer.reasons import ON_REQUEST
+from explorer.reasons import COUPLED, HIDDEN_WIDTH, Reason
 from explorer.recipe import Recipe
 from explorer.render.text import counted_samples, format_bytes, relabelling_sentence
 from explorer.report import content_bytes
@@ -173,15 +173,14 @@ def asked_and_reached(case: _Case) -> Iterator[str | Insight]:
 
 @rule
 def left_alone(case: _Case) -> Iterator[str | Insight]:
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[Reason, list[str]] = {}
     for layer in case.layers:
-        if layer["closed"]:
-            reasons.setdefault(layer["unprunable"], []).append(layer["name"])
+        if layer["closed"] and (reason := _unprunable(layer)):
+            reasons.setdefault(reason, []).append(layer["name"])
     for reason, names in reasons.items():
         count = f"One layer ({names[0]!r})" if len(names) == 1 else f"{len(names)} layers"
-        plural = reason if len(names) == 1 else reason.replace("is ", "are ", 1)
-        plural = plural if len(names) == 1 else plural.replace("stands ", "stand ", 1)
-        yield f"{count} {plural}: counted as such and left alone."
+        why = reason.sentence if len(names) == 1 else reason.several
+        yield f"{count} {why}: counted as such and left alone."
 
 
 @rule
@@ -189,7 +188,8 @@ def widths_stay(case: _Case) -> Iterator[str | Insight]:
     recipe = case.recipe
     if recipe.pattern != "channel" or not recipe.ratio or recipe.widths:
         return
-    held = [layer["name"] for layer in case.layers if ON_REQUEST in (layer["unprunable"] or "")]
+    reasons = [(layer["name"], _unprunable(layer)) for layer in case.layers]
+    held = [name for name, reason in reasons if reason is not None and reason.code == HIDDEN_WIDTH]
     if held:
         yield Insight(
             f"{_counted(held)} kept the width that a normalisation or a mean runs over (as the "
@@ -209,10 +209,11 @@ def own_choices_and_reached(case: _Case) -> Iterator[str | Insight]:
         if layer is None or choice.ratio is None or layer["closed"]:  # `left_alone` tells of these
             continue
         reached = 1 - layer["kept"] / layer["channels"]
-        if choice.ratio and not reached and layer["unprunable"]:
+        reason = _unprunable(layer)
+        if choice.ratio and not reached and reason is not None:
             yield (
                 f"For {choice.name!r} you asked for {_percent(choice.ratio)}, but it keeps all its "
-                f"channels: {_clause(layer['unprunable'])}."
+                f"channels: {_clause(reason)}."
             )
         elif abs(reached - choice.ratio) >= NOTICEABLE:
             yield (
@@ -446,9 +447,15 @@ def _percent(share: float) -> str:
     return f"{fixed(100 * share)} %"
 
 
-def _clause(reason: str) -> str:
+def _unprunable(layer: Facts) -> Reason | None:
+    """Why no channel of a layer goes, from the plan's JSON."""
+    values = layer.get("unprunable_reason")
+    return Reason.from_dict(values) if values else None
+
+
+def _clause(reason: Reason) -> str:
     """A reason why no channel goes, with a subject of its own."""
-    return reason if reason.startswith("none ") else f"it {reason}"
+    return reason.sentence if reason == COUPLED else f"it {reason}"
 
 
 def _counted(names: list[str]) -> str:

@@ -93,7 +93,7 @@ def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:
     for place, layer in enumerate(every):
         told.append({"name": layer.name, "op": layer.op, "channels": layer.channels})
         if layer.name not in open_:
-            told[-1] |= {"closed": layer.closed, "bits": widths[layer.weight]}
+            told[-1] |= {"closed": str(layer.closed), "bits": widths[layer.weight]}
             continue
         units = outputs.get(layer.name)
         told[-1] |= {
