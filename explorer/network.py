@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+from explorer.reasons import Reason
+
 Shape = tuple[int, ...]
 Kind = TypeVar("Kind", bound="Network")
 Result = TypeVar("Result")
@@ -62,7 +64,7 @@ class Layer:
     out_axis: int
     in_axis: int
     depthwise: bool = False
-    closed: str | None = None
+    closed: Reason | None = None
 
     @property
     def is_linear(self) -> bool:

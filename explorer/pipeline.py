@@ -47,6 +47,7 @@ from explorer.measure.runtime import is_weight_only
 from explorer.measure.sample_axis import row_notes
 from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
+from explorer.reasons import sentence_of
 from explorer.recipe import Recipe
 from explorer.report import Latency, Plan
 from explorer.search.sensitivity import find_probes, measure_sensitivity
@@ -193,7 +194,8 @@ def run(
     reason = why_not_compensated(model, planned, calibration)
     counted, path = profile(small), place.keep(small)
     sizes, is_narrow = counted.input_sizes, is_weight_only(small)
-    yield Encoded(Artifact(path, small.id, small.name, sizes, reason, is_narrow))
+    why_not = sentence_of(reason)
+    yield Encoded(Artifact(path, small.id, small.name, sizes, why_not, is_narrow))
     yield Profiled(counted)
     yield from score(opened, small, watch, wanted.first)
     if wanted.timed:

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from explorer.errors import RecipeError
+from explorer.storage_types import INT8
 
 PATTERNS = ("none", "channel", "unstructured", "2:4", "4:8", "block")
 RATIO_PATTERNS = ("channel", "unstructured", "block")
@@ -19,7 +20,7 @@ CRITERIA = (RECONSTRUCTION, "l1", "l2", "random")
 WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 ACTIVATION_BITS = (32, 8)
 GRANULARITIES = ("tensor", "channel", "group")
-MOST_SPREAD_BITS = 8
+MOST_SPREAD_BITS = INT8.bits
 AIMS = ("size", "macs", "time")  # what a recipe can be made to save
 
 

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from explorer.metrics import METRICS
+from explorer.reasons import Reason
 from explorer.recipe import Recipe
+from explorer.storage_types import STORAGE_TYPES, StorageType
 
-UNKNOWN_SHAPE = " (unknown shape)"  # behind an operator that could not be counted for that reason
 DIGITS = 9  # of a difference of shares, below which there is only the arithmetic's own error
 
 
@@ -26,8 +27,8 @@ class Profile:
     as the cheaper of bitmask and index list; `peak_activation_bytes`: largest set of activations
     alive at once; `annotation_bytes`: text in the file that no runtime reads, as stack traces of
     the exporter (see `graph.annotations`); `uncounted_ops`: operators without a formula, never
-    counted as zero, and, marked with `UNKNOWN_SHAPE`, those whose formula needs a shape that is
-    only known when the graph runs; `input_sizes`: the shape of each input that all this is
+    counted as zero, and, marked as `reasons.Uncounted` says, those whose formula needs a shape
+    that is only known when the graph runs; `input_sizes`: the shape of each input that all this is
     counted for, by name.
 
     `nonzero_params` and `gzip_bytes` are `None` in an estimate: only the file can tell.
@@ -160,9 +161,10 @@ class LayerPlan:
     `channels` and `kept` count output channels; `sparsity` is the fraction of its remaining
     weights set to zero; `weight_bits` is the width it gets, `storage` the type in the file.
 
-    `removable` is how many of its channels are prunable, whatever the recipe asks; `unprunable`
-    the reason where none is. `group` names the channel group it belongs to (several where a tensor
-    is split), `shrinks_with` the other layers of it, and `joined_by` the nodes that tie them.
+    `removable` is how many of its channels are prunable, whatever the recipe asks; `unprunable` the
+    reason where none is. `skipped_reasons` and `unprunable_reason` say as values what these two
+    sentences say. `group` names the channel group it belongs to (several where a tensor is split),
+    `shrinks_with` the other layers of it, and `joined_by` the nodes that tie them.
     `closed` layers are quantized already or stand inside a subgraph, and are left as they are.
     """
 
@@ -174,12 +176,19 @@ class LayerPlan:
     weight_bits: int
     storage: str
     skipped: str | None = None
+    skipped_reasons: tuple[Reason, ...] = ()
     group: str | None = None
     shrinks_with: tuple[str, ...] = ()
     joined_by: tuple[str, ...] = ()
     removable: int = 0
     unprunable: str | None = None
+    unprunable_reason: Reason | None = None
     closed: bool = False
+
+    @property
+    def storage_type(self) -> StorageType:
+        """What `storage` names, of a layer that isn't closed."""
+        return STORAGE_TYPES[self.storage]
 
 
 @dataclass(frozen=True)
@@ -234,7 +243,13 @@ class Plan:
 
 def _layer_plan(values: Mapping[str, Any]) -> LayerPlan:
     rows = {key: tuple(values[key]) for key in ("shrinks_with", "joined_by")}
-    return LayerPlan(**{**values, **rows})
+    skipped = tuple(Reason.from_dict(each) for each in values.get("skipped_reasons", ()))
+    unprunable = values.get("unprunable_reason")
+    reasons = {
+        "skipped_reasons": skipped,
+        "unprunable_reason": Reason.from_dict(unprunable) if unprunable else None,
+    }
+    return LayerPlan(**{**values, **rows, **reasons})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import explorer
 from explorer import LayerChoice, Recipe
 from explorer.compress.compensation import why_not_compensated
 from explorer.formats.data import Dataset, load_data
+from explorer.reasons import Reason
 
 MLP = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[n,12] x) => (float[n,4] y) {
@@ -92,7 +93,7 @@ def test_real_networks_keep_most_of_their_accuracy(name: str, test_data: Dataset
 def test_it_says_why_it_does_nothing(
     resnet: explorer.Model, calibration: explorer.Calibration
 ) -> None:
-    def why(recipe: Recipe, samples: explorer.Calibration | None = calibration) -> str | None:
+    def why(recipe: Recipe, samples: explorer.Calibration | None = calibration) -> Reason | None:
         return why_not_compensated(resnet, explorer.plan(resnet, recipe), samples)
 
     pruned = Recipe(pattern="channel", ratio=0.5)

@@ -1,13 +1,13 @@
 """Sentences: each appears where it should, and only there."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from conftest import SAMPLES
 
 from explorer import Recipe, load, plan
-from explorer.reasons import ON_REQUEST
+from explorer.reasons import COUPLED, Reason, held, on_request, quantized
 from explorer.recipe import LayerChoice
 from explorer.render.insights import insights
 
@@ -44,6 +44,11 @@ def told(
     return found if as_insights else " ".join(each.sentence for each in found)
 
 
+def because(reason: Reason) -> dict[str, Any]:
+    """What a plan says of a layer of which no channel goes."""
+    return {"unprunable": str(reason), "unprunable_reason": asdict(reason)}
+
+
 def test_nothing_surprising_is_not_mentioned() -> None:
     assert told(Recipe()) == ""
     assert told(Recipe(pattern="channel", ratio=0.5), {"kept": 8}) == ""
@@ -58,14 +63,11 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
         (told(CHANNEL, {"kept": 12}), "You asked to prune 50 % of the channels"),
         (told(CHANNEL, {"removable": 0}), "No layer of this network can be pruned by channels"),
         (
-            told(Recipe(), {"closed": True, "unprunable": "is already stored in 8 bits"}),
+            told(Recipe(), {"closed": True, **because(quantized(8))}),
             "One layer ('conv') is already stored in 8 bits: counted, but not compressed",
         ),
         (
-            told(
-                CHANNEL,
-                {"unprunable": f"is averaged over, so it {ON_REQUEST}"},
-            ),
+            told(CHANNEL, because(on_request("is averaged over"))),
             "kept the hidden dimension, which a normalisation or a mean runs over",
         ),
         (told(Recipe(pattern="2:4"), {"sparsity": 0.5}), "zeros stay in dense tensors"),
@@ -155,7 +157,7 @@ def test_what_one_scale_for_all_channels_costs_is_told_with_the_naive_number() -
         (BY_TENSOR, NARROW, {**COLLAPSED, "metric": "snr_db", "reference_value": None}),
         (BY_TENSOR, {**NARROW, "sparsity": 0.5}, COLLAPSED),
         (BY_TENSOR, {**NARROW, "kept": 8}, COLLAPSED),
-        (BY_TENSOR, {**NARROW, "closed": True, "unprunable": "is in a loop"}, COLLAPSED),
+        (BY_TENSOR, {**NARROW, "closed": True, **because(held("is in a loop"))}, COLLAPSED),
         (replace(BY_TENSOR, weight_bits=32), {}, COLLAPSED),
     ],
     ids="channel, little, unknown, decibels, masked, pruned, closed, float".split(", "),
@@ -211,17 +213,17 @@ def own(ratio: float, pattern: str = "channel") -> Recipe:
     [
         (
             own(0.5),
-            {"unprunable": "feeds graph output 'y'"},
+            because(held("feeds graph output 'y'")),
             "You asked to prune 50 % of 'conv', but it keeps all its channels: it feeds",
         ),
         (
             own(0.5),
-            {"unprunable": "none of its channels can be pruned without another layer's"},
+            because(COUPLED),
             "all its channels: none of its channels can be pruned without another layer's.",
         ),
         (own(0.1), {}, "You asked to prune 10 % of 'conv'; with its coupled layers"),
         (own(0.5), {"kept": 8}, ""),
-        (own(0.0), {"unprunable": "feeds graph output 'y'"}, ""),
+        (own(0.0), because(held("feeds graph output 'y'")), ""),
         (
             own(0.5, "none"),
             {},
@@ -279,7 +281,7 @@ def test_what_was_not_done_on_opening_is_said() -> None:
     ]
 
 
-HELD = {"unprunable": f"is averaged over, so it {ON_REQUEST}"}
+HELD = because(on_request("is averaged over"))
 SLOW = {"ratio": 1.3, "ratio_low": 1.2, "ratio_high": 1.4}
 LOSSY = {**QUALITY, "value": 0.6}
 

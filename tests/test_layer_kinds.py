@@ -16,6 +16,7 @@ import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.model import encode
+from explorer.reasons import quantized
 from explorer.render.text import plan_table
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> g '
@@ -81,7 +82,7 @@ def test_what_is_stored_narrow_is_listed_with_its_bits(name: str) -> None:
     small = explorer.apply(model, explorer.plan(model, Recipe(weight_bits=8, compensate=False)))
     closed = explorer.load(small.data).layers
     assert len(closed) == len(model.layers)
-    assert all(layer.closed == "is already stored in 8 bits" for layer in closed)
+    assert all(layer.closed == quantized(8) for layer in closed)
 
 
 def test_channels_of_a_weight_on_the_left_go_as_if_they_were_zero() -> None:

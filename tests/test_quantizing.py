@@ -16,6 +16,7 @@ import explorer
 from explorer import Recipe
 from explorer.compress.quantizers import Grid, round_weights, spread
 from explorer.measure.host import describe_host
+from explorer.storage_types import INT4, INT8, holding
 
 STORED = {
     16: "FLOAT16",
@@ -34,7 +35,7 @@ STORED = {
 def test_the_rounding_error_is_at_most_half_a_step(bits: int, kind: str, seed: int) -> None:
     weight = np.random.default_rng(seed).standard_normal((6, 10, 3)).astype(np.float32)
     grid = {"tensor": Grid(None), "channel": Grid(0), "group": Grid(1, 4)}[kind]
-    storage = "int8" if bits > 4 else "int4" if bits > 2 else "int2"
+    storage = holding(bits)
     rounded = round_weights(weight, bits, storage, grid)
     step = spread(rounded.scale, grid, weight.shape)
     few = bits <= 3
@@ -51,15 +52,15 @@ def test_the_rounding_error_is_at_most_half_a_step(bits: int, kind: str, seed: i
 
 def test_rounding_twice_is_rounding_once() -> None:
     weight = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
-    once = round_weights(weight, 4, "int4", Grid(0))
-    twice = round_weights(once.dequantize(Grid(0)), 4, "int4", Grid(0))
+    once = round_weights(weight, 4, INT4, Grid(0))
+    twice = round_weights(once.dequantize(Grid(0)), 4, INT4, Grid(0))
     assert (once.integers == twice.integers).all()
 
 
 def test_a_slice_of_zeros_stays_zero() -> None:
     weight = np.zeros((2, 4), dtype=np.float32)
     weight[1] = 1
-    assert (round_weights(weight, 8, "int8", Grid(0)).dequantize(Grid(0)) == weight).all()
+    assert (round_weights(weight, 8, INT8, Grid(0)).dequantize(Grid(0)) == weight).all()
 
 
 @pytest.mark.parametrize("bits", STORED)

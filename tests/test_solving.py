@@ -12,6 +12,7 @@ from explorer.compress.regression import Regression, with_ridge
 from explorer.compress.rounding import Cells, Rounding
 from explorer.compress.rows import Form
 from explorer.compress.targets import NO_EDGES
+from explorer.storage_types import INT2, holding
 
 PLAIN_FORM = Form(lambda weight: weight.T[None], lambda matrix: matrix[0].T)  # (outputs, inputs)
 
@@ -83,7 +84,7 @@ def test_the_error_grows_with_the_sparsity() -> None:
 @pytest.mark.parametrize("grid", [Grid(None), Grid(0), Grid(1, 8)], ids=["one", "channel", "group"])
 def test_rounding_beats_rounding_to_nearest(bits: int, grid: Grid) -> None:
     gram, matrix = problem()
-    storage = "int8" if bits > 4 else "int4" if bits > 2 else "int2"
+    storage = holding(bits)
     mask = np.ones(matrix.shape, dtype=bool)
     mask[0, ::5] = False
     matrix = matrix * mask
@@ -111,7 +112,7 @@ def test_few_levels_come_near_the_best_of_all() -> None:
         gram, _ = problem(inputs=6, seed=seed)
         matrix = rng.standard_normal((1, 6, 1))
         weight = PLAIN_FORM.to_tensor(matrix).astype(np.float32)
-        rounding = Rounding(2, "int2", Cells(Grid(0), weight.shape, PLAIN_FORM), weight.dtype)
+        rounding = Rounding(2, INT2, Cells(Grid(0), weight.shape, PLAIN_FORM), weight.dtype)
         found, values = rounding.round(gram, matrix, np.ones(matrix.shape, dtype=bool))
         best = min(
             error_of(gram, (np.array(q) - found.zero[0]).reshape(1, 6, 1) * found.scale[0] - matrix)

@@ -909,7 +909,7 @@ def test_operators_of_onnx_runtime(name: str) -> None:
     closed = {layer.name for layer in model.layers if layer.closed}
     assert [left for name, (left, _) in kept(model).items() if name not in closed] == counts
     fused = [layer.closed for layer in model.layers if layer.closed]
-    assert all(f"belongs to the fused operator {name}" in reason for reason in fused)
+    assert all(f"belongs to the fused operator {name}" in str(reason) for reason in fused)
 
 
 def optimised(wide: explorer.Model, level: str, target: Path) -> bytes:

@@ -21,9 +21,10 @@ from explorer.compress.rounding import Cells, Rounding
 from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import Recipe
+from explorer.storage_types import INT2, INT4, INT8
 
-WIDTHS = (2, 4, 8)
-ANY_STORAGE = "int8"  # the error is the same in all
+WIDTHS = (INT2.bits, INT4.bits, INT8.bits)
+ANY_STORAGE = INT8  # the error is the same in all
 
 Step = tuple[float, str, int, int]  # error taken away for each bit, layer, width before and after
 

@@ -29,6 +29,14 @@ from explorer.compress.walk import Walk
 from explorer.graph.layers import find_layers
 from explorer.graph.memory import captured
 from explorer.model import Model
+from explorer.reasons import (
+    BRANCHES,
+    MADE_WORSE,
+    NO_SAMPLES,
+    NOTHING_LOST,
+    SWITCHED_OFF,
+    Reason,
+)
 from explorer.report import Plan
 
 START = Step(solves="", gives="")  # what enters the graph
@@ -43,18 +51,18 @@ class Compensated:
     ranges: dict[str, Range] = field(default_factory=dict)
 
 
-def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | None) -> str | None:
+def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | None) -> Reason | None:
     """Why `apply` doesn't reconstruct the remaining weights; None where it does."""
     if not plan.recipe.compensate:
-        return "it is switched off"
+        return SWITCHED_OFF
     if calibration is None:
-        return "there are no calibration samples"
+        return NO_SAMPLES
     if not _needs_refit(model, plan):
-        return "nothing was removed, and rounding to 8 bits or more needs none"
+        return NOTHING_LOST
     if any(captured(node) for node in model.graph_model.graph):
-        return "the graph has branches or loops"
+        return BRANCHES
     if plan_key(plan) in calibration.memory.worse:
-        return "it made the outputs worse on samples held out from the calibration"
+        return MADE_WORSE
     return None
 
 

@@ -8,9 +8,7 @@ from explorer.graph.channels import ChannelGroup, Channels, find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
 from explorer.network import Layer
-from explorer.reasons import ON_REQUEST
-
-ALONE = "none of its channels can be pruned without another layer's"
+from explorer.reasons import COUPLED, Reason, held, on_request
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Coupling:
     shrinks_with: tuple[str, ...]
     joined_by: tuple[str, ...]
     removable: int
-    unprunable: str | None
+    unprunable_reason: Reason | None
 
 
 def find_couplings(model: Model, widths: bool) -> dict[str, Coupling]:
@@ -43,10 +41,11 @@ def find_couplings(model: Model, widths: bool) -> dict[str, Coupling]:
 
 def _couple(layer: Layer, channels: Channels, groups: list[ChannelGroup], widths: bool) -> Coupling:
     open_ = [group for group in groups if widths or group.guard is None]
-    reason = None
+    reason: Reason | None = None
     if not open_:
-        guards = [f"{group.guard}, so it {ON_REQUEST}" for group in groups]
-        reason = channels.reasons.get(layer.name) or next(iter(guards), ALONE)
+        guards = [on_request(group.guard) for group in groups if group.guard is not None]
+        of_graph = channels.reasons.get(layer.name)
+        reason = held(of_graph) if of_graph else next(iter(guards), COUPLED)
     members = dict.fromkeys(name for group in groups for name in group.members)
     joined_by = dict.fromkeys(node for group in groups for node in group.joined_by)
     return Coupling(
@@ -54,7 +53,7 @@ def _couple(layer: Layer, channels: Channels, groups: list[ChannelGroup], widths
         shrinks_with=tuple(name for name in members if name != layer.name),
         joined_by=tuple(joined_by),
         removable=sum(_removable(layer, channels, group) for group in open_),
-        unprunable=reason,
+        unprunable_reason=reason,
     )
 
 

@@ -30,6 +30,7 @@ from explorer.graph.operators import is_standard
 from explorer.model import Model
 from explorer.network import Layer, per_model
 from explorer.report import Plan
+from explorer.storage_types import INT8
 
 POOLS = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})  # channelwise along axis 1
 LEAK = 0.01  # LeakyRelu's default slope below zero
@@ -43,7 +44,7 @@ WEAKEST = 2.0**-4  # of the average r w, that each channel is taken to have at l
 # channels have no headroom. With 36 rows of 64 channels, 49 of them silent, outputs got 5 dB worse.
 FEWEST_ROWS = 256
 LIMIT = 2.0**10  # of s and 1/s, relative to their geometric mean
-INTEGER_BITS = 8  # and fewer; weights of more are floats, with no error to speak of
+INTEGER_BITS = INT8.bits  # and fewer; weights of more are floats, with no error to speak of
 
 Floats = npt.NDArray[np.float64]
 

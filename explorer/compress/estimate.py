@@ -28,10 +28,10 @@ from explorer.graph.annotations import annotation_bytes
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
+from explorer.graph.operators import element_type
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import (
-    HALF_BITS,
     LOST_IN_HALF,
     RECORD_KEY,
     StoredWeight,
@@ -46,6 +46,7 @@ from explorer.model import Model
 from explorer.network import Layer, Shape, per_model
 from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
+from explorer.storage_types import FLOAT16, UINT8, StorageType
 
 
 def estimate(model: Model, plan: Plan) -> Profile:
@@ -119,11 +120,11 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
         if layer.weight not in forms:
             shape = dims[layer.weight]
             choice, dtype = planned[layer.name], _dtype(model, layer.weight)
-            grid = planned_grid(model, layer, shape, plan.recipe, choice.storage)
+            grid = planned_grid(model, layer, shape, plan.recipe, choice.storage_type)
             forms[layer.weight] = stored_form(
                 layer.weight,
                 shape,
-                choice.storage,
+                choice.storage_type,
                 choice.weight_bits,
                 dtype,
                 grid,
@@ -132,7 +133,9 @@ def stored_forms(model: Model, plan: Plan, dims: dict[str, Shape]) -> dict[str, 
     return forms
 
 
-def planned_grid(model: Model, layer: Layer, shape: Shape, recipe: Recipe, storage: str) -> Grid:
+def planned_grid(
+    model: Model, layer: Layer, shape: Shape, recipe: Recipe, storage: StorageType
+) -> Grid:
     """Where the scales of a layer lie; `shape` is the weight's after pruning.
 
     A weight that two layers read along different axes has one scale for all.
@@ -164,7 +167,9 @@ def integer_biases(
     biases: dict[str, StoredForm] = {}
     for layer in find_layers(model):
         form = forms[layer.weight]
-        is_integer = form.weight.dtype == ir.DataType.UINT8 and data_of(model)[layer.name] in points
+        is_integer = (
+            form.weight.dtype == element_type(UINT8) and data_of(model)[layer.name] in points
+        )
         if layer.bias is None or not is_integer:
             continue
         value = model.graph_model.graph.initializers[layer.bias]
@@ -331,7 +336,7 @@ def _packed_bytes(
         width = choice.weight_bits if choice is not None else weight.bits
         if choice is not None and choice.sparsity:
             zeros = round(choice.sparsity * size)
-        elif width < HALF_BITS or not weight.may_be_sparse or weight.name in biases:
+        elif width < FLOAT16.bits or not weight.may_be_sparse or weight.name in biases:
             zeros = 0
         else:
             zeros = size - _count_kept_nonzero(model, plan, weight, size, width)
@@ -361,7 +366,7 @@ def _count_kept_nonzero(
     key = ("nonzero", weight.name)
     if key not in model.cache:
         model.cache[key] = weight.count_nonzero()
-    rounds = width == HALF_BITS and weight.loses_small
+    rounds = width == FLOAT16.bits and weight.loses_small
     if (model.cache[key] == weight.size or weight.fixed) and not rounds:
         return size - (weight.size - int(model.cache[key]))
     alive = units_alive(model, plan.groups)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from explorer.compress.criteria import REGISTRY
 from explorer.network import Layer, Shape
+from explorer.reasons import Reason, indivisible
 
 N_OF_M = {"2:4": (2, 4), "4:8": (4, 8)}
 BLOCK = 4  # output channels; the register block of the sparse kernels in XNNPACK and MNN
@@ -19,17 +20,16 @@ Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def unsuited(layer: Layer, pattern: str) -> str | None:
+def unsuited(layer: Layer, pattern: str) -> Reason | None:
     """Why a pattern can't be laid over a layer, or None where it can."""
     if pattern in N_OF_M:
         width = N_OF_M[pattern][1]
         inputs = layer.weight_shape[layer.in_axis]
         if inputs % width:
-            noun = "channel" if inputs == 1 else "channels"
-            return f"{inputs} input {noun} can't be divided into groups of {width}"
+            return indivisible(inputs, "input", f"groups of {width}")
     outputs = layer.weight_shape[layer.out_axis]
     if pattern == "block" and outputs % BLOCK:
-        return f"{outputs} output channels can't be divided into blocks of {BLOCK}"
+        return indivisible(outputs, "output", f"blocks of {BLOCK}")
     return None
 
 

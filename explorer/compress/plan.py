@@ -14,7 +14,7 @@ from explorer.compress.patterns import N_OF_M, fixed_sparsity, unsuited
 from explorer.compress.planned import storage_opset, units_alive, weights_left
 from explorer.compress.portions import Portions, by_error, by_score, take
 from explorer.compress.prune import array_of
-from explorer.compress.quantizers import storage_for, wider_types
+from explorer.compress.quantizers import storage_for
 from explorer.compress.selection import find_removal
 from explorer.compress.storage import INTEGER_PRODUCTS
 from explorer.errors import RecipeError
@@ -26,16 +26,30 @@ from explorer.graph.weights import find_weights
 from explorer.measure.fidelity import why_not_raised
 from explorer.model import Model
 from explorer.network import Layer, per_model
+from explorer.reasons import (
+    MISREAD_INT2,
+    NO_GROUPS,
+    RATIO_WITHOUT_PATTERN,
+    Reason,
+    needs_opset,
+    sentence_of,
+    too_large,
+)
 from explorer.recipe import RECONSTRUCTION, Recipe
 from explorer.report import GroupPlan, LayerPlan, Plan
+from explorer.storage_types import (
+    FLOAT16,
+    FLOAT32,
+    INT2,
+    INT4,
+    STORAGE_TYPES,
+    UINT8,
+    StorageType,
+    wider_types,
+)
 
 NAMES_SHOWN = 8  # layer names listed in a message
 INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
-FLOAT_BITS = {"float16": 16, "float32": 32, "float64": 64}
-UNCHANGED_BITS = 32  # as a recipe says that weights stay as they are
-PER_BYTE = 4  # weights of 2 bits
-MISREAD = "is stored in int4, as ONNX Runtime misreads int2 unless outputs are a multiple of 4"
-NO_GROUPS = "is quantized per-channel: integer kernels don't support groups"
 
 
 def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -> Plan:
@@ -70,7 +84,7 @@ def _assemble(
     recipe: Recipe,
     groups: tuple[GroupPlan, ...],
     sparsity: dict[str, float],
-    mask_reasons: dict[str, str],
+    mask_reasons: dict[str, Reason],
     widths: dict[str, int],
 ) -> Plan:
     """The plan that follows from the removed channels, the sparsity and the bits of each layer."""
@@ -85,12 +99,12 @@ def _assemble(
         units = channels.outputs.get(layer.name)
         kept = layer.channels if units is None else int(alive[units].sum())
         width = widths[layer.name]
-        bits, storage, storage_reason = choose_storage(model, layer, recipe, width, kept)
+        bits, storage, notes = choose_storage(model, layer, recipe, width, kept)
         pruning_reason = mask_reasons.get(layer.name)
         coupling = couplings[layer.name]
         if recipe.pattern == "channel":
-            pruning_reason = coupling.unprunable
-        reasons = [reason for reason in (pruning_reason, storage_reason) if reason]
+            pruning_reason = coupling.unprunable_reason
+        reasons = notes if pruning_reason is None else (pruning_reason, *notes)
         planned.append(
             LayerPlan(
                 name=layer.name,
@@ -99,15 +113,17 @@ def _assemble(
                 kept=kept,
                 sparsity=sparsity.get(layer.name, 0.0),
                 weight_bits=bits,
-                storage=storage,
-                skipped="; ".join(reasons) or None,
+                storage=storage.name,
+                skipped=sentence_of(*reasons),
+                skipped_reasons=reasons,
+                unprunable=sentence_of(coupling.unprunable_reason),
                 **vars(coupling),
             )
         )
     return Plan(model.id, recipe, tuple(planned), groups, describe_others(model))
 
 
-def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan:
+def _leave(model: Model, layer: Layer, reason: Reason, recipe: Recipe) -> LayerPlan:
     """A layer that stays as it is, with its true width."""
     bits = {weight.name: weight.bits for weight in find_weights(model)}
     return LayerPlan(
@@ -118,8 +134,10 @@ def _leave(model: Model, layer: Layer, reason: str, recipe: Recipe) -> LayerPlan
         sparsity=0.0,
         weight_bits=bits[layer.weight],
         storage=layer.dtype,
-        skipped=None if recipe.is_identity else reason,
-        unprunable=reason,
+        skipped=None if recipe.is_identity else str(reason),
+        skipped_reasons=() if recipe.is_identity else (reason,),
+        unprunable=str(reason),
+        unprunable_reason=reason,
         closed=True,
     )
 
@@ -237,12 +255,12 @@ def _choose_masks(
     layers: tuple[Layer, ...],
     recipe: Recipe,
     calibration: Calibration | None,
-) -> tuple[dict[str, float], dict[str, str]]:
+) -> tuple[dict[str, float], dict[str, Reason]]:
     """Sparsity of each masked layer, and why others have none."""
     pattern = recipe.pattern
     if pattern in ("none", "channel"):
         asked = {c.name for c in recipe.layers if c.ratio} if pattern == "none" else set()
-        return {}, dict.fromkeys(asked, "has a ratio, but the pattern is 'none'")
+        return {}, dict.fromkeys(asked, RATIO_WITHOUT_PATTERN)
     reasons = {layer.name: why for layer in layers if (why := unsuited(layer, pattern))}
     owners = {layer.weight: layer for layer in reversed(layers)}  # a shared weight's first user
     suited = tuple(layer for layer in owners.values() if layer.name not in reasons)[::-1]
@@ -277,32 +295,29 @@ def _choose_widths(
 
 def choose_storage(
     model: Model, layer: Layer, recipe: Recipe, bits: int, kept: int
-) -> tuple[int, str, str | None]:
-    """Width, storage type, and why it isn't the one asked for; `kept` output channels stay."""
-    own_bits = FLOAT_BITS[layer.dtype]
-    if bits >= min(own_bits, UNCHANGED_BITS):
-        return own_bits, layer.dtype, None
+) -> tuple[int, StorageType, tuple[Reason, ...]]:
+    """Width, storage type, and why it isn't as asked for; `kept` output channels stay."""
+    before = STORAGE_TYPES[layer.dtype]
+    if bits >= min(before.bits, FLOAT32.bits):
+        return before.bits, before, ()
     is_grouped = recipe.granularity == "group"
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
     wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
-    if wanted == "float16" and layer.weight in _too_large_for_half(model):
-        largest = _too_large_for_half(model)[layer.weight]
-        return own_bits, layer.dtype, f"holds a weight of {largest:,.6g}; float16 ends at 65,504"
-    notes = [NO_GROUPS] if is_grouped and wanted == "uint8" else []
-    if wanted == "int2" and layer.weight in _right_operands(model) and kept % PER_BYTE:
-        wanted = "int4"
-        notes.append(MISREAD)
+    if wanted == FLOAT16 and layer.weight in _too_large_for_half(model):
+        return before.bits, before, (too_large(_too_large_for_half(model)[layer.weight]),)
+    notes = [NO_GROUPS] if is_grouped and wanted == UINT8 else []
+    if wanted == INT2 and layer.weight in _right_operands(model) and kept % INT2.per_byte:
+        wanted = INT4
+        notes.append(MISREAD_INT2)
     for storage in wider_types(wanted):
         opset = storage_opset(layer, storage, recipe)
-        reason = why_not_raised(model, opset)
-        if reason is None:
-            return bits, storage, "; ".join(notes) or None
+        obstacle = why_not_raised(model, opset)
+        if obstacle is None:
+            return bits, storage, tuple(notes)
         if storage == wanted:
-            notes.append(
-                f"{storage} needs opset {opset}, which the graph can't be raised to: {reason}"
-            )
-    return own_bits, layer.dtype, notes[-1]
+            notes.append(needs_opset(storage.name, opset, obstacle))
+    return before.bits, before, (notes[-1],)
 
 
 @per_model

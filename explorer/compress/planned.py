@@ -14,12 +14,9 @@ from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import Recipe
 from explorer.report import GroupPlan, Plan
+from explorer.storage_types import BLOCKS_OPSET, FLOAT16, HALF_SCALES_OPSET, UINT8, StorageType
 
-STORAGE_OPSETS = {"int8": 13, "uint8": 13, "int4": 21, "int2": 25}
-BLOCKED_OPSET = 21
-FLOAT16_SCALE_OPSET = 19
-ACTIVATION_OPSET = 13
-ACTIVATION_BITS = 8
+ACTIVATIONS = UINT8  # what they are rounded to
 
 
 def check_plan(model: Model, plan: Plan) -> None:
@@ -67,34 +64,34 @@ def removed_channels(model: Model, plan_: Plan) -> dict[str, tuple[int, ...]]:
 
 def rounded_activations(model: Model, plan_: Plan) -> frozenset[str]:
     """Names of the activations that the plan rounds to 8 bits."""
-    rounds = plan_.recipe.activation_bits == ACTIVATION_BITS
+    rounds = plan_.recipe.activation_bits == ACTIVATIONS.bits
     return frozenset(activation_points(model)) if rounds else frozenset()
 
 
-def storage_opset(layer: Layer, storage: str, recipe: Recipe) -> int:
+def storage_opset(layer: Layer, storage: StorageType, recipe: Recipe) -> int:
     """Smallest opset in which a layer's weight can stand in a storage type."""
-    if storage == "float16":
+    if not storage.is_integer:
         return 0
-    opset = STORAGE_OPSETS[storage]
-    if layer.dtype == "float16":
-        opset = max(opset, FLOAT16_SCALE_OPSET)
+    opset = storage.opset
+    if layer.dtype == FLOAT16.name:
+        opset = max(opset, HALF_SCALES_OPSET)
     grid = grid_for(layer, layer.weight_shape, recipe.granularity, recipe.group_size, storage)
-    return max(opset, BLOCKED_OPSET) if grid.block is not None else opset
+    return max(opset, BLOCKS_OPSET) if grid.block is not None else opset
 
 
 def activation_opset(model: Model) -> int:
     """Smallest opset in which the activations can be rounded."""
     dtypes = infer_shapes(model).dtypes
     half = any(dtypes[name] == ir.DataType.FLOAT16 for name in activation_points(model))
-    return FLOAT16_SCALE_OPSET if half else ACTIVATION_OPSET
+    return HALF_SCALES_OPSET if half else ACTIVATIONS.opset
 
 
 def needed_opset(model: Model, plan_: Plan) -> int:
     """Smallest opset in which everything that the plan stores can stand."""
     layers = {layer.name: layer for layer in find_layers(model)}
-    opset = activation_opset(model) if plan_.recipe.activation_bits == ACTIVATION_BITS else 0
+    opset = activation_opset(model) if plan_.recipe.activation_bits == ACTIVATIONS.bits else 0
     for planned in plan_.layers:
         layer = layers.get(planned.name)
         if layer is not None and planned.storage != layer.dtype:
-            opset = max(opset, storage_opset(layer, planned.storage, plan_.recipe))
+            opset = max(opset, storage_opset(layer, planned.storage_type, plan_.recipe))
     return opset

@@ -7,34 +7,24 @@ scale per tensor, per output channel, or per group of inputs.
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
-from explorer.graph.operators import EMBEDDING
+from explorer.graph.operators import EMBEDDING, element_type
 from explorer.network import Layer, Shape
+from explorer.storage_types import (
+    FLOAT16,
+    FLOAT32,
+    INT2,
+    INT4,
+    INT8,
+    STORAGE_TYPES,
+    UINT8,
+    StorageType,
+    holding,
+)
 
-STORAGE = {
-    "int8": ir.DataType.INT8,
-    "int4": ir.DataType.INT4,
-    "int2": ir.DataType.INT2,
-    "uint8": ir.DataType.UINT8,
-    "float16": ir.DataType.FLOAT16,
-    "float32": ir.DataType.FLOAT,
-    "float64": ir.DataType.DOUBLE,
-}
-NUMPY_TYPES = {
-    "int8": np.int8,
-    "int4": ml_dtypes.int4,
-    "int2": ml_dtypes.int2,
-    "uint8": np.uint8,
-    "float16": np.float16,
-}
-INTEGERS = ("int8", "int4", "int2", "uint8")
-WIDER = {"int2": ("int2", "int4", "int8"), "int4": ("int4", "int8")}
 FEW_BITS = 3
-MIDDLE = 128  # zero point of symmetric weights that are stored as uint8
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class Grid:
 
 
 def grid_for(
-    layer: Layer, shape: Shape, granularity: str, group_size: int, storage: str = "int8"
+    layer: Layer, shape: Shape, granularity: str, group_size: int, storage: StorageType = INT8
 ) -> Grid:
     """The grid of a layer; a group as long as the whole input is one scale per channel.
 
@@ -70,33 +60,27 @@ def grid_for(
     scaled, summed = layer.out_axis, layer.in_axis
     if layer.op == EMBEDDING:
         scaled, summed = summed, scaled
-    if granularity == "tensor" or (storage == "uint8" and not layer.is_linear):
+    if granularity == "tensor" or (storage == UINT8 and not layer.is_linear):
         return Grid(None)
-    if granularity == "channel" or storage == "uint8" or shape[summed] <= group_size:
+    if granularity == "channel" or storage == UINT8 or shape[summed] <= group_size:
         return Grid(scaled)
     return Grid(summed, group_size)
 
 
-def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: bool) -> str:
+def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: bool) -> StorageType:
     """The smallest storage type that holds a width and that the runtime runs.
 
     Beside 8-bit activations, 8-bit weights are stored unsigned, which the x86 integer kernels
     multiply without saturating (these kernels know no blocks and no float16), and 2-bit weights in
     4, as ONNX Runtime 1.32 builds an invalid integer convolution from int2.
     """
-    integer_kernel = activation_bits == 8 and dtype == "float32" and not blocked
-    if weight_bits == 32 or (weight_bits == 16 and dtype == "float16"):
-        return dtype
-    if weight_bits == 16:
-        return "float16"
-    if weight_bits > 4:
-        return "uint8" if integer_kernel else "int8"
-    return "int4" if weight_bits > 2 or activation_bits == 8 else "int2"
-
-
-def wider_types(storage: str) -> tuple[str, ...]:
-    """A storage type, then those that hold its integers too, the smallest first."""
-    return WIDER.get(storage, (storage,))
+    before, storage = STORAGE_TYPES[dtype], holding(weight_bits)
+    integer_kernel = activation_bits == 8 and before == FLOAT32 and not blocked
+    if storage == FLOAT32 or (storage == FLOAT16 and before == FLOAT16):
+        return before
+    if storage == INT8 and integer_kernel:
+        return UINT8
+    return INT4 if storage == INT2 and activation_bits == 8 else storage
 
 
 def is_asymmetric(bits: int) -> bool:
@@ -104,9 +88,9 @@ def is_asymmetric(bits: int) -> bool:
     return bits <= FEW_BITS
 
 
-def has_zero_point(storage: str, bits: int) -> bool:
+def has_zero_point(storage: StorageType, bits: int) -> bool:
     """True where the file holds a zero point beside each scale."""
-    return storage == "uint8" or (storage in INTEGERS and is_asymmetric(bits))
+    return storage.is_integer and (storage.middle != 0 or is_asymmetric(bits))
 
 
 @dataclass(frozen=True)
@@ -124,11 +108,10 @@ class Rounded:
         scale: npt.NDArray[np.floating],
         zero: npt.NDArray[np.floating],
         bits: int,
-        storage: str,
+        storage: StorageType,
     ) -> "Rounded":
         """From whole numbers as floats, in the range of `level_range`."""
-        kind = NUMPY_TYPES[storage]
-        shift = MIDDLE if storage == "uint8" else 0
+        kind, shift = element_type(storage).numpy(), storage.middle
         integers = (levels + shift).astype(np.int16).astype(kind)
         if not has_zero_point(storage, bits):
             return cls(integers, scale, None)
@@ -152,7 +135,7 @@ def level_range(bits: int) -> tuple[int, int]:
 def round_weights(
     weight: npt.NDArray[np.floating],
     bits: int,
-    storage: str,
+    storage: StorageType,
     grid: Grid,
     least_scale: npt.NDArray[np.floating] | float = 0.0,
 ) -> Rounded:

@@ -4,12 +4,13 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors import CompressionError
+from explorer.storage_types import UINT8
 
 TOO_LARGE = (
     "On the calibration samples, numbers inside the network go beyond what it can hold; give "
     "samples of the size that the model expects."
 )
-LEVELS = 255  # steps of an 8-bit activation
+LEVELS = UINT8.range[1]  # steps of an 8-bit activation
 MOST_VALUES = 2**17  # kept of one activation
 VALUES_OF_CHUNK = 2**13
 BINS = 2**11

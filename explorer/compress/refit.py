@@ -20,7 +20,7 @@ from explorer.compress.estimate import (
 from explorer.compress.masking import Mask, chooser, find_mask, fit_under_mask
 from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
-from explorer.compress.quantizers import INTEGERS, Rounded, round_weights
+from explorer.compress.quantizers import Rounded, round_weights
 from explorer.compress.ranges import step_of
 from explorer.compress.regression import ROUGH_STEPS, STEPS, Fit, Regression, precision
 from explorer.compress.rounding import Cells, Rounding
@@ -108,10 +108,10 @@ class Refit:
         choice = self._choices[layer.name]
         mask = mask_of(self.model, self.plan.recipe, layer, choice.sparsity)
         weight = weight if mask is None else weight * mask
-        if choice.storage not in INTEGERS:
+        if not choice.storage_type.is_integer:
             return Solved(weight, None, None)
-        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage)
-        rounded = round_weights(weight, choice.weight_bits, choice.storage, grid)
+        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage_type)
+        rounded = round_weights(weight, choice.weight_bits, choice.storage_type, grid)
         return Solved(rounded.dequantize(grid).astype(weight.dtype), None, rounded)
 
     def _refitted(self, layer: Layer, node: ir.Node, walk: Walk, weight: Array) -> Solved | None:
@@ -145,7 +145,7 @@ class Refit:
         if not mask.all():
             fit = fit_under_mask(regression, fit, mask)
         rounded = None
-        if problem.choice.storage in INTEGERS:
+        if problem.choice.storage_type.is_integer:
             fit, rounded = self._rounded(problem, fit, mask)
         if bias is not None:
             bias = regression.bias(fit).reshape(bias.shape).astype(bias.dtype)
@@ -204,7 +204,7 @@ class Refit:
     def _rounded(self, problem: _Problem, fit: Fit, mask: Mask) -> tuple[Fit, Rounded]:
         layer, choice, form = problem.layer, problem.choice, problem.form
         regression, weight = problem.regression, problem.weight
-        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage)
+        grid = planned_grid(self.model, layer, weight.shape, self.plan.recipe, choice.storage_type)
         least: Array | float = 0.0
         entering = data_of(self.model)[layer.name]
         if layer.bias in self._integer_biases and entering in self.ranges:
@@ -212,11 +212,11 @@ class Refit:
             least = least_scale(regression.bias(fit), scale, grid)
         if choice.weight_bits >= PLAIN_BITS:
             tensor = form.to_tensor(fit.matrix * mask).astype(weight.dtype)
-            rounded = round_weights(tensor, choice.weight_bits, choice.storage, grid, least)
+            rounded = round_weights(tensor, choice.weight_bits, choice.storage_type, grid, least)
             values = form.to_matrix(rounded.dequantize(grid))
         else:
             cells = Cells(grid, weight.shape, form)
-            rounding = Rounding(choice.weight_bits, choice.storage, cells, weight.dtype, least)
+            rounding = Rounding(choice.weight_bits, choice.storage_type, cells, weight.dtype, least)
             levels, values = rounding.round(regression.gram, fit.matrix, mask)
             rounded = rounding.stored(levels, form)
         return regression.recentre(replace(fit, matrix=values.astype(fit.matrix.dtype))), rounded

@@ -24,13 +24,13 @@ from explorer.compress.quantizers import (
     spread,
 )
 from explorer.compress.rows import Form
+from explorer.storage_types import INT2, StorageType
 
 SHARES_OF_FEW = np.linspace(0.4, 1.0, 13)  # of the full range, tried one by one
 SHARES = np.linspace(0.7, 1.0, 7)
 FINE_BITS = 5  # from here on the range's ends matter little
 ROUNDS = 2  # of levels and scales by turns
 SWEEPS = 2  # over all levels in a round
-FEWEST_BITS = 2
 HALF_LEVEL = 0.5  # how far weights may lie beyond a range that ends at zero
 BLOCK = 128  # inputs whose errors are passed on together
 MOST_WORK = 2**25  # multiplications of a sweep that may be spent on improving levels
@@ -86,7 +86,7 @@ class Rounding:
     """How the weights of one layer are stored: `bits` in `storage`, scales of type `dtype`."""
 
     bits: int
-    storage: str
+    storage: StorageType
     cells: Cells
     dtype: "np.dtype[np.floating]"
     least_scale: Reals | float = 0.0
@@ -158,7 +158,7 @@ class Rounding:
         low, high = level_range(self.bits)
         if not is_asymmetric(self.bits):
             return [np.zeros(self.cells.count)]
-        if self.bits == FEWEST_BITS:
+        if self.bits == INT2.bits:
             return [np.full(self.cells.count, float(zero)) for zero in range(low, high + 1)]
         share = below / np.maximum(above + below, SMALLEST)
         return [np.rint(low + share * (high - low))]

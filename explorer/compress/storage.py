@@ -10,12 +10,13 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from explorer.compress.quantizers import STORAGE, Grid, has_zero_point
+from explorer.compress.quantizers import Grid, has_zero_point
 from explorer.graph.memory import DEQUANTIZE, QUANTIZE, constant_values
-from explorer.graph.operators import is_standard, stands_left, weights_of
+from explorer.graph.operators import element_type, is_standard, stands_left, weights_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.model import Model
 from explorer.network import Shape, per_model
+from explorer.storage_types import FLOAT16, FLOAT32, FLOAT64, INT32, UINT8, StorageType
 
 # Operators with an integer kernel, or through which integers pass unchanged.
 INTEGER_OPS = frozenset(
@@ -38,7 +39,7 @@ SUFFIXES = (
     "indices",
     "sizes",
 )
-FLOAT_DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+FLOAT_DTYPES = (element_type(FLOAT32), element_type(FLOAT16))
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,22 @@ def name_mark(model: Model) -> str:
 
 
 def stored_form(
-    name: str, dims: Shape, storage: str, bits: int, dtype: ir.DataType, grid: Grid, mark: str
+    name: str,
+    dims: Shape,
+    storage: StorageType,
+    bits: int,
+    dtype: ir.DataType,
+    grid: Grid,
+    mark: str,
 ) -> StoredForm:
     """Form of a weight called `name` of so many bits; `dtype` is the type it had."""
-    weight = TensorForm(name, STORAGE[storage], dims)
+    weight = TensorForm(name, element_type(storage), dims)
     if weight.dtype == dtype:
         return StoredForm(weight)
     output = f"{name}{mark}float"
-    if storage == "float16":
+    if storage == FLOAT16:
         return StoredForm(weight, node=NodeForm("Cast", (name,), output, (("to", int(dtype)),)))
-    single = ir.DataType.FLOAT if dtype == ir.DataType.DOUBLE else dtype
+    single = element_type(FLOAT32) if dtype == element_type(FLOAT64) else dtype
     scale = TensorForm(f"{name}{mark}scale", single, grid.scale_shape(dims))
     cast, point = None, None
     if single != dtype:
@@ -161,7 +168,7 @@ def bias_form(
     scale = TensorForm(f"{name}{mark}scale", dtype, scale_dims)
     attributes = (("axis", 0),) if scale_dims else ()
     node = NodeForm(DEQUANTIZE, (name, scale.name), f"{name}{mark}float", attributes)
-    return StoredForm(TensorForm(name, ir.DataType.INT32, dims), scale, None, node)
+    return StoredForm(TensorForm(name, element_type(INT32), dims), scale, None, node)
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class ActivationForm:
 def activation_form(name: str, dtype: ir.DataType, mark: str) -> ActivationForm:
     """Form of the 8-bit pair behind an activation."""
     scale = TensorForm(f"{name}{mark}scale", dtype, ())
-    point = TensorForm(f"{name}{mark}zero_point", ir.DataType.UINT8, ())
+    point = TensorForm(f"{name}{mark}zero_point", element_type(UINT8), ())
     quantized, output = f"{name}{mark}quantized", f"{name}{mark}dequantized"
     parameters = (scale.name, point.name)
     return ActivationForm(

@@ -30,6 +30,7 @@ from explorer.graph.shapes import infer_shapes
 from explorer.graph.weights import RECORD_KEY
 from explorer.model import Model
 from explorer.report import Plan
+from explorer.storage_types import FLOAT16
 
 BIAS_LEVELS = 2**30  # half of int32's, so that products can still be added
 
@@ -99,18 +100,18 @@ def _store_weights(
         if form.node is None or layer.weight in scales:
             continue
         weight = array_of(graph.initializers[layer.weight])
-        if choice.storage == "float16":
+        if choice.storage_type == FLOAT16:
             scales[layer.weight] = np.ones((), dtype=np.float32)
             _write(graph, form, _to_float16(weight))
             continue
-        grid = planned_grid(model, layer, form.weight.dims, plan.recipe, choice.storage)
+        grid = planned_grid(model, layer, form.weight.dims, plan.recipe, choice.storage_type)
         rounded = solved.get(layer.weight)
         if rounded is None:
             least: Array | float = 0.0
             if layer.bias is not None and layer.bias in biases:
                 bias = array_of(graph.initializers[layer.bias])
                 least = least_scale(bias, steps[data_of(model)[layer.name]].scale, grid)
-            rounded = round_weights(weight, choice.weight_bits, choice.storage, grid, least)
+            rounded = round_weights(weight, choice.weight_bits, choice.storage_type, grid, least)
         scales[layer.weight] = rounded.scale
         _write(graph, form, rounded.integers, rounded.scale, rounded.zero_point)
     return scales

@@ -14,8 +14,9 @@ from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers
 from explorer.model import Model
 from explorer.report import LayerPlan, Plan
+from explorer.storage_types import INT8
 
-PLAIN_BITS = 8  # rounding weights to this many bits alone needs no refit
+PLAIN_BITS = INT8.bits  # rounding weights to this many bits alone needs no refit
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from explorer.render.axes import Scale, cost_text, quality_text, scale, ticks
 from explorer.render.labels import NUMBERS, precision
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count
 from explorer.report import LayerPlan
+from explorer.storage_types import BY_WIDTH
 
 COST_TITLES = {
     "file_bytes": NUMBERS["file_bytes"],
@@ -22,7 +23,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 26
 FEW_X, FEW_Y = 4, 5  # ticks
 LEAST_ROOM = {PERCENT: 0.005, DECIBELS: 1.0, PLAIN: 0.0}  # around qualities, that a chart shows
 STRIP_HEIGHT, PITCH, BODY, LEAST = 150, 100, 82, 0.14  # of the chart of layers
-LEVELS = (2, 4, 8, 16, 32)  # bits with a shade of their own
+LEVELS = tuple(kind.bits for kind in BY_WIDTH)  # bits with a shade of their own
 
 
 def tradeoff(outcome: Outcome, cost: str) -> Markup | None:

@@ -18,6 +18,7 @@ from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused, refused_zip
 from explorer.graph import annotations
+from explorer.graph.operators import WEIGHT_DTYPES
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
@@ -30,7 +31,7 @@ BLOCKED_DOMAIN = "com.microsoft.nchwc"  # weights in blocks, as the layout optim
 QUANTIZE = "QuantizeLinear"
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INCONSISTENT = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, AssertionError)
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
+FLOATS = WEIGHT_DTYPES | {ir.DataType.BFLOAT16}
 
 
 @dataclass(frozen=True, eq=False)

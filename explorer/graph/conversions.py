@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.initializers import add_initializer
-from explorer.graph.operators import int_attribute
+from explorer.graph.operators import WEIGHT_DTYPES, int_attribute
 from explorer.graph.shapes import Shapes
 
 Conversion = Callable[["Site"], None]
@@ -25,7 +25,6 @@ AXES_AT_18 = """
     ReduceSumSquare
 """
 SOFTMAXES = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 GROWS = "grows"  # in the notes on a node that was an Upsample
 ATTENTION_SCORES = 3  # the output of Attention that is for debugging
 COUNTED_FROM_FRONT = 1  # the axis that Softmax had where none was said
@@ -219,11 +218,11 @@ def _like(site: Site, number: float) -> np.ndarray[Any, Any]:
     if dtype is None and source.graph is site.main:
         dtype = site.shapes.dtypes.get(str(source.name))
     if dtype is None:
-        floats = {each for each in site.shapes.dtypes.values() if each in FLOATS}
+        floats = {each for each in site.shapes.dtypes.values() if each in WEIGHT_DTYPES}
         if len(floats) != 1:
             raise NotConvertibleError("works on numbers of a type that the file doesn't say")
         dtype = floats.pop()
-    if dtype not in FLOATS:
+    if dtype not in WEIGHT_DTYPES:
         raise NotConvertibleError("works on numbers that are no floats, which it didn't before")
     largest = float(np.finfo(dtype.numpy()).max)
     return np.array(min(max(number, -largest), largest), dtype=dtype.numpy())

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from explorer.network import TensorSpec
-
-NAMES = {"float": "float32", "double": "float64"}  # by what ONNX calls them
+from explorer.storage_types import type_name
 
 
 def specs_of(values: Iterable[ir.Value]) -> tuple[TensorSpec, ...]:
@@ -17,5 +16,5 @@ def specs_of(values: Iterable[ir.Value]) -> tuple[TensorSpec, ...]:
 def _spec(value: ir.Value) -> TensorSpec:
     dims = value.shape if value.shape is not None else ()
     shape = tuple(dim if isinstance(dim, int) else str(dim.value or "?") for dim in dims)
-    dtype = value.dtype.name.lower() if value.dtype is not None else "unknown"
-    return TensorSpec(value.name or "", NAMES.get(dtype, dtype), shape)
+    dtype = type_name(value.dtype.name) if value.dtype is not None else "unknown"
+    return TensorSpec(value.name or "", dtype, shape)

@@ -20,6 +20,8 @@ from explorer.graph.operators import (
 from explorer.graph.quantized import closed_weights, packed_shape
 from explorer.graph.weights import find_weights
 from explorer.network import Layer, Network, Shape, per_model
+from explorer.reasons import Reason, fused, inside, quantized
+from explorer.storage_types import type_name
 
 BIASED = PRODUCTS | {"FusedConv", "FusedGemm"}  # with a bias as their third input
 CONVOLUTIONS = frozenset({"Conv", "FusedConv", "QLinearConv", "ConvInteger"})
@@ -41,7 +43,7 @@ def find_all_layers(model: Network) -> tuple[Layer, ...]:
     taken: set[str] = set()
     bits = {weight.name: weight.bits for weight in find_weights(model)}
 
-    def add(node: ir.Node, weight: ir.Value, suffix: str, closed: str | None) -> None:
+    def add(node: ir.Node, weight: ir.Value, suffix: str, closed: Reason | None) -> None:
         layer = _describe(node, weight, _layer_name(node, weight, suffix, taken))
         taken.add(layer.name)
         layers.append(replace(layer, closed=closed))
@@ -53,7 +55,7 @@ def find_all_layers(model: Network) -> tuple[Layer, ...]:
             add(node, weight, suffix, _why_closed(bits, node, weight))
         for inner in _inside(node):
             for weight, suffix in (*weights_of(inner), *closed_weights(inner)):
-                add(inner, weight, suffix, f"stands inside {node.op_type} {node.name!r}")
+                add(inner, weight, suffix, inside(node.op_type, str(node.name)))
     return tuple(layers)
 
 
@@ -63,10 +65,10 @@ def find_layers(model: Network) -> tuple[Layer, ...]:
     return tuple(layer for layer in find_all_layers(model) if layer.closed is None)
 
 
-def _why_closed(bits: dict[str, int], node: ir.Node, weight: ir.Value) -> str:
+def _why_closed(bits: dict[str, int], node: ir.Node, weight: ir.Value) -> Reason:
     if weight.dtype in WEIGHT_DTYPES and not is_standard(node):
-        return f"belongs to the fused operator {node.op_type} {node.name!r}"
-    return f"is already stored in {bits[str(weight.name)]} bits"
+        return fused(node.op_type, str(node.name))
+    return quantized(bits[str(weight.name)])
 
 
 def _inside(node: ir.Node) -> Iterator[ir.Node]:
@@ -115,7 +117,7 @@ def _describe(node: ir.Node, weight: ir.Value, name: str) -> Layer:
         weight=str(weight.name),
         bias=str(bias.name) if bias is not None and constant_bias else None,
         weight_shape=shape,
-        dtype=WEIGHT_DTYPES.get(weight.dtype, weight.dtype.name.lower()),
+        dtype=type_name(weight.dtype.name),
         channels=channels,
         out_axis=out_axis,
         in_axis=in_axis,

@@ -2,20 +2,23 @@
 
 import onnx_ir as ir
 
+from explorer.storage_types import FLOATS, StorageType
+
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}  # blocks of rows in the weights of a recurrent cell
 EMBEDDING = "Gather"
 SPLIT_INPUT_OPSET = 13  # from here on the sizes of Split are an input
 RECURRENT_SUFFIX = ".recurrent"
 WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
-WEIGHT_DTYPES = {
-    ir.DataType.FLOAT: "float32",
-    ir.DataType.FLOAT16: "float16",
-    ir.DataType.DOUBLE: "float64",
-}
+WEIGHT_DTYPES = frozenset(ir.DataType[kind.onnx_name] for kind in FLOATS)
 STANDARD_DOMAINS = ("", "ai.onnx")
 FUSED = frozenset({"FusedConv", "FusedGemm"})  # a product and its activation function in one
 CONTRIB = "com.microsoft"  # operators of ONNX Runtime's own
+
+
+def element_type(storage: StorageType) -> ir.DataType:
+    """The type as `onnx_ir` has it."""
+    return ir.DataType[storage.onnx_name]
 
 
 def opset_of(graph_model: ir.Model) -> int:

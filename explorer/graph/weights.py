@@ -13,11 +13,10 @@ from explorer.graph.memory import DEQUANTIZE, QUANTIZE
 from explorer.graph.operators import WEIGHT_DTYPES, int_attribute, is_standard
 from explorer.graph.quantized import packed_shape, quantized_op
 from explorer.network import Network, per_model
+from explorer.storage_types import BYTE_BITS, FLOAT16
 
 RECORD_KEY = "compression_explorer"  # the entry of the file's metadata that says what was done
 MOST_IN_RECORD = 2**40  # a larger number is none that the explorer wrote
-BYTE_BITS = 8
-HALF_BITS = 16  # of the narrowest floats
 LOST_IN_HALF = 2.0**-25  # half of float16's smallest number: at most this rounds to zero
 # Inputs of operators that say what to do, and that no framework would train; None stands for all.
 SETTINGS: dict[str, tuple[int, ...] | None] = {
@@ -46,7 +45,6 @@ ON_THE_WAY = MASKING | {"Cast", "Div", "Identity", "Mul", "Reshape", "Squeeze", 
 ARITHMETIC = MASKING | {"Div", "Mul"}
 FEWEST_COUNTED = 3  # numbers that make a row of positions
 MASKED = -1e4  # at most this stands for minus infinity
-WIDE_DTYPES = (ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 INDEX_BITS = 16  # a sparse entry's distance to the one before, stored in 16 bits
 
 
@@ -84,7 +82,7 @@ class StoredWeight:
     @property
     def may_be_sparse(self) -> bool:
         """True where zeros of the file itself save space: in floats, not in integers."""
-        return self.bits >= HALF_BITS and self.tensor.dtype.is_floating_point()
+        return self.bits >= FLOAT16.bits and self.tensor.dtype.is_floating_point()
 
     def count_nonzero(self) -> int:
         """Parameters that aren't zero, found by looking at each."""
@@ -224,7 +222,7 @@ def _stored(value: ir.Value, entry: dict[str, int], inner: bool) -> StoredWeight
         return None
     dequantizer = _dequantizer(value)
     reader = dequantizer or _integer_reader(value)
-    is_float = tensor.dtype in WEIGHT_DTYPES or tensor.dtype in WIDE_DTYPES
+    is_float = tensor.dtype in WEIGHT_DTYPES or tensor.dtype == ir.DataType.BFLOAT16
     if len(tensor.shape) == 0 or (reader is None and not is_float):
         return None
     point = None

@@ -49,7 +49,8 @@ def profile(model: Model, gzipped: bool = True) -> Profile:
 
 def count_macs(model: Model, dims: dict[str, Shape]) -> tuple[int, tuple[str, ...]]:
     """Multiply-accumulates of the whole graph, and the operators that couldn't be counted."""
-    return count_graph(model.graph_model.graph, dims)
+    macs, uncounted = count_graph(model.graph_model.graph, dims)
+    return macs, tuple(map(str, uncounted))
 
 
 def _peak_bytes(model: Model, shapes: Shapes) -> int:

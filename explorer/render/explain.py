@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.reasons import ON_REQUEST
+from explorer.reasons import on_request
 from explorer.report import GroupPlan
+from explorer.storage_types import UINT8
 
 NAMES_SHOWN = 3
 TIES = {
@@ -52,7 +53,7 @@ def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
 
 def file_sentences(layers: Sequence[Mapping[str, Any]], is_weight_only: bool) -> list[str]:
     """What to know before running a compressed file; `layers` are those of its plan."""
-    is_unsigned = any(layer["storage"] == "uint8" and not layer["closed"] for layer in layers)
+    is_unsigned = any(layer["storage"] == UINT8.name and not layer["closed"] for layer in layers)
     return [UNSIGNED] * is_unsigned + [WEIGHT_ONLY] * is_weight_only
 
 
@@ -66,7 +67,7 @@ def _sentence(group: GroupPlan) -> str:
     if more > 0:
         reasons.append(f"{more} more nodes do the same")
     why = f": {'; '.join(reasons)}" if reasons else ""
-    guard = f" This dimension {group.guard}, so it {ON_REQUEST}." if group.guard else ""
+    guard = f" This dimension {on_request(group.guard)}." if group.guard else ""
     return f"{names} are coupled{why}.{guard}"
 
 

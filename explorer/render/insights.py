@@ -10,11 +10,12 @@ from typing import Any
 
 from explorer.digits import fixed
 from explorer.metrics import CLASS_METRICS, METRICS
-from explorer.reasons import ON_REQUEST
+from explorer.reasons import COUPLED, HIDDEN_WIDTH, Reason
 from explorer.recipe import Recipe
 from explorer.render.labels import RECIPE, capitalized
 from explorer.render.text import counted_samples, format_bytes, relabelling_sentence
 from explorer.report import content_bytes
+from explorer.storage_types import holding, integer_type
 
 Facts = Mapping[str, Any]
 
@@ -22,8 +23,6 @@ NOTICEABLE = 0.015  # a difference between asked and reached that deserves a sen
 FEWEST_TO_TELL = 20  # samples, before an accuracy may be called chance
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
-INTEGER_BITS = 8  # at most so many make weights integers
-STORED_BITS = {"int8": 8, "uint8": 8, "int4": 4, "int2": 2}
 
 
 @dataclass(frozen=True)
@@ -176,15 +175,14 @@ def asked_and_reached(case: _Case) -> Iterator[str | Insight]:
 
 @rule
 def left_alone(case: _Case) -> Iterator[str | Insight]:
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[Reason, list[str]] = {}
     for layer in case.layers:
-        if layer["closed"]:
-            reasons.setdefault(layer["unprunable"], []).append(layer["name"])
+        if layer["closed"] and (reason := _unprunable(layer)):
+            reasons.setdefault(reason, []).append(layer["name"])
     for reason, names in reasons.items():
         count = f"One layer ({names[0]!r})" if len(names) == 1 else f"{len(names)} layers"
-        plural = reason if len(names) == 1 else reason.replace("is ", "are ", 1)
-        plural = plural if len(names) == 1 else plural.replace("stands ", "stand ", 1)
-        yield f"{count} {plural}: counted, but not compressed."
+        why = reason.sentence if len(names) == 1 else reason.several
+        yield f"{count} {why}: counted, but not compressed."
 
 
 @rule
@@ -192,7 +190,8 @@ def widths_stay(case: _Case) -> Iterator[str | Insight]:
     recipe = case.recipe
     if recipe.pattern != "channel" or not recipe.ratio or recipe.widths:
         return
-    held = [layer["name"] for layer in case.layers if ON_REQUEST in (layer["unprunable"] or "")]
+    reasons = [(layer["name"], _unprunable(layer)) for layer in case.layers]
+    held = [name for name, reason in reasons if reason is not None and reason.code == HIDDEN_WIDTH]
     if held:
         yield Insight(
             f"{_counted(held)} kept the hidden dimension, which a normalisation or a mean runs "
@@ -212,10 +211,11 @@ def own_choices_and_reached(case: _Case) -> Iterator[str | Insight]:
         if layer is None or choice.ratio is None or layer["closed"]:  # `left_alone` tells of these
             continue
         reached = 1 - layer["kept"] / layer["channels"]
-        if choice.ratio and not reached and layer["unprunable"]:
+        reason = _unprunable(layer)
+        if choice.ratio and not reached and reason is not None:
             yield (
                 f"You asked to prune {_percent(choice.ratio)} of {choice.name!r}, but it keeps all "
-                f"its channels: {_clause(layer['unprunable'])}."
+                f"its channels: {_clause(reason)}."
             )
         elif abs(reached - choice.ratio) >= NOTICEABLE:
             yield (
@@ -274,7 +274,7 @@ def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
     reasons: dict[str, list[str]] = {}
     for layer in case.layers:
         asked = case.recipe.choice(layer["name"]).weight_bits or case.recipe.weight_bits
-        is_wide = layer["storage"].startswith("float") and asked <= INTEGER_BITS
+        is_wide = layer["storage"].startswith("float") and holding(asked).is_integer
         if is_wide and layer["skipped"] and not layer["closed"]:
             reasons.setdefault(layer["skipped"], []).append(layer["name"])
     for reason, names in reasons.items():
@@ -287,8 +287,9 @@ def weights_left_wide(case: _Case) -> Iterator[str | Insight]:
 def simulated_widths(case: _Case) -> Iterator[str | Insight]:
     widths = {(layer["weight_bits"], layer["storage"]) for layer in case.layers}
     for bits, storage in sorted(widths):
-        stored = STORED_BITS.get(storage, bits)
-        if bits < stored:
+        kind = integer_type(storage)
+        if kind is not None and bits < kind.bits:
+            stored = kind.bits
             yield (
                 f"{bits}-bit weights have {2**bits} levels, but the file stores them in "
                 f"INT{stored}, the next type that the runtime supports; the packed size counts "
@@ -385,7 +386,7 @@ def one_scale_for_all(case: _Case) -> Iterator[str | Insight]:
         return
     if not METRICS[naive["metric"]].is_share:
         return
-    rounded = [layer for layer in case.layers if layer["storage"] in STORED_BITS]
+    rounded = [layer for layer in case.layers if integer_type(layer["storage"])]
     pruned = any(layer["kept"] < layer["channels"] or layer["sparsity"] for layer in case.layers)
     lost = (naive["reference_value"] or 0.0) - naive["value"]
     if pruned or lost <= MUCH_LOST or all(layer["closed"] for layer in rounded):
@@ -448,9 +449,15 @@ def _percent(share: float) -> str:
     return f"{fixed(100 * share)} %"
 
 
-def _clause(reason: str) -> str:
+def _unprunable(layer: Facts) -> Reason | None:
+    """Why no channel of a layer goes, from the plan's JSON."""
+    values = layer.get("unprunable_reason")
+    return Reason.from_dict(values) if values else None
+
+
+def _clause(reason: Reason) -> str:
     """A reason why no channel goes, with a subject of its own."""
-    return reason if reason.startswith("none ") else f"it {reason}"
+    return reason.sentence if reason == COUPLED else f"it {reason}"
 
 
 def _counted(names: list[str]) -> str:

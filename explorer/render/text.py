@@ -7,10 +7,11 @@ from typing import Any
 from explorer.digits import MINUS, fixed, interval, signed, three_digits
 from explorer.metrics import METRICS
 from explorer.names import cleaned
+from explorer.reasons import Uncounted
 from explorer.recipe import Recipe
 from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, NUMBERS, precision
-from explorer.report import UNKNOWN_SHAPE, Latency, Plan, Profile, Quality, Report
+from explorer.report import Latency, Plan, Profile, Quality, Report
 
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
 MOVES_SHOWN = 4
@@ -101,8 +102,9 @@ def _scaled(value: float, units: Sequence[str]) -> str:
 
 def uncounted_sentence(operators: Sequence[str]) -> str:
     """Which operators the MACs leave out, and why; empty where there are none."""
-    unknown = [name.removesuffix(UNKNOWN_SHAPE) for name in operators if UNKNOWN_SHAPE in name]
-    others = [name for name in operators if UNKNOWN_SHAPE not in name]
+    uncounted = [Uncounted.from_text(text) for text in operators]
+    unknown = [each.operator for each in uncounted if each.lacks_shape]
+    others = [each.operator for each in uncounted if not each.lacks_shape]
     parts = []
     if others:
         parts.append(f"{', '.join(others)} (no formula is known)")

@@ -10,6 +10,7 @@ from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
 from explorer.render.labels import REPRODUCE, precision
 from explorer.render.text import command_line
+from explorer.storage_types import BY_WIDTH
 from explorer.ui import graph_view
 from explorer.ui.current_outcome import files_of, outcome_of
 from explorer.ui.headings import heading
@@ -26,7 +27,7 @@ from explorer.ui.session import Session
 from explorer.ui.sources import Source
 from explorer.widget.trials import Trial
 
-BITS = (32, 16, 8, 4, 2)  # widths of weights with a storage type of their own
+BITS = tuple(kind.bits for kind in reversed(BY_WIDTH))  # with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
 OTHER_PRECISIONS = (
     "The same setting with weights of another precision. Each is a separate file that was "

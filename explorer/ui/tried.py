@@ -19,13 +19,12 @@ from explorer.render.labels import NUMBERS, ORIGINAL, PATTERNS, QUANTIZATION_ONL
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count, format_quality
 from explorer.render.tradeoff_charts import Axis, Mark
 from explorer.report import Latency, Quality, content_bytes
+from explorer.storage_types import STORAGE_TYPES
 from explorer.ui.picks import ORIGINAL as ORIGINAL_KEY
 from explorer.ui.picks import Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
-
-BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
 
 def percent_text(share: float) -> str:
@@ -223,7 +222,7 @@ def _original(parts: Parts) -> Result:
             "name": layer["name"],
             "kept": layer["channels"],
             "sparsity": 0.0,
-            "weight_bits": BITS.get(layer["dtype"]),
+            "weight_bits": None if layer["closed"] else STORAGE_TYPES[layer["dtype"]].bits,
             "closed": layer["closed"] is not None,
         }
         for layer in (parts.get("model") or {}).get("layers", ())

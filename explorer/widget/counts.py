@@ -21,7 +21,7 @@ from explorer.compress.bits import WIDTHS, errors_by_width
 from explorer.compress.calibration import Calibration
 from explorer.compress.criteria import by_weight
 from explorer.compress.patterns import BLOCK, N_OF_M, unsuited
-from explorer.compress.plan import PER_BYTE, choose_storage, portions_by_place
+from explorer.compress.plan import choose_storage, portions_by_place
 from explorer.compress.planned import storage_opset
 from explorer.compress.portions import Portions, shares_of
 from explorer.graph.channels import find_channels
@@ -30,6 +30,7 @@ from explorer.graph.weights import find_weights
 from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
+from explorer.storage_types import INT2
 from explorer.widget.axis_sizes import Sizes
 from explorer.widget.file import File
 from explorer.widget.parts import BITS, MASKS, fixed_of
@@ -88,7 +89,7 @@ def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:
     for place, layer in enumerate(every):
         told.append({"name": layer.name, "op": layer.op, "channels": layer.channels})
         if layer.name not in open_:
-            told[-1] |= {"closed": layer.closed, "bits": widths[layer.weight]}
+            told[-1] |= {"closed": str(layer.closed), "bits": widths[layer.weight]}
             continue
         units = outputs.get(layer.name)
         told[-1] |= {
@@ -114,11 +115,11 @@ def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -
     rows: list[list[Any]] = []
     for bits in WEIGHT_BITS:
         row: list[Any] = []
-        for kept in (PER_BYTE, 1):
+        for kept in (INT2.per_byte, 1):
             width, storage, _ = choose_storage(model, layer, asked, bits, kept)
-            opset = 0 if storage == layer.dtype else storage_opset(layer, storage, asked)
-            if storage not in row:
-                row += [storage, opset] if row else [width, storage, opset]
+            opset = 0 if storage.name == layer.dtype else storage_opset(layer, storage, asked)
+            if storage.name not in row:
+                row += [storage.name, opset] if row else [width, storage.name, opset]
         rows.append(row)
     return rows
 

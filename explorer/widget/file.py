@@ -26,7 +26,7 @@ from explorer.compress.naming import shortened
 from explorer.compress.plan import group_plan, plan
 from explorer.compress.planned import activation_opset
 from explorer.compress.portions import Portions
-from explorer.compress.quantizers import STORAGE, Grid, grid_for
+from explorer.compress.quantizers import Grid, grid_for
 from explorer.compress.resize import NewConstant, new_constants
 from explorer.compress.storage import (
     TensorForm,
@@ -40,7 +40,7 @@ from explorer.graph.channels import find_channels
 from explorer.graph.costs import count_node
 from explorer.graph.layers import find_all_layers, find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes
-from explorer.graph.operators import opset_of
+from explorer.graph.operators import element_type, opset_of
 from explorer.graph.shapes import element_count, infer_shapes
 from explorer.graph.weights import (
     LOST_IN_HALF,
@@ -54,10 +54,9 @@ from explorer.measure.profile import tensor_bytes
 from explorer.model import Model
 from explorer.network import Layer
 from explorer.recipe import Recipe
+from explorer.storage_types import FLOAT16, INT8, STORAGE_TYPES, StorageType
 from explorer.widget.axis_sizes import Dims, Sizes
 from explorer.widget.product_macs import Term, terms_of
-
-TYPES = {**STORAGE, "int32": ir.DataType.INT32}
 
 
 class File:
@@ -92,7 +91,9 @@ class File:
         return {
             "file_bytes": len(model.data),
             "base_bytes": {opset: self._base_bytes(opset) for opset in needed},
-            "types": {name: [int(kind), kind.bitwidth] for name, kind in TYPES.items()},
+            "types": {
+                name: [int(element_type(kind)), kind.bits] for name, kind in STORAGE_TYPES.items()
+            },
             "mark": len(self._mark.encode()),
             "record": {
                 "key": len(RECORD_KEY.encode()),
@@ -203,10 +204,10 @@ class File:
         grids = (Grid(None), channel, Grid(summed, self._recipe.group_size))
         form = partial(stored_form, layer.weight, shape, dtype=dtype, mark=self._mark)
 
-        scale = form(storage="int8", bits=8, grid=grids[0]).scale
+        scale = form(storage=INT8, bits=8, grid=grids[0]).scale
         assert scale is not None
 
-        def node_bytes(storage: str, bits: int, grid: Grid) -> int:
+        def node_bytes(storage: StorageType, bits: int, grid: Grid) -> int:
             stored = form(storage=storage, bits=bits, grid=grid)
             return sum(x.file_bytes for x in (stored.node, stored.cast) if x is not None)
 
@@ -217,8 +218,8 @@ class File:
             "summed": summed,
             "one_scale": layer.weight in read_both_ways(self._model),
             "one_scale_unsigned": not layer.is_linear,
-            "cast": node_bytes("float16", 16, grids[0]),
-            "dequantize": [[node_bytes("int8", bits, grid) for grid in grids] for bits in (8, 2)],
+            "cast": node_bytes(FLOAT16, 16, grids[0]),
+            "dequantize": [[node_bytes(INT8, bits, grid) for grid in grids] for bits in (8, 2)],
             "renaming": renaming_bytes(
                 self._model, layer.weight, f"{layer.weight}{self._mark}float"
             ),

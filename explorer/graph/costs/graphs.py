@@ -15,17 +15,17 @@ from explorer.graph.costs.registry import UnknownShapeError, node_macs
 from explorer.graph.operators import STANDARD_DOMAINS
 from explorer.graph.shapes import SMALL_TENSOR, infer, infer_shapes
 from explorer.network import Network, Shape
-from explorer.report import UNKNOWN_SHAPE
+from explorer.reasons import Uncounted
 
 Known = Mapping[str, Shape]
-Count = tuple[int, tuple[str, ...]]  # multiply-accumulates, and what couldn't be counted
+Count = tuple[int, tuple[Uncounted, ...]]  # multiply-accumulates, and what couldn't be counted
 BODIES = ("If", "Loop", "Scan")
 
 
 def count_graph(graph: ir.Graph, dims: Known) -> Count:
     """Multiply-accumulates of all nodes, and the operators that couldn't be counted, in order."""
     total = 0
-    uncounted: dict[str, None] = {}
+    uncounted: dict[Uncounted, None] = {}
     for node in graph:
         macs, missing = count_node(node, dims)
         total += macs
@@ -50,8 +50,8 @@ def count_node(node: ir.Node, dims: Known) -> Count:
     try:
         macs = node_macs(node, inputs, [_dims(value, dims) for value in node.outputs])
     except UnknownShapeError:
-        return 0, (f"{name}{UNKNOWN_SHAPE}",)
-    return (0, (name,)) if macs is None else (macs, ())
+        return 0, (Uncounted(name, lacks_shape=True),)
+    return (0, (Uncounted(name),)) if macs is None else (macs, ())
 
 
 def _dims(value: ir.Value | None, dims: Known) -> Shape | None:
@@ -61,8 +61,8 @@ def _dims(value: ir.Value | None, dims: Known) -> Shape | None:
 def _count_bodies(node: ir.Node, dims: Known) -> Count:
     if node.op_type == "If":
         counts = [_count_body(node, name, [], dims) for name in ("then_branch", "else_branch")]
-        names = dict.fromkeys(name for _, missing in counts for name in missing)
-        return max(macs for macs, _ in counts), tuple(names)
+        uncounted = dict.fromkeys(each for _, missing in counts for each in missing)
+        return max(macs for macs, _ in counts), tuple(uncounted)
     if node.op_type == "Loop":
         trips = _loop_trips(node)
         shapes: list[Shape | None] = [(), ()]  # the trip's number, and whether to go on
@@ -71,7 +71,7 @@ def _count_bodies(node: ir.Node, dims: Known) -> Count:
         trips, shapes = _scan(node, dims)
     macs, missing = _count_body(node, "body", shapes, dims)
     if trips is None and (macs or missing):
-        return 0, (node.op_type,)
+        return 0, (Uncounted(node.op_type),)
     return macs * (trips or 0), missing
 
 

@@ -4,16 +4,20 @@ import numpy as np
 import onnx_ir as ir
 
 from explorer.graph.channel_labels import NO_CHANNEL, Labels, aligned, stacked
-from explorer.graph.operators import constant_ints, constant_slice, int_attribute, permutation
+from explorer.graph.operators import (
+    WEIGHT_DTYPES,
+    constant_ints,
+    constant_slice,
+    int_attribute,
+    permutation,
+)
 from explorer.graph.reshape_targets import names_all_sizes, reshape_target
 from explorer.graph.rules.constants import expand_keeps, follow_unlabelled
 from explorer.graph.rules.registry import ALL, axis_of, is_open, rule, where
 from explorer.graph.shapes import SHAPE_OPS, element_count
 from explorer.graph.tracer import Tracer
 
-FLOAT_TYPES = frozenset(
-    int(kind) for kind in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
-)
+FLOAT_CODES = frozenset(int(dtype) for dtype in WEIGHT_DTYPES)
 
 
 @rule("Concat", follows=ALL)
@@ -366,7 +370,7 @@ def _becomes_a_number(shape: ir.Node, axes: set[int], rank: int) -> bool:
         from_shape = value.producer() is shape
         if chosen and from_shape and not {(i + first) % rank for i in chosen} & axes:
             continue
-        if node.op_type == "Cast" and node.attributes["to"].as_int() in FLOAT_TYPES:
+        if node.op_type == "Cast" and node.attributes["to"].as_int() in FLOAT_CODES:
             return True
         if node.op_type in SHAPE_OPS and id(node) not in seen:
             seen.add(id(node))

@@ -1,0 +1,99 @@
+"""The types in which tensors lie in a file: one value says all there is to know of each.
+
+A leaf: it imports nothing of ours and no library, so any part may ask it. Weights of 3, 5, 6 and 7
+bits have no type of their own and are stored in the next larger one (`holding`).
+"""
+
+from dataclasses import dataclass
+
+BYTE_BITS = 8
+# First versions of ONNX's operator set in which QuantizeLinear and DequantizeLinear take something.
+BYTES_OPSET, HALF_SCALES_OPSET, NIBBLES_OPSET, QUARTERS_OPSET = 13, 19, 21, 25
+BLOCKS_OPSET = 21  # a scale for each block of an axis
+
+
+@dataclass(frozen=True)
+class StorageType:
+    """A type of tensors: `name` in plans and JSON, `onnx_name` in ONNX, `bits` of one element.
+
+    `opset` is the first in which a tensor of integers of this type can be turned back into floats;
+    0 for floats, which every opset has.
+
+    >>> UINT8.range, UINT8.middle, INT4.range, INT4.per_byte, FLOAT16.label
+    ((0, 255), 128, (-8, 7), 2, 'FP16')
+    """
+
+    name: str
+    onnx_name: str
+    bits: int
+    opset: int = 0
+    is_integer: bool = True
+    is_signed: bool = True
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest integer, both included."""
+        assert self.is_integer
+        low = -(2 ** (self.bits - 1)) if self.is_signed else 0
+        return low, low + 2**self.bits - 1
+
+    @property
+    def middle(self) -> int:
+        """The integer that stands for zero where as many levels lie on either side."""
+        return (sum(self.range) + 1) // 2
+
+    @property
+    def per_byte(self) -> int:
+        """How many elements ONNX packs into a byte; 0 for those that take more than one."""
+        return BYTE_BITS // self.bits
+
+    @property
+    def label(self) -> str:
+        """What the type is called on screen."""
+        return self.name.upper().replace("FLOAT", "FP")
+
+
+INT2 = StorageType("int2", "INT2", 2, QUARTERS_OPSET)
+INT4 = StorageType("int4", "INT4", 4, NIBBLES_OPSET)
+INT8 = StorageType("int8", "INT8", 8, BYTES_OPSET)
+UINT8 = StorageType("uint8", "UINT8", 8, BYTES_OPSET, is_signed=False)
+INT32 = StorageType("int32", "INT32", 32, BYTES_OPSET)  # of the biases that integer kernels add
+FLOAT16 = StorageType("float16", "FLOAT16", 16, is_integer=False)
+FLOAT32 = StorageType("float32", "FLOAT", 32, is_integer=False)
+FLOAT64 = StorageType("float64", "DOUBLE", 64, is_integer=False)
+
+WEIGHT_INTEGERS = (INT8, INT4, INT2, UINT8)
+FLOATS = (FLOAT16, FLOAT32, FLOAT64)
+STORAGE_TYPES = {kind.name: kind for kind in (*WEIGHT_INTEGERS, *FLOATS, INT32)}
+BY_WIDTH = (INT2, INT4, INT8, FLOAT16, FLOAT32)  # what a number of bits is stored in
+_NAMES = {kind.onnx_name: kind.name for kind in STORAGE_TYPES.values()}
+
+
+def holding(bits: int) -> StorageType:
+    """The smallest type for weights of a true width, 2 to 32 bits.
+
+    >>> [holding(bits).name for bits in (2, 3, 6, 16)]
+    ['int2', 'int4', 'int8', 'float16']
+    """
+    return next(kind for kind in BY_WIDTH if bits <= kind.bits)
+
+
+def wider_types(storage: StorageType) -> tuple[StorageType, ...]:
+    """A type, then the others that hold its integers too, the smallest first."""
+    if storage not in BY_WIDTH or not storage.is_integer:
+        return (storage,)
+    return tuple(kind for kind in BY_WIDTH if kind.is_integer and kind.bits >= storage.bits)
+
+
+def integer_type(name: str) -> StorageType | None:
+    """The type of integers in which we store weights that has a name; None for any other name."""
+    return next((kind for kind in WEIGHT_INTEGERS if kind.name == name), None)
+
+
+def type_name(onnx_name: str) -> str:
+    """What ONNX's element types are called here, those that aren't listed in small letters.
+
+    >>> type_name("DOUBLE"), type_name("BFLOAT16")
+    ('float64', 'bfloat16')
+    """
+    return _NAMES.get(onnx_name, onnx_name.lower())
