@@ -218,7 +218,7 @@ def test_code_moves_every_panel_and_each_moves_the_others(notebook: Page) -> Non
     bits = notebook.get_by_role("slider", name="Weight bits")
     expect(bits).to_have_count(2)
     for place in range(2):
-        expect(bits.nth(place)).to_have_attribute("aria-valuetext", "4 bits")
+        expect(bits.nth(place)).to_have_attribute("aria-valuetext", "INT4")
     measured(notebook, 12)
     for place in (1, 0, 1):
         before = bits.nth(place).get_attribute("aria-valuetext") or ""
