@@ -23,11 +23,11 @@ from benchmarks.figures import Row, print_rows, print_start
 from benchmarks.quality.samples import CATALOG
 from benchmarks.timing import SAMPLES
 from explorer import pipeline
+from explorer.events import SurveyTimed
 from explorer.formats.data import load_data
-from explorer.jobs.named_parts import parts_of
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, LayerChoice, Recipe
 from explorer.widget.counts import counts
-from explorer.widget.forecast import LATENCY, surveyed
+from explorer.widget.forecast import surveyed
 
 LARGEST_RATIO = 0.95
 SCRIPT = Path(__file__).with_name("forecast.mjs")
@@ -82,13 +82,10 @@ def errors(entry: dict[str, Any], number: int, seed: int) -> Iterator[Row]:
 
 def survey(opened: pipeline.Opened) -> list[dict[str, Any]]:
     """All that the app finds out before it predicts."""
-    parts: dict[str, Any] = {}
     _, *found = pipeline.survey(opened, Recipe(), pipeline.Here(), pipeline.Unwatched())
-    for event in found:
-        ((name, part),) = parts_of(event).items()
-        parts[name.removeprefix("survey:")] = part
-    assert any(name.endswith(LATENCY) for name in parts)
-    return surveyed(parts, "data")["points"]
+    assert any(isinstance(event, SurveyTimed) for event in found)
+    points: list[dict[str, Any]] = surveyed(found, "data")["points"]
+    return points
 
 
 def moved(rng: random.Random, names: list[str]) -> Recipe:

@@ -391,7 +391,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     report = report_of(opened.model.id, opened.model.name, before)
     found = list(_probed(pipeline.sensitivity(opened, base, watch)))
     rows = [each.to_dict() for each in found]
-    answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, rows)]
+    answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, found)]
     if options.spend is not None:
         events = tuple(pipeline.buy(opened, base, found, options.spend, _aim(options), watch))
         spent = require(events, Bought).spent
@@ -399,7 +399,7 @@ def _sensitivity(options: argparse.Namespace) -> dict[str, Any]:
             _progress(f"writing {options.save_recipe}")
             write_atomically(Path(options.save_recipe), spent.recipe.to_json().encode())
         answer["spent"] = spent.to_dict()
-        tables.append(spent_table(answer["spent"]))
+        tables.append(spent_table(spent))
     return answer if options.json else {"table": "\n\n".join(tables)}
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +21,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_net import Net
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
+from values import PROFILE as PROFILE_OF_ONE
 
 import explorer
 from explorer.digits import speedup
+from explorer.findings import Probe, Sensitivity
 from explorer.recipe import (
     AIMS,
     CRITERIA,
@@ -38,6 +40,7 @@ from explorer.render import labels
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.render.text import spent_sentence
+from explorer.report import Quality
 from explorer.ui import graph_view, layer_table, netron, panel, reading, results, sensitivity_map
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
@@ -226,11 +229,11 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     settled(page)
     assert session.view.trial.recipe.ratio == 0.55
     assert session.probing.running
-    known = len(session.probing.found(session.source, session.recipe))
+    known = len(session.sensitivities)
     wait_for_probes(page, known + 2)
     page.button(key="sensitivity_cancel").click().run()
     assert not session.probing.running
-    found = session.probing.found(session.source, session.recipe)
+    found = session.sensitivities
     assert len(found) >= known + 2
     assert page.button(key="sensitivity_start").label == "Resume"
     widget(page.toggle, "compensate").set_value(False).run()
@@ -238,7 +241,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert page.button(key="sensitivity_start").label == "Measure sensitivity"
     widget(page.toggle, "compensate").set_value(True).run()
     settled(page)
-    assert session.probing.found(session.source, session.recipe) == found
+    assert session.sensitivities == found
 
 
 def test_an_import_can_be_cancelled():
@@ -260,8 +263,8 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     wait_for_probes(page, 3)
     assert not page.number_input
     page.button(key="sensitivity_cancel").click().run()
-    known = session.probing._of(session.source, base_of(session.recipe)).parts
-    known["probes"] = len(known) - 1  # as if there were no more
+    known = session.probing._of(session.source, base_of(session.recipe))
+    known.count = len(known.found)  # as if there were no more
     page.run()
     page.number_input(key="w_points").set_value(5.0).run()
     page.button_group(key="w_spend_on").set_value("macs").run()
@@ -282,9 +285,9 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
     assert not session.recipe.is_identity
     assert session.view.trial.recipe == session.recipe
     spent = session.spending.bought(session.source, session.recipe)
-    assert (spent["points"], spent["on"]) == (5.0, "macs")
-    assert session.view.compressed["profile"] == spent["profile"]
-    assert session.view.compressed["quality"] == spent["quality"]  # there are few samples
+    assert (spent.points, spent.on) == (5.0, "macs")
+    assert session.view.compressed["profile"] == asdict(spent.profile)
+    assert session.view.compressed["quality"] == asdict(spent.quality)  # there are few samples
     assert any(spent_sentence(spent) == text.value for text in page.caption)
     choose(page, ratio=0.1)
     settled(page)
@@ -294,7 +297,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting():
 def wait_for_probes(page: AppTest, count: int) -> None:
     """Run the page until so many results of the sensitivity have come."""
     session, deadline = page.session_state["explorer"], time.monotonic() + PATIENCE_S
-    while len(session.probing.found(session.source, session.recipe)) < count:
+    while len(session.sensitivities) < count:
         assert time.monotonic() < deadline
         assert session.probing.running
         time.sleep(0.05)
@@ -497,21 +500,19 @@ def test_charts_use_the_colours_of_the_theme():
     assert len(PALETTE) == 10
 
 
-FOUND = {
-    "place": "<b>b</b>",
-    "members": ["<b>b</b>", "c"],
-    "ratio": 0.5,
-    "weight_bits": None,
-    "channels": 16,
-    "kept": 8,
-    "quality": QUALITY,
-    "output_error": 0.25,
-}
-BY_BITS = {**FOUND, "place": "a", "members": ["a"], "ratio": None, "weight_bits": 4}
+FOUND = Sensitivity(
+    probe=Probe("<b>b</b>", ("<b>b</b>", "c"), ratio=0.5),
+    channels=16,
+    kept=8,
+    profile=PROFILE_OF_ONE,
+    quality=Quality(**QUALITY),
+    output_error=0.25,
+)
+BY_BITS = replace(FOUND, probe=Probe("a", ("a",), weight_bits=4))
 
 
 def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
-    better = {**BY_BITS, "quality": {**QUALITY, "value": 0.9304}}
+    better = replace(BY_BITS, quality=replace(BY_BITS.quality, value=0.9304))
     figure, height = sensitivity_map.figure_of([FOUND, better], ["a", "<b>b</b>", "c"])
     heat, numbers = figure.data
     assert figure.layout.yaxis.ticktext == ("a", "&lt;b&gt;b&lt;/b&gt;")
@@ -524,7 +525,7 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
     assert "8 of 16 channels remain: 2.00 lost<br>with c" in heat.text[1][1]
     assert "<b>b</b><br>" not in heat.text[1][1]
     assert "−0.04 lost" in heat.text[0][5]
-    places = [{**FOUND, "place": name} for name in "abc"]
+    places = [replace(FOUND, probe=replace(FOUND.probe, place=name)) for name in "abc"]
     assert sensitivity_map.figure_of(places, "abc")[1] > height
 
 
@@ -571,7 +572,8 @@ def test_losses_stand_beside_every_layer_of_a_group():
     columns = sensitivity_map.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
     assert columns["loss_ratio"] == [None, pytest.approx(2.0), pytest.approx(2.0)]
     assert columns["loss_bits"] == [pytest.approx(2.0), None, None]
-    noise = {**FOUND, "quality": {**QUALITY, "metric": "snr_db", "reference_value": None}}
+    decibels = replace(FOUND.quality, metric="snr_db", reference_value=None)
+    noise = replace(FOUND, quality=decibels)
     assert sensitivity_map.loss_of(noise) == 25.0
     assert "percent of their variance" in sensitivity_map.caption([noise])
 
@@ -906,7 +908,7 @@ def test_a_link_may_say_input_sizes(sizes, read, sentence):
     page.query_params["model"], page.query_params["sizes"] = "fashion_mlp", sizes
     settled(page.run())
     session = page.session_state["explorer"]
-    assert session.original["profile"]["input_sizes"] == {"image": list(read)}
+    assert session.original["profile"]["input_sizes"] == {"image": read}
     assert page.query_params["model"] == "fashion_mlp"
     assert ("sizes" in page.query_params) == (sentence is None)
     assert [sentence in each.value.replace("\\", "") for each in page.error] == [True] * bool(

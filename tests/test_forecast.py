@@ -13,7 +13,6 @@ import explorer
 from explorer import Recipe, pipeline
 from explorer.events import ProbesCounted
 from explorer.formats.data import load_data
-from explorer.jobs.named_parts import parts_of
 from explorer.recipe import LayerChoice
 from explorer.search.survey import settings
 from explorer.widget.counts import counts
@@ -140,16 +139,11 @@ def test_predictions_are_close_to_what_is_measured(model):
         for part in setting.keys
         if setting not in few or part.endswith(":latency")
     ]
-    parts: dict[str, Any] = {}
-
     opened = pipeline.Opened(model, data, calibration)
     first, *told = pipeline.survey(opened, Recipe(), pipeline.Here(), pipeline.Unwatched(), done)
     assert isinstance(first, ProbesCounted)
     assert first.count > len(told) == len(few)
-    for event in told:
-        ((name, part),) = parts_of(event).items()
-        parts[name.removeprefix("survey:")] = part
-    points = json.loads(json.dumps(surveyed(parts, "data")["points"]))
+    points = json.loads(json.dumps(surveyed(told, "data")["points"]))
     original = explorer.evaluate(model, data).value
     for ratio, bits in ((0.3, 32), (0.5, 4), (0.7, 3), (0.88, 32)):
         recipe = Recipe(pattern="channel", ratio=ratio, weight_bits=bits)

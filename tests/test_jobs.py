@@ -11,7 +11,7 @@ import pytest
 from conftest import SAMPLES
 
 from explorer import Recipe, apply, calibrate, evaluate, load, pipeline, plan
-from explorer.events import Probed, Surveyed, newest, require
+from explorer.events import Probed, ProbesCounted, Surveyed, SurveyTimed, newest
 from explorer.formats.data import load_data
 from explorer.jobs import Domain, Job, LocalPool, State, worker
 from explorer.jobs.context import Cancelled, Context
@@ -151,8 +151,7 @@ def test_the_file_says_whether_only_weights_are_quantized(
 
 def probe_vowels(desk: Desk, done: list[str], **changed: Any) -> Job:
     """A slice of one probe."""
-    keys = [name.removeprefix("sensitivity:") for name in done]
-    arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": keys}
+    arguments = {"source": vowels(**changed), "recipe": Recipe().to_json(), "done": done}
     job = desk.submit("sensitivity", {**arguments, "slice_s": 0.0})
     assert job.wait(LIMIT_S)
     return job
@@ -163,38 +162,41 @@ def test_sensitivity_comes_in_slices_and_leaves_out_what_is_done(desk: Desk) -> 
     data = load_data(SAMPLES / "vowels_test.npz", model)
     calibration = calibrate(model, SAMPLES / "vowels_calibration.npz")
     probes = find_probes(model)
-    names = [f"sensitivity:{p.place}:{p.ratio or p.weight_bits}" for p in probes]
-    done = [names[0], *names[2:-1]]
+    keys = [probe.key for probe in probes]
+    done = [keys[0], *keys[2:-1]]
     for left in (1, len(probes) - 1):
         job = probe_vowels(desk, done)
         assert (job.state, job.error) == (State.DONE, None)
-        assert list(job.parts) == ["probes", names[left]]
-        assert job.parts["probes"] == len(probes)
-        found = measure_probe(model, probes[left], data, calibration)
-        sent = require(job.events, Probed).sensitivity
+        count, event = job.events
+        assert count == ProbesCounted(len(probes))
+        assert isinstance(event, Probed)
+        assert event.key == keys[left]
+        found, sent = measure_probe(model, probes[left], data, calibration), event.sensitivity
         assert sent.output_error == pytest.approx(found.output_error, rel=1e-3)
         assert replace(sent, output_error=found.output_error) == found
-        done.append(names[left])
-    assert list(probe_vowels(desk, names).parts) == ["probes"]
+        done.append(event.key)
+    assert probe_vowels(desk, keys).events == (ProbesCounted(len(probes)),)
 
 
 def test_a_survey_comes_in_slices_and_leaves_no_files(desk: Desk) -> None:
     arguments = {"source": vowels(), "recipe": Recipe().to_json()}
-    parts: dict[str, Any] = {}
+    found: dict[str, Surveyed | SurveyTimed] = {}
     for _ in range(3):
-        done = [name.removeprefix("survey:") for name in parts if name != "probes"]
-        job = desk.submit("survey", {**arguments, "done": done, "slice_s": 0.0})
+        job = desk.submit("survey", {**arguments, "done": list(found), "slice_s": 0.0})
         assert job.wait(LIMIT_S)
         assert (job.state, job.error) == (State.DONE, None)
-        new = set(job.parts) - {"probes"}
+        new = {each.key: each for each in job.events if isinstance(each, Surveyed | SurveyTimed)}
         assert len(new) == 1
-        assert not new & set(parts)
-        parts |= job.parts
-    first = parts["survey:channel 0.1"]
-    assert first["recipe"]["ratio"] == 0.1
-    assert 0 < first["output_error"] < 0.1
-    assert 0.9 < first["quality"] <= first["reference"] + 0.02
-    assert 0.1 < parts["survey:channel 0.3:latency"]["ratio"] < 2
+        assert not new.keys() & found.keys()
+        found |= new
+    first, timed = found["channel 0.1"], found["channel 0.3:latency"]
+    assert isinstance(first, Surveyed)
+    assert isinstance(timed, SurveyTimed)
+    assert first.recipe.ratio == 0.1
+    assert first.output_error is not None and 0 < first.output_error < 0.1
+    assert first.quality is not None and first.reference is not None
+    assert 0.9 < first.quality <= first.reference + 0.02
+    assert 0.1 < timed.latency.ratio < 2
     assert not list(desk.domain.folder.glob("compressed-*.onnx"))
 
 

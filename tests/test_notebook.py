@@ -228,13 +228,19 @@ def test_the_newest_setting_takes_the_place_of_older_ones(monkeypatch: pytest.Mo
 def test_a_mistake_is_told_and_the_next_setting_works(
     bare: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, raised = bare.report, []
-    monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_type))
+    before, raised, is_raised = bare.report, [], threading.Event()
+
+    def note(told: threading.ExceptHookArgs) -> None:
+        raised.append(told.exc_type)
+        is_raised.set()
+
+    monkeypatch.setattr(threading, "excepthook", note)
     with monkeypatch.context() as broken:
         broken.setattr(pipeline, "apply", lambda *_: 1 / 0)
         bare.recipe = HALF
         with pytest.raises(JobError, match="made a mistake"):
             _ = bare.report
+    assert is_raised.wait(10)  # the thread tells of it after the sentence is there
     assert raised == [ZeroDivisionError]
     assert bare.report == before
     bare.recipe = HALF

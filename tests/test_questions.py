@@ -3,6 +3,7 @@
 import pytest
 from test_slices import SOURCE, Stopped
 
+from explorer.events import NodesTimed
 from explorer.jobs import State
 from explorer.ui.questions import MOST_KEPT, Answer, Questions
 
@@ -29,12 +30,12 @@ def test_a_question_is_answered_once(pool: Stopped, questions: Questions) -> Non
     assert ask(questions, 1) == ask(questions, 1) == [None]
     questions.advance(free=True)
     assert (len(pool.jobs), pool.asked) == (1, [{"a": 1}])
-    pool.jobs[0].parts = {"nodes": []}
+    pool.jobs[0].add(NodesTimed(()))
     pool.jobs[0].end(State.DONE)
     questions.advance(free=True)
     (answer,) = ask(questions, 1)
     assert answer is not None
-    assert (answer.parts, answer.error) == ({"nodes": []}, None)
+    assert (answer.events, answer.error) == ((NodesTimed(()),), None)
     assert not questions.running
     questions.advance(free=True)
     assert len(pool.jobs) == 1

@@ -13,7 +13,7 @@ from values import QUALITY as ACCURACY
 
 from explorer import Recipe
 from explorer.errors import JobError
-from explorer.events import Encoded, Estimated, Planned, Profiled, Scored, Timed
+from explorer.events import Encoded, Estimated, ModelRead, Planned, Profiled, Scored, Timed
 from explorer.jobs import Domain, Job, State
 from explorer.ui import frame, links
 from explorer.ui import session as sessions
@@ -143,9 +143,8 @@ def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
 
 def test_files_of_others_are_not_imported(visit: Session) -> None:
     drop = Drop((("m.onnx", visit.folder.path / "upload-1"),), None)
-    parts = {"model": {"path": "/etc/hostname", "notes": []}}
     with pytest.raises(JobError):
-        drop.source(visit.folder.domain, parts)
+        drop.source(visit.folder.domain, (ModelRead("/etc/hostname", "ONNX", ()),))
 
 
 def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupting) -> None:
@@ -189,7 +188,7 @@ def test_a_dropped_model_that_fails_before_another_was_open_leaves_that_one(
     unopened.receive([("a.onnx", b"a")])
     dropped = next(path for path in unopened.folder.path.iterdir() if path.is_file())
     importing, _ = pool.jobs[-1]
-    importing.parts = {"model": {"path": str(dropped), "notes": []}}
+    importing.add(ModelRead(str(dropped), "ONNX", ()))
     importing.end(State.DONE)
     unopened.advance()
     assert unopened.selected not in (None, *map(unopened.sources.get, ("first", "second")))

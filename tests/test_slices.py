@@ -1,12 +1,14 @@
 """Sensitivity in slices, where other work goes first, and what it is spent on."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from values import SENSITIVITY, SPENT
 
+from explorer.events import Bought, Probed, ProbesCounted, Surveyed
+from explorer.findings import Probe
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
 from explorer.ui.budget_job import Spending
@@ -18,7 +20,9 @@ HERE = Domain("here", Path())
 SOURCE = Source(
     key="key", title="title", domain=HERE, model=Path("model.onnx"), data=Path("data.npz")
 )
-ONE, TWO = {"sensitivity:a:0.5": {"place": "a"}}, {"sensitivity:b:8": {"place": "b"}}
+ONE = Probed(SENSITIVITY)
+TWO = Probed(replace(SENSITIVITY, probe=Probe("b", ("b",), weight_bits=8)))
+A, B = Surveyed("a", Recipe()), Surveyed("b", Recipe())
 
 
 class Stopped(Pool):
@@ -51,23 +55,23 @@ def probing(pool: Stopped) -> Slices:
 
 
 def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Slices) -> None:
-    pool.jobs[0].parts = {"probes": 2, **ONE}
+    pool.jobs[0].events = (ProbesCounted(2), ONE)
     probing.advance(SOURCE, Recipe(), free=True)
     assert probing.progress(SOURCE, Recipe()) == (1, 2)
     assert len(pool.jobs) == 1
     pool.jobs[0].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
     assert pool.asked[1]["done"] == ["a:0.5"]
-    pool.jobs[1].parts = {"probes": 2, **TWO}
+    pool.jobs[1].events = (ProbesCounted(2), TWO)
     pool.jobs[1].end(State.DONE)
     probing.advance(SOURCE, Recipe(), free=True)
     assert not probing.running
     assert probing.is_complete(SOURCE, Recipe())
-    assert probing.found(SOURCE, Recipe()) == ({"place": "a"}, {"place": "b"})
+    assert probing.found(SOURCE, Recipe()) == (ONE, TWO)
 
 
 def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing: Slices) -> None:
-    pool.jobs[0].parts = {"probes": 2, **ONE}
+    pool.jobs[0].events = (ProbesCounted(2), ONE)
     probing.make_way()
     probing.advance(SOURCE, Recipe(ratio=0.4), free=False)
     assert pool.jobs[0].state is State.CANCELLED
@@ -85,7 +89,7 @@ def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing:
 def test_another_model_or_base_ends_it(
     pool: Stopped, probing: Slices, source: Source | None, recipe: Recipe
 ) -> None:
-    pool.jobs[0].parts = {"probes": 2, **ONE}
+    pool.jobs[0].events = (ProbesCounted(2), ONE)
     probing.advance(source, recipe, free=True)
     assert not probing.running
     assert pool.jobs[0].state is State.CANCELLED
@@ -114,13 +118,13 @@ def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
         visitor.start(sample, recipe)
         visitor.advance(sample, recipe, free=True)
     assert len(pool.jobs) == 1
-    pool.jobs[0].parts = {"probes": 2, "survey:a": {"quality": 1}}
+    pool.jobs[0].events = (ProbesCounted(2), A)
     two.advance(sample, recipe, free=True)
-    assert two.parts(sample, recipe) == {"a": {"quality": 1}}
+    assert two.found(sample, recipe) == (A,)
     one.stop()  # it has left, or works on something else
     two.advance(sample, recipe, free=True)
     assert [len(pool.jobs), pool.asked[1]["done"]] == [2, ["a"]]
-    pool.jobs[1].parts = {"probes": 2, "survey:b": {"quality": 1}}
+    pool.jobs[1].events = (ProbesCounted(2), B)
     pool.jobs[1].end(State.DONE)
     two.advance(sample, recipe, free=True)
     assert not two.running
@@ -133,11 +137,11 @@ def test_of_own_models_nothing_is_shared(pool: Stopped) -> None:
     one, two = (Slices(pool, name, "survey", survey_base, store) for name in ("one", "two"))
     one.start(SOURCE, Recipe())
     one.advance(SOURCE, Recipe(), free=True)
-    pool.jobs[0].parts = {"probes": 1, "survey:a": {}}
+    pool.jobs[0].events = (ProbesCounted(1), A)
     pool.jobs[0].end(State.DONE)
     one.advance(SOURCE, Recipe(), free=True)
-    assert one.parts(SOURCE, Recipe()) == {"a": {}}
-    assert two.parts(SOURCE, Recipe()) == {}
+    assert one.found(SOURCE, Recipe()) == (A,)
+    assert two.found(SOURCE, Recipe()) == ()
 
 
 START = Recipe(ratio=0.3)
@@ -147,12 +151,12 @@ BOUGHT = Recipe(pattern="channel", layers=(LayerChoice("a", 0.5),))
 @pytest.fixture
 def spending(pool: Stopped) -> Spending:
     started = Spending(pool, "one/spending")
-    assert started.start(SOURCE, START, [{"place": "a"}]) is None
+    assert started.start(SOURCE, START, [SENSITIVITY]) is None
     return started
 
 
-def spent(recipe: Recipe) -> dict[str, Any]:
-    return {"spent": {"recipe": json.loads(recipe.to_json())}}
+def spent(recipe: Recipe) -> Bought:
+    return Bought(replace(SPENT, recipe=recipe))
 
 
 def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
@@ -161,18 +165,18 @@ def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
     taken: list[Recipe] = []
     assert spending.advance(SOURCE, START, taken.append) is None
     assert (spending.running, taken) == (True, [])
-    pool.jobs[0].parts = spent(BOUGHT)
+    pool.jobs[0].add(spent(BOUGHT))
     pool.jobs[0].end(State.DONE)
     assert spending.advance(SOURCE, START, taken.append) is None
     assert (spending.running, taken) == (False, [BOUGHT])
-    assert spending.bought(SOURCE, BOUGHT) == spent(BOUGHT)["spent"]
+    assert spending.bought(SOURCE, BOUGHT) == spent(BOUGHT).spent
     assert spending.bought(SOURCE, START) is None
     assert spending.bought(None, BOUGHT) is None
 
 
 def test_a_budget_that_buys_nothing_leaves_the_setting(pool: Stopped, spending: Spending) -> None:
     taken: list[Recipe] = []
-    pool.jobs[0].parts = spent(Recipe())
+    pool.jobs[0].add(spent(Recipe()))
     pool.jobs[0].end(State.DONE)
     spending.advance(SOURCE, START, taken.append)
     assert taken == []

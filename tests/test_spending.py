@@ -144,7 +144,7 @@ def test_nothing_is_bought_for_nothing(
         assert spent.recipe == base
         assert (spent.lost, spent.saved) == (0, 0)
         assert spent.profile == explorer.profile(vowels)
-        assert "Saves none of the" in spent_sentence(spent.to_dict())
+        assert "Saves none of the" in spent_sentence(spent)
 
 
 def test_another_aim_is_refused(vowels: explorer.Model, data: Dataset) -> None:
@@ -220,19 +220,19 @@ def test_the_sentence_says_what_was_measured(resnet: explorer.Model) -> None:
     spent = Spent(recipe, "size", 1.0, 0.8, 0.713, explorer.profile(resnet), quality, 0.01)
     samples = "measured on the 1,000 samples it was chosen on"
     text = f"Saves 71 % of the file size for 0.8 pp of accuracy, {samples}."
-    assert spent_sentence(spent.to_dict()) == text
-    one = replace(spent, lost=1.0).to_dict()
+    assert spent_sentence(spent) == text
+    one = replace(spent, lost=1.0)
     assert spent_sentence(one) == text.replace("0.8 pp", "1 pp")
-    nothing = replace(spent, recipe=Recipe()).to_dict()
+    nothing = replace(spent, recipe=Recipe())
     assert (
         spent_sentence(nothing) == f"Saves none of the file size for 1 pp of accuracy, {samples}."
     )
-    error = replace(spent, quality=replace(quality, metric="mae")).to_dict()
+    error = replace(spent, quality=replace(quality, metric="mae"))
     assert "for 0.8 % more mean absolute error" in spent_sentence(error)
-    assert spent_table(spent.to_dict()).splitlines()[-1].split() == ["stem", "50", "%", "INT4"]
+    assert spent_table(spent).splitlines()[-1].split() == ["stem", "50", "%", "INT4"]
     latency = explorer.Latency(1e-3, 1e-5, 1e-3, 9, 1, "", True, 0.99, 0.97, 1.01, 1.0, 1e-3)
     timed = replace(spent, on="time", lost=-0.1, latency=latency)
-    assert spent_sentence(timed.to_dict()).startswith(
+    assert spent_sentence(timed).startswith(
         "No measurable change of the latency for 0 pp of accuracy"
     )
 
@@ -246,8 +246,8 @@ def test_a_ratio_spread_by_need_is_taken_where_it_saves_more(
     assert spent.recipe.ratio > 0
     assert spent.lost <= 3.0
     assert spent.saved > 0
-    assert "global ratio" in spent_table(spent.to_dict())
-    assert "none of" not in spent_sentence(spent.to_dict())
+    assert "global ratio" in spent_table(spent)
+    assert "none of" not in spent_sentence(spent)
 
 
 IMAGES = """<ir_version: 8, opset_import: ["" : 17]>
@@ -268,4 +268,4 @@ def test_a_network_without_classes_spends_error() -> None:
     assert spent.quality.metric == "snr_db"
     assert 0 < spent.lost == 100 * spent.output_error <= 0.5
     assert spent.saved > 0
-    assert " % of output error, measured on" in spent_sentence(spent.to_dict())
+    assert " % of output error, measured on" in spent_sentence(spent)

@@ -10,11 +10,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from explorer import pipeline
 from explorer.errors import ExplorerError, JobError
-from explorer.events import Counted, Event, Hosted, Planned
+from explorer.events import Counted, Event, Finding, Hosted, Planned
 from explorer.jobs.context import Cancelled
 from explorer.jobs.kept import Kept
 from explorer.jobs.named_parts import parts_of
@@ -27,7 +26,6 @@ from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
 from explorer.widget.trials import WENT_BACK, Parts, Trial, View, view_of
 
-SURVEY = "survey:"
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
 
 
@@ -72,7 +70,7 @@ class Bench:
         self._shown: Trial | None = None
         self._kept = Kept()
         _benches.add(self)
-        self._surveys: dict[Recipe, dict[str, Any]] = {}  # by what they depend on
+        self._surveys: dict[Recipe, dict[str, Finding]] = {}  # by what they depend on, and key
         self._surveyed: set[Recipe] = set()  # those that are complete, or failed
 
     @property
@@ -81,14 +79,9 @@ class Bench:
         return self._thread is not None and (self._due or self._original_due)
 
     @property
-    def survey(self) -> Parts:
-        """What predictions are made from, as far as it is known, by the names of the settings."""
-        parts = self._surveys.get(survey_base(self.recipe), {})
-        return {
-            name.removeprefix(SURVEY): part
-            for name, part in parts.items()
-            if name.startswith(SURVEY)
-        }
+    def survey(self) -> tuple[Finding, ...]:
+        """What predictions are made from, as far as it is known."""
+        return tuple(self._surveys.get(survey_base(self.recipe), {}).values())
 
     @property
     def view(self) -> View:
@@ -279,15 +272,19 @@ class Bench:
     def _survey(self, round_: int, recipe: Recipe) -> None:
         """Without a word on its progress: nobody has asked for it."""
         base = survey_base(recipe)
-        parts = self._surveys.setdefault(base, {})
-        done = [name.removeprefix(SURVEY) for name in parts]
+        found = self._surveys.setdefault(base, {})
+
+        def take(event: Event) -> None:
+            if isinstance(event, Finding):
+                found[event.key] = event
+
         watch = self._watch(round_, is_quiet=True)
         self.progress = None
         self._surveyed.add(base)  # what fails isn't tried again
         try:
             opened = pipeline.on_first_samples(self._opened)
-            events = pipeline.survey(opened, base, Here(), watch, done)
-            self._consume(round_, events, lambda event: parts.update(parts_of(event)))
+            events = pipeline.survey(opened, base, Here(), watch, tuple(found))
+            self._consume(round_, events, take)
         except Cancelled:
             self._surveyed.discard(base)
             raise

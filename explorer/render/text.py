@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.digits import MINUS, fixed, interval, signed, three_digits
+from explorer.findings import Sensitivity, Spent
 from explorer.metrics import METRICS
 from explorer.names import cleaned
 from explorer.reasons import Uncounted
@@ -167,38 +168,35 @@ def plan_rows(plan: Plan) -> list[list[str]]:
     ]
 
 
-def sensitivity_table(report: Report, found: Sequence[Mapping[str, Any]]) -> str:
+def sensitivity_table(report: Report, found: Sequence[Sensitivity]) -> str:
     """What each place costs alone: groups by ratio, layers by bits, one place a line.
 
-    `found` are sensitivities as dictionaries, all of them with the same metric.
+    All that was `found` has the same metric.
     """
     tables = [f"{report.name}: change of {_quality_name(report)} when only one place is compressed"]
     tables.append(f"input sizes: {format_sizes(report.profile.input_sizes)}")
     for setting, text in (("ratio", "{:.0%} pruned".format), ("weight_bits", precision)):
-        own = [each for each in found if each[setting] is not None]
-        values = list(dict.fromkeys(each[setting] for each in own))
+        own = [each for each in found if getattr(each.probe, setting) is not None]
+        values = list(dict.fromkeys(getattr(each.probe, setting) for each in own))
         rows = [["", *[text(value) for value in values]]]
-        for place in dict.fromkeys(each["place"] for each in own):
-            cells = {each[setting]: each for each in own if each["place"] == place}
+        for place in dict.fromkeys(each.probe.place for each in own):
+            cells = {getattr(e.probe, setting): e.quality for e in own if e.probe.place == place}
             rows.append([place, *[_change(cells.get(value)) for value in values]])
         if own:
             tables.append(_aligned(rows))
     return "\n\n".join(tables if found else [*tables, NOTHING_TO_COMPRESS])
 
 
-def spent_table(spent: Mapping[str, Any]) -> str:
-    """The result of an accuracy budget: a sentence, and a line for each override of the recipe.
-
-    `spent` is a `Spent` as a dictionary.
-    """
+def spent_table(spent: Spent) -> str:
+    """The result of an accuracy budget: a sentence, and a line for each override of the recipe."""
     rows = [["", "channels pruned", "weights"]]
-    shared = spent["recipe"]["ratio"]
+    shared = spent.recipe.ratio
     if shared:
         rows.append(["global ratio", f"{100 * shared:.0f} %", ""])
-    for choice in spent["recipe"]["layers"]:
-        ratio, bits = choice["ratio"], choice["weight_bits"]
+    for choice in spent.recipe.layers:
+        ratio, bits = choice.ratio, choice.weight_bits
         pruned = "" if ratio is None else f"{100 * ratio:.0f} %"
-        rows.append([choice["name"], pruned, "" if bits is None else precision(bits)])
+        rows.append([choice.name, pruned, "" if bits is None else precision(bits)])
     table = f"\n\n{_aligned(rows)}" if len(rows) > 1 else ""
     return f"{spent_sentence(spent)}{table}"
 
@@ -223,16 +221,16 @@ def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) 
     )
 
 
-def spent_sentence(spent: Mapping[str, Any]) -> str:
-    """The result of a `Spent`, as a dictionary: saves 71 % of the size for 0.8 pp of accuracy."""
-    metric, what = spent["quality"]["metric"], AIM_NAMES[spent["on"]]
-    scored = f"measured on the {counted_samples(spent['quality']['samples'])} it was chosen on"
-    if not spent["recipe"]["layers"] and not spent["recipe"]["ratio"]:
-        return f"Saves none of {what} for {_price(spent['points'], metric)}, {scored}."
-    latency, saved = spent["latency"], f"Saves {fixed(100 * spent['saved'])} % of {what}"
-    if latency is not None and not Latency(**latency).changed:
+def spent_sentence(spent: Spent) -> str:
+    """The result of a `Spent`: saves 71 % of the size for 0.8 pp of accuracy."""
+    metric, what = spent.quality.metric, AIM_NAMES[spent.on]
+    scored = f"measured on the {counted_samples(spent.quality.samples)} it was chosen on"
+    if not spent.recipe.layers and not spent.recipe.ratio:
+        return f"Saves none of {what} for {_price(spent.points, metric)}, {scored}."
+    latency, saved = spent.latency, f"Saves {fixed(100 * spent.saved)} % of {what}"
+    if latency is not None and not latency.changed:
         saved = f"No measurable change of {what}"
-    return f"{saved} for {_price(max(0.0, spent['lost']), metric)}, {scored}."
+    return f"{saved} for {_price(max(0.0, spent.lost), metric)}, {scored}."
 
 
 def _price(points: float, metric: str) -> str:
@@ -253,11 +251,10 @@ def _quality_name(report: Report) -> str:
     return METRIC_NAMES[report.quality.metric] if report.quality is not None else "quality"
 
 
-def _change(each: Mapping[str, Any] | None) -> str:
-    if each is None:
+def _change(quality: Quality | None) -> str:
+    if quality is None:
         return ""
-    quality = each["quality"]
-    change, metric = quality["value"] - (quality["reference_value"] or 0.0), quality["metric"]
+    change, metric = quality.value - (quality.reference_value or 0.0), quality.metric
     if metric == "snr_db":
         return f"{fixed(change, 1)} dB"
     if METRICS[metric].is_share:

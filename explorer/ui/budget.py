@@ -35,8 +35,8 @@ def _controls(session: Session) -> None:
 
     st.session_state["w_points"] = spending.points
     st.session_state["w_spend_on"] = spending.on
-    found = session.probing.found(session.source, session.recipe)
-    metric = METRICS[found[0]["quality"]["metric"]]
+    found = session.sensitivities
+    metric = METRICS[found[0].quality.metric]
     is_error = metric.unit == DECIBELS or metric.falls
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
@@ -68,5 +68,5 @@ def _controls(session: Session) -> None:
 
 def _start(session: Session) -> None:
     assert session.source is not None
-    found = session.probing.found(session.source, session.recipe)
+    found = session.sensitivities
     session.notice = session.spending.start(session.source, session.recipe, found)

@@ -4,14 +4,13 @@ No Streamlit here. The search is a job like others; a changed setting or another
 ends it.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.events import Bought, require
+from explorer.findings import Sensitivity, Spent
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import AIMS, Recipe
-from explorer.ui.slices import Found
 from explorer.ui.sources import Source
 
 
@@ -25,7 +24,7 @@ class Spending:
         self._session = session
         self._job: Job | None = None
         self._wanted: tuple[Source, Recipe] | None = None
-        self._bought: tuple[Source, Recipe, dict[str, Any]] | None = None
+        self._bought: tuple[Source, Recipe, Spent] | None = None
 
     @property
     def running(self) -> bool:
@@ -37,19 +36,19 @@ class Spending:
         """How far the search is, and what it does."""
         return self._job.progress if self._job is not None else (0.0, "")
 
-    def bought(self, source: Source | None, recipe: Recipe) -> dict[str, Any] | None:
+    def bought(self, source: Source | None, recipe: Recipe) -> Spent | None:
         """The result of the last search, a `Spent`, as long as its recipe is the current one."""
         if self._bought is None or (source, recipe) != self._bought[:2]:
             return None
         return self._bought[2]
 
-    def start(self, source: Source, recipe: Recipe, found: Sequence[Found]) -> str | None:
+    def start(self, source: Source, recipe: Recipe, found: Sequence[Sensitivity]) -> str | None:
         """Search for a recipe; `advance` takes it. Returns the sentence to show if that fails."""
         self.stop()
         arguments = {
             "source": source.arguments(),
             "recipe": recipe.to_json(),
-            "found": list(found),
+            "found": [each.to_dict() for each in found],
             "points": self.points,
             "on": self.on,
         }
@@ -83,9 +82,9 @@ class Spending:
             return None
         self._job = self._wanted = None
         if job.state is State.DONE:
-            spent = job.parts["spent"]
-            found = Recipe.from_json(json.dumps(spent["recipe"]))
-            self._bought = (source, recipe if found.is_identity else found, spent)
-            if not found.is_identity:
-                take(found)
+            spent = require(job.events, Bought).spent
+            is_nothing = spent.recipe.is_identity
+            self._bought = (source, recipe if is_nothing else spent.recipe, spent)
+            if not is_nothing:
+                take(spent.recipe)
         return job.error

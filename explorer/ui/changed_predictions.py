@@ -1,10 +1,11 @@
 """Below the panel: what changed, by class, by sample and by weight, and all sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from explorer.events import Compared, Document, WeightsCompared, require
 from explorer.ui import drawings, panel, sizes
 from explorer.ui.headings import heading
 from explorer.ui.questions import Answer
@@ -35,19 +36,21 @@ def draw(session: Session) -> None:
 
 
 def _draw_classes(session: Session) -> None:
-    told = _compared(session)
-    if told is not None:
+    compared = _compared(session)
+    if compared is not None:
+        changes, _ = compared
         names = _names(session)
-        st.html(drawings.classes_html(told["changes"], names))
+        st.html(drawings.classes_html(changes, names))
         heading("Confusion matrix (difference)", 3)
-        st.html(drawings.confusion_html(told["changes"], names))
+        st.html(drawings.confusion_html(changes, names))
 
 
 def _draw_flips(session: Session) -> None:
-    told = _compared(session)
-    if told is not None and session.source is not None:
+    compared = _compared(session)
+    if compared is not None and session.source is not None:
+        changes, pictures = compared
         names, characters = _names(session), session.source.characters
-        st.html(drawings.flips_html(told["changes"], told["pictures"], names, characters))
+        st.html(drawings.flips_html(changes, pictures, names, characters))
 
 
 def _draw_weights(session: Session) -> None:
@@ -62,14 +65,16 @@ def _draw_weights(session: Session) -> None:
         st.caption("Reading the weights …")
     elif answer.error is not None:
         st.text(answer.error)
-    elif answer.parts["weights"] is None:
-        st.caption(NOT_CONSTANT)
     else:
-        st.html(drawings.histogram_html(answer.parts["weights"]))
+        histograms = require(answer.events, WeightsCompared).histograms
+        if histograms is None:
+            st.caption(NOT_CONSTANT)
+        else:
+            st.html(drawings.histogram_html(histograms))
 
 
-def _compared(session: Session) -> Mapping[str, Any] | None:
-    """Parts of the task `compare`, or None and a word on the page."""
+def _compared(session: Session) -> tuple[Document, Sequence[Document]] | None:
+    """The changes on all samples and pictures of some, or None and a word on the page."""
     if session.original.get("model", {}).get("samples") == 0:
         st.caption(NO_SAMPLES)
         return None
@@ -79,10 +84,11 @@ def _compared(session: Session) -> Mapping[str, Any] | None:
         st.caption(WAITING)
     elif answer.error is not None:
         st.text(answer.error)
-    elif answer.parts["changes"] is None:
-        st.caption(NO_CLASSES)
     else:
-        return answer.parts
+        compared = require(answer.events, Compared)
+        if compared.changes is not None:
+            return compared.changes, compared.pictures
+        st.caption(NO_CLASSES)
     return None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.events import LimitsMeasured, NodesTimed, require
 from explorer.render.charts import Spot, roofline
 from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.headings import heading
@@ -43,10 +44,10 @@ def draw(session: Session) -> None:
         if answer.error is not None:
             st.text(answer.error)
             return
-    original, small = (answer.parts["nodes"] for answer in answers)
+    original, small = (require(answer.events, NodesTimed).nodes for answer in answers)
     st.html(table_html(original, small))
     st.caption(EXPLAINED)
-    limits = answers[0].parts["limits"]
+    limits = require(answers[0].events, LimitsMeasured).limits
     heading("Roofline of this machine")
     figure = roofline(limits, spots(original), spots(small))
     st.plotly_chart(figure, height=ROOFLINE_PX, config={"displayModeBar": False}, key="roofline")

@@ -54,7 +54,7 @@ class Importing:
         error = job.error
         if job.state is State.DONE:
             try:
-                return drop.source(self._folder.domain, job.parts), None
+                return drop.source(self._folder.domain, job.events), None
             except JobError as broken:
                 error = str(broken)
         self.let_go(drop, known)

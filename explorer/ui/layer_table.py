@@ -76,7 +76,7 @@ def draw(session: Session) -> None:
         return
     planned = trial.parts["plan"]["layers"]
     names = [layer["name"] for layer in planned]
-    found = session.probing.found(session.source, session.recipe)
+    found = session.sensitivities
     losses = sensitivity_map.table_columns(found, names)
     key = _key(session)
     st.data_editor(

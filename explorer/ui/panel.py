@@ -71,8 +71,8 @@ def draw(session: Session) -> None:
         "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))
-    parts = session.surveying.parts(session.source, session.recipe)
-    _keep(session, "surveyed", surveyed(parts, basis))
+    findings = session.surveying.found(session.source, session.recipe)
+    _keep(session, "surveyed", surveyed(findings, basis))
 
 
 def draw_counts(session: Session) -> None:

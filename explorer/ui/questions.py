@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.events import Event
 from explorer.jobs import Job, Pool, State
 from explorer.ui.sources import Source
 
@@ -28,9 +29,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """The parts that came of it, or the sentence that says why nothing did."""
+    """The results, or the sentence that says why there are none."""
 
-    parts: Mapping[str, Any]
+    events: tuple[Event, ...]
     error: str | None = None
 
 
@@ -98,7 +99,7 @@ class Questions:
                 return
             self._asked = None
             if job.state in (State.DONE, State.FAILED):
-                self._settle(question, Answer(job.parts, job.error))
+                self._settle(question, Answer(job.events, job.error))
         if free and self._open:
             self._submit(next(iter(self._open)))
 
@@ -107,7 +108,7 @@ class Questions:
         try:
             job = self._pool.submit(self._session, source.domain, question.task, arguments)
         except ExplorerError as error:
-            self._settle(question, Answer({}, str(error)))
+            self._settle(question, Answer((), str(error)))
             return
         self._asked = (question, job)
 

@@ -7,16 +7,16 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from explorer.digits import fixed
+from explorer.findings import Sensitivity
 from explorer.metrics import DECIBELS, METRICS
 from explorer.render.charts import Cell, heat_map
 from explorer.render.explain import few
 from explorer.render.labels import precision
 from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
-from explorer.report import Quality, points_lost
+from explorer.report import points_lost
 from explorer.ui import budget
 from explorer.ui.headings import heading
 from explorer.ui.session import Session
-from explorer.ui.slices import Found
 from explorer.ui.turns import turn
 from explorer.widget.words import HELP, percent
 
@@ -43,7 +43,7 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
         st.rerun()
     heading("Sensitivity")
     _controls(session)
-    found = session.probing.found(session.source, session.recipe)
+    found = session.sensitivities
     if not found:
         if session.probing.is_complete(session.source, session.recipe):
             st.caption(NOTHING_TO_COMPRESS)
@@ -85,15 +85,15 @@ def _controls(session: Session) -> None:
             st.caption(NO_SAMPLES)
 
 
-def loss_of(found: Found) -> float:
+def loss_of(found: Sensitivity) -> float:
     """Percentage points lost; where there are no classes, the outputs' error in percent."""
-    return points_lost(Quality(**found["quality"]), found["output_error"])
+    return points_lost(found.quality, found.output_error)
 
 
-def caption(found: Sequence[Found]) -> str:
+def caption(found: Sequence[Sensitivity]) -> str:
     """What the numbers are, and of how many samples."""
-    quality = found[0]["quality"]
-    metric = METRICS[quality["metric"]]
+    quality = found[0].quality
+    metric = METRICS[quality.metric]
     unit = (
         "Squared error of the outputs, in percent of their variance,"
         if metric.unit == DECIBELS
@@ -103,53 +103,60 @@ def caption(found: Sequence[Found]) -> str:
     )
     return (
         f"{unit} when only this layer or group is compressed, measured on "
-        f"{counted_samples(quality['samples'])}. A group of coupled layers is listed at its first "
+        f"{counted_samples(quality.samples)}. A group of coupled layers is listed at its first "
         "layer."
     )
 
 
-def figure_of(found: Sequence[Found], names: Sequence[str]) -> tuple[go.Figure, int]:
+def figure_of(found: Sequence[Sensitivity], names: Sequence[str]) -> tuple[go.Figure, int]:
     """The heat map with its height in pixels; `names` are the layers in the network's order."""
-    places = {each["place"] for each in found}
+    places = {each.probe.place for each in found}
     rows = [name for name in names if name in places]
     columns = list(COLUMNS)
     cells = [
-        Cell(rows.index(each["place"]), columns.index(setting), loss_of(each), _label(each))
+        Cell(rows.index(each.probe.place), columns.index(setting), loss_of(each), _label(each))
         for each in found
         if (setting := _setting(each)) in COLUMNS
     ]
     return heat_map(rows, list(COLUMNS.values()), cells), ROW_PX * len(rows) + AXIS_PX
 
 
-def _setting(found: Found) -> tuple[str, float]:
-    name = "weight_bits" if found["ratio"] is None else "ratio"
-    return name, found[name]
+def _setting(found: Sensitivity) -> tuple[str, float]:
+    probe = found.probe
+    if probe.ratio is not None:
+        return "ratio", probe.ratio
+    assert probe.weight_bits is not None  # a probe has one of the two
+    return "weight_bits", probe.weight_bits
 
 
-def _label(found: Found) -> str:
-    if found["ratio"] is None:
-        what = f"{precision(found['weight_bits'])} weights"
+def _label(found: Sensitivity) -> str:
+    probe = found.probe
+    if probe.weight_bits is not None:
+        what = f"{precision(probe.weight_bits)} weights"
     else:
-        what = f"{found['kept']} of {found['channels']} channels remain"
+        what = f"{found.kept} of {found.channels} channels remain"
     loss = fixed(loss_of(found), 2)
-    lines = [f"<b>{escape(found['place'])}</b>", f"{what}: {loss} lost"]
-    others = [name for name in found["members"] if name != found["place"]]
+    lines = [f"<b>{escape(probe.place)}</b>", f"{what}: {loss} lost"]
+    others = [name for name in probe.members if name != probe.place]
     if others:
         lines.append(f"with {escape(few(others))}")
     return "<br>".join(lines)
 
 
-def table_columns(found: Sequence[Found], names: Sequence[str]) -> dict[str, list[float | None]]:
+def table_columns(
+    found: Sequence[Sensitivity], names: Sequence[str]
+) -> dict[str, list[float | None]]:
     """Losses for the table of layers, at half the channels and at 4 bits; none before the first."""
     if not found:
         return {}
     by_ratio = {
         member: loss_of(each)
         for each in found
-        if each["ratio"] == TABLE_RATIO
-        for member in each["members"]
+        if each.probe.ratio == TABLE_RATIO
+        for member in each.probe.members
     }
-    by_bits = {e["place"]: loss_of(e) for e in found if e["weight_bits"] == TABLE_BITS}
+    narrow = [each for each in found if each.probe.weight_bits == TABLE_BITS]
+    by_bits = {each.probe.place: loss_of(each) for each in narrow}
     return {
         "loss_ratio": [by_ratio.get(name) for name in names],
         "loss_bits": [by_bits.get(name) for name in names],

@@ -12,6 +12,8 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
+from explorer.events import Probed
+from explorer.findings import Sensitivity
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.budget_job import Spending
@@ -153,6 +155,12 @@ class Session:
     def counts(self) -> Counts | None:
         """What the panel counts with, as far as it is known for the recipe that is asked for."""
         return self._memory.counts(self.source, self.recipe) if self.source else None
+
+    @property
+    def sensitivities(self) -> tuple[Sensitivity, ...]:
+        """What is known so far of what compressing each place alone costs."""
+        found = self.probing.found(self.source, self.recipe)
+        return tuple(each.sensitivity for each in found if isinstance(each, Probed))
 
     @property
     def tried(self) -> tuple[Trial, ...]:

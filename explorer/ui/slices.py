@@ -5,18 +5,15 @@ are kept by model and by what of the recipe they depend on.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.events import Finding, ProbesCounted, newest
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.ui.sources import Source, samples
 from explorer.widget.forecast import PLAIN, survey_base
-
-Found = Mapping[str, Any]
-COUNT = "probes"  # the part that says how many there are
 
 
 def base_of(recipe: Recipe) -> Recipe:
@@ -28,7 +25,8 @@ def base_of(recipe: Recipe) -> Recipe:
 class Known:
     """What has been found of one model with one base, and who is finding more."""
 
-    parts: dict[str, Any] = field(default_factory=dict)
+    found: dict[str, Finding] = field(default_factory=dict)  # by key
+    count: int | None = None  # how many there will be
     job: Job | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -39,7 +37,7 @@ Store = dict[tuple[Source, str], Known]
 class Slices:
     """One visitor's measurements of one kind; at most one model at a time is measured.
 
-    `task` names what a slice does, and its parts; `base_of` what of a recipe they depend on. Where
+    `task` names what a slice does; `base_of` is what of a recipe its findings depend on. Where
     a store is `shared`, what is known of samples is for all, and only one visitor measures it.
     """
 
@@ -65,28 +63,18 @@ class Slices:
         """True from the start until all is measured, or until it is stopped."""
         return self._wanted is not None
 
-    def parts(self, source: Source | None, recipe: Recipe) -> dict[str, Any]:
-        """What is known so far of a model with this base, by name."""
+    def found(self, source: Source | None, recipe: Recipe) -> tuple[Finding, ...]:
+        """What is known so far of a model with this base."""
         if source is None:
-            return {}
-        prefix = f"{self._task}:"
-        known = self._of(source, self._base_of(recipe)).parts
-        return {
-            name.removeprefix(prefix): value
-            for name, value in known.items()
-            if name.startswith(prefix)
-        }
-
-    def found(self, source: Source | None, recipe: Recipe) -> tuple[Found, ...]:
-        """The same without the names."""
-        return tuple(self.parts(source, recipe).values())
+            return ()
+        return tuple(self._of(source, self._base_of(recipe)).found.values())
 
     def progress(self, source: Source | None, recipe: Recipe) -> tuple[int, int | None]:
         """Probes done and to do; the latter is None before the first slice."""
         if source is None:
             return 0, None
-        count = self._of(source, self._base_of(recipe)).parts.get(COUNT)
-        return len(self.parts(source, recipe)), count
+        known = self._of(source, self._base_of(recipe))
+        return len(known.found), known.count
 
     def is_complete(self, source: Source | None, recipe: Recipe) -> bool:
         """True where nothing is left to measure."""
@@ -134,7 +122,7 @@ class Slices:
             if not ended:
                 return None
             known.job = self._job = None
-            empty = not any(name.startswith(f"{self._task}:") for name in job.parts)
+            empty = not _findings(job)
             if job.state is State.FAILED or (job.state is State.DONE and empty):
                 self._wanted = None
                 return job.error
@@ -145,8 +133,11 @@ class Slices:
 
     def _submit(self, source: Source, base: Recipe) -> str | None:
         known = self._of(source, base)
-        done = [name.removeprefix(f"{self._task}:") for name in known.parts if name != COUNT]
-        arguments = {"source": source.arguments(), "recipe": base.to_json(), "done": done}
+        arguments = {
+            "source": source.arguments(),
+            "recipe": base.to_json(),
+            "done": list(known.found),
+        }
         try:
             self._job = self._pool.submit(self._session, source.domain, self._task, arguments)
         except ExplorerError as error:
@@ -162,4 +153,10 @@ class Slices:
 
 
 def _take(known: Known, job: Job) -> None:
-    known.parts = {**known.parts, **job.parts}  # others may be reading those of before
+    known.found = {**known.found, **_findings(job)}  # others may be reading those of before
+    counted = newest(job.events, ProbesCounted)
+    known.count = counted.count if counted is not None else known.count
+
+
+def _findings(job: Job) -> dict[str, Finding]:
+    return {event.key: event for event in job.events if isinstance(event, Finding)}

@@ -3,13 +3,13 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from explorer.errors import JobError
+from explorer.events import DataRead, Event, ModelRead, Noted, newest
 from explorer.jobs import Domain
 from explorer.jobs.processes import BROKEN
 from explorer.names import cleaned
@@ -151,28 +151,29 @@ class Drop:
             "input_sizes": dict(self.sizes),
         }
 
-    def source(self, domain: Domain, parts: Mapping[str, Any]) -> Source:
-        """The result, by the parts of `import_files`.
+    def source(self, domain: Domain, events: tuple[Event, ...]) -> Source:
+        """The result, by what `import_files` has said.
 
         Raises:
             JobError: a process names files that aren't its visitor's.
         """
-        model, data, current = parts.get("model"), parts.get("data"), self.current
+        model, data, current = newest(events, ModelRead), newest(events, DataRead), self.current
         paths = {str(path): clean_title(name) for name, path in self.files}
         if model is not None:
-            path = _own(model["path"], domain)
+            path = _own(model.path, domain)
             title = paths[str(path.with_suffix(""))]
-            known_as, notes = f"{title}.onnx", [*model["notes"]]
+            known_as, notes = f"{title}.onnx", [*model.notes]
         else:
             assert current is not None
             path, known_as, notes = current.model, current.files[0], []
             title = current.title.removesuffix(OWN_DATA) + OWN_DATA
+        noted = newest(events, Noted)
         test = calibration = prepared = None
         if data is not None:
-            test, notes = _own(data["test"], domain), [*notes, *data["notes"]]
-        is_made_up = data is not None and data["calibration"] is None
-        if data is not None and not is_made_up:
-            prepared, calibration = data["preprocessing"], _own(data["calibration"], domain)
+            test, notes = _own(data.test, domain), [*notes, *data.notes]
+        is_made_up = data is not None and data.calibration is None
+        if data is not None and data.calibration is not None:
+            prepared, calibration = data.preprocessing, _own(data.calibration, domain)
             samples_title = paths[str(test).rsplit("-", 2)[0]]
             if model is not None and samples_title != title:
                 title += f" with {samples_title}"
@@ -188,20 +189,16 @@ class Drop:
             data=test,
             calibration=calibration,
             files=(known_as, *parted),
-            notes=(*notes, *parts.get("notes", ())),
+            notes=(*notes, *(noted.notes if noted is not None else ())),
             made_up=is_made_up,
             drop=self,
             preparation=json.dumps(prepared) if prepared else None,
-            classes=tuple(data.get("classes") or ()) if data is not None else (),
-            pairs=tuple((name, number) for name, number in (data or {}).get("pairs") or ()),
+            classes=data.classes if data is not None else (),
+            pairs=data.pairs if data is not None else (),
             input_sizes=sizes,
-            sample_sizes=_shapes((data or {}).get("sizes") or {}),
+            sample_sizes=tuple((data.sizes or {}).items()) if data is not None else (),
             metric=self.metric,
         )
-
-
-def _shapes(sizes: Mapping[str, Sequence[int]]) -> InputSizes:
-    return tuple((name, tuple(shape)) for name, shape in sizes.items())
 
 
 def _mark(sizes: InputSizes) -> str:

@@ -1,13 +1,13 @@
 """The survey as the panel reads it, to predict with (`js/forecast.js`)."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+from explorer.events import Finding, Surveyed, SurveyTimed
 from explorer.recipe import Recipe
 
-LATENCY = ":latency"
 NO_FORECASTS = "Latency and quality can't be predicted while you move a slider."
 PLAIN = Recipe()
 SLIDERS = ("pattern", "ratio", "scope", "weight_bits", "activation_bits", "bits_scope", "layers")
@@ -35,17 +35,21 @@ def basis_of(source: str, recipe: Recipe) -> str:
     return hashlib.sha256(f"{source} {survey_base(recipe).to_json()}".encode()).hexdigest()[:16]
 
 
-def surveyed(parts: Mapping[str, Any], basis: str) -> dict[str, Any]:
+def surveyed(findings: Iterable[Finding], basis: str) -> dict[str, Any]:
     """The `basis`, and as `points` each setting that was surveyed.
 
-    A point has the output error and quality, and the latency's ratio where it was timed. `parts`
-    are those of a survey (`explorer.jobs.steps.survey`), by the setting's name.
+    A point has the output error and quality, and the latency's ratio where it was timed.
     """
-    points = []
-    for name, part in parts.items():
-        if not name.endswith(LATENCY):
-            latency = parts.get(f"{name}{LATENCY}")
-            recipe = {key: part["recipe"][key] for key in SLIDERS}
-            time = {"latency": latency["ratio"] if latency else None}
-            points.append({**part, "recipe": recipe, **time})
+    found = list(findings)
+    ratios = {each.name: each.latency.ratio for each in found if isinstance(each, SurveyTimed)}
+    points = [_point(each, ratios) for each in found if isinstance(each, Surveyed)]
     return {"basis": basis, "points": points}
+
+
+def _point(each: Surveyed, ratios: Mapping[str, float]) -> dict[str, Any]:
+    """What wasn't scored is left out."""
+    scores = ("output_error", "quality", "reference", "falls")
+    scored = {name: getattr(each, name) for name in scores} if each.quality is not None else {}
+    recipe = asdict(each.recipe)
+    sliders = {name: recipe[name] for name in SLIDERS}
+    return {"recipe": sliders, **scored, "latency": ratios.get(each.name)}
