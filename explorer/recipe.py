@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from explorer.errors import RecipeError
-from explorer.storage_types import INT8
+from explorer.storage_types import INT8, UINT8
 
 PATTERNS = ("none", "channel", "unstructured", "2:4", "4:8", "block")
 RATIO_PATTERNS = ("channel", "unstructured", "block")
@@ -122,12 +122,17 @@ class Recipe:
         return self.bits_scope == "global" and self.weight_bits <= MOST_SPREAD_BITS
 
     @property
+    def rounds_activations(self) -> bool:
+        """True where activations become 8-bit integers."""
+        return self.activation_bits == UINT8.bits
+
+    @property
     def is_identity(self) -> bool:
         """True when nothing is asked for, so the file stays as it is."""
         overridden = any(c.ratio or c.weight_bits not in (None, 32) for c in self.layers)
         masks = self.pattern not in ("none", *RATIO_PATTERNS)
         prunes = masks or (self.pattern in RATIO_PATTERNS and self.ratio > 0)
-        return not (prunes or overridden or self.weight_bits < 32 or self.activation_bits < 32)
+        return not (prunes or overridden or self.weight_bits < 32 or self.rounds_activations)
 
     def to_json(self) -> str:
         """Canonical JSON: equal recipes give equal text, so it also serves as a cache key."""

@@ -77,6 +77,11 @@ def test_choices_by_name() -> None:
         Recipe.from_json('{"layers": {"a": 1}}')
 
 
+def test_only_eight_bits_round_activations() -> None:
+    assert Recipe(activation_bits=8).rounds_activations
+    assert not Recipe(weight_bits=8).rounds_activations
+
+
 def test_equal_recipes_have_equal_json() -> None:
     assert Recipe(ratio=0).to_json() == Recipe(ratio=0.0).to_json()
 

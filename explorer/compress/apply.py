@@ -50,7 +50,7 @@ def apply(
     check_calibration(model, calibration)
     if changes_nothing(model, plan):
         return model
-    if plan.recipe.activation_bits == 8 and calibration is None:
+    if plan.recipe.rounds_activations and calibration is None:
         raise CompressionError(
             "8-bit activations need samples to find their ranges; give calibration data."
         )
@@ -92,7 +92,7 @@ def _carry_out(
         masked = lay_masks(model, plan, graph_model)
     graph_model = upgrade(graph_model, needed_opset(model, plan), infer_shapes(model))
     ranges = found.ranges
-    if plan.recipe.activation_bits == 8 and calibration is not None and not ranges:
+    if plan.recipe.rounds_activations and calibration is not None and not ranges:
         spreads = calibration.spreads
         if cut or masked:  # the pruned network's activations are other ones
             spreads = find_spreads(encode(graph_model, model.name), calibration.samples)

@@ -92,7 +92,7 @@ def changes_nothing(model: Model, plan: Plan) -> bool:
         for x in plan.layers
         if x.name in layers
     )
-    return untouched and (plan.recipe.activation_bits == 32 or not activation_points(model))
+    return untouched and not (plan.recipe.rounds_activations and activation_points(model))
 
 
 def planned_dims(model: Model, plan: Plan) -> dict[str, Shape]:
@@ -161,7 +161,7 @@ def integer_biases(
     model: Model, plan: Plan, dims: dict[str, Shape], forms: dict[str, StoredForm]
 ) -> dict[str, StoredForm]:
     """Biases that become int32, by name: those of layers that an integer kernel runs."""
-    if plan.recipe.activation_bits == 32:
+    if not plan.recipe.rounds_activations:
         return {}
     points = set(activation_points(model))
     biases: dict[str, StoredForm] = {}
@@ -309,7 +309,7 @@ def renaming_bytes(model: Model, old: str, new: str) -> int:
 
 def _activation_forms(model: Model, plan: Plan) -> dict[str, ActivationForm]:
     """The 8-bit pairs behind activations, by name; none where these stay as they are."""
-    if plan.recipe.activation_bits == 32:
+    if not plan.recipe.rounds_activations:
         return {}
     dtypes, mark = infer_shapes(model).dtypes, name_mark(model)
     return {name: activation_form(name, dtypes[name], mark) for name in activation_points(model)}
@@ -381,7 +381,7 @@ def _peak_bytes(model: Model, plan: Plan, dims: dict[str, Shape]) -> int:
     lifetimes, shapes = find_lifetimes(model), infer_shapes(model)
     first, last = list(lifetimes.first), list(lifetimes.last)
     sizes = [tensor_bytes(shapes, name, dims.get(name)) for name in lifetimes.names]
-    if plan.recipe.activation_bits == 8:
+    if plan.recipe.rounds_activations:
         position = {name: index for index, name in enumerate(lifetimes.names)}
         inputs = {value.name for value in model.graph_model.graph.inputs}
         for name in activation_points(model):

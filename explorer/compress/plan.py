@@ -302,8 +302,8 @@ def choose_storage(
         return before.bits, before, ()
     is_grouped = recipe.granularity == "group"
     blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
-    activation_bits = 8 if _rounds_activations(model) else recipe.activation_bits
-    wanted = storage_for(bits, layer.dtype, activation_bits, blocked)
+    rounds = recipe.rounds_activations or _rounds_activations(model)
+    wanted = storage_for(bits, layer.dtype, rounds, blocked)
     if wanted == FLOAT16 and layer.weight in _too_large_for_half(model):
         return before.bits, before, (too_large(_too_large_for_half(model)[layer.weight]),)
     notes = [NO_GROUPS] if is_grouped and wanted == UINT8 else []

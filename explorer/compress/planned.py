@@ -64,7 +64,7 @@ def removed_channels(model: Model, plan_: Plan) -> dict[str, tuple[int, ...]]:
 
 def rounded_activations(model: Model, plan_: Plan) -> frozenset[str]:
     """Names of the activations that the plan rounds to 8 bits."""
-    rounds = plan_.recipe.activation_bits == ACTIVATIONS.bits
+    rounds = plan_.recipe.rounds_activations
     return frozenset(activation_points(model)) if rounds else frozenset()
 
 
@@ -89,7 +89,7 @@ def activation_opset(model: Model) -> int:
 def needed_opset(model: Model, plan_: Plan) -> int:
     """Smallest opset in which everything that the plan stores can stand."""
     layers = {layer.name: layer for layer in find_layers(model)}
-    opset = activation_opset(model) if plan_.recipe.activation_bits == ACTIVATIONS.bits else 0
+    opset = activation_opset(model) if plan_.recipe.rounds_activations else 0
     for planned in plan_.layers:
         layer = layers.get(planned.name)
         if layer is not None and planned.storage != layer.dtype:

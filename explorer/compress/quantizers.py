@@ -67,7 +67,9 @@ def grid_for(
     return Grid(summed, group_size)
 
 
-def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: bool) -> StorageType:
+def storage_for(
+    weight_bits: int, dtype: str, rounds_activations: bool, blocked: bool
+) -> StorageType:
     """The smallest storage type that holds a width and that the runtime runs.
 
     Beside 8-bit activations, 8-bit weights are stored unsigned, which the x86 integer kernels
@@ -75,12 +77,12 @@ def storage_for(weight_bits: int, dtype: str, activation_bits: int, blocked: boo
     4, as ONNX Runtime 1.32 builds an invalid integer convolution from int2.
     """
     before, storage = STORAGE_TYPES[dtype], holding(weight_bits)
-    integer_kernel = activation_bits == 8 and before == FLOAT32 and not blocked
+    integer_kernel = rounds_activations and before == FLOAT32 and not blocked
     if storage == FLOAT32 or (storage == FLOAT16 and before == FLOAT16):
         return before
     if storage == INT8 and integer_kernel:
         return UINT8
-    return INT4 if storage == INT2 and activation_bits == 8 else storage
+    return INT4 if storage == INT2 and rounds_activations else storage
 
 
 def is_asymmetric(bits: int) -> bool:

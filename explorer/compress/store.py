@@ -51,7 +51,7 @@ def store(
     dims = planned_dims(model, plan)
     forms = stored_forms(model, plan, dims)
     biases = integer_biases(model, plan, dims, forms)
-    steps = _activation_steps(model, ranges) if plan.recipe.activation_bits == 8 else {}
+    steps = _activation_steps(model, ranges) if plan.recipe.rounds_activations else {}
     scales = _store_weights(model, plan, graph, forms, biases, steps, solved)
     _store_biases(model, graph, biases, scales, steps)
     activations = {str(value.name): value for value in _activations(graph)}

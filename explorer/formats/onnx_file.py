@@ -13,12 +13,13 @@ from onnx_ir.passes import common as passes
 
 from explorer.errors import ModelError, reason_of
 from explorer.formats.archive import Archive
-from explorer.formats.onnx_limits import STANDARD, check_limits
+from explorer.formats.onnx_limits import check_limits
 from explorer.formats.onnx_sides import Part, beside, take_in
 from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused, refused_zip
 from explorer.graph import annotations
-from explorer.graph.operators import WEIGHT_DTYPES
+from explorer.graph.memory import QUANTIZE
+from explorer.graph.operators import PRODUCTS, STANDARD_DOMAINS, WEIGHT_DTYPES
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
 from explorer.graph.simplify import simplify
@@ -28,8 +29,6 @@ OPSETS = range(7, 27)
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
 IR_VERSION_WITHOUT_INPUT_WEIGHTS = 4  # from here on weights need not be graph inputs
 BLOCKED_DOMAIN = "com.microsoft.nchwc"  # weights in blocks, as the layout optimiser writes them
-QUANTIZE = "QuantizeLinear"
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INCONSISTENT = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, AssertionError)
 FLOATS = WEIGHT_DTYPES | {ir.DataType.BFLOAT16}
 
@@ -231,7 +230,7 @@ def _check(proto: onnx.ModelProto, data: bytes, title: str) -> None:
 def _opsets(proto: onnx.ModelProto) -> set[int]:
     """Versions of ONNX's own operators that the graph and its functions use."""
     imports = [proto.opset_import, *(function.opset_import for function in proto.functions)]
-    return {entry.version for each in imports for entry in each if entry.domain in STANDARD}
+    return {entry.version for each in imports for entry in each if entry.domain in STANDARD_DOMAINS}
 
 
 def _normalise(proto: onnx.ModelProto, rearranged: bool = True) -> ir.Model:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from google.protobuf.message import Message
 
 from explorer.errors import ModelError
+from explorer.graph.operators import STANDARD_DOMAINS
 from explorer.names import cleaned
 
 MOST_NODES = 50_000  # with each call of a function counted as the nodes in it
@@ -21,7 +22,6 @@ MOST_NESTED = 16  # graphs within graphs
 MOST_CALLS_DEEP = 64  # functions that call functions
 MOST_PARAMS = 1_100_000_000  # a file of 1 GiB in int8 has fewer
 MOST_AXES = 32
-STANDARD = ("", "ai.onnx")  # both name ONNX's own operators
 EXTERNAL = onnx.TensorProto.EXTERNAL
 STRING = onnx.TensorProto.STRING
 BITS = {
@@ -157,7 +157,7 @@ def _sparse(attribute: onnx.AttributeProto) -> Iterator[onnx.SparseTensorProto]:
 
 
 def _key(domain: str, name: str, overload: str) -> Key:
-    return ("" if domain in STANDARD else domain, name, overload)
+    return ("" if domain in STANDARD_DOMAINS else domain, name, overload)
 
 
 def _expanded(main: _Body, functions: dict[Key, _Body], title: str) -> int:

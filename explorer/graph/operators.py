@@ -11,7 +11,7 @@ SPLIT_INPUT_OPSET = 13  # from here on the sizes of Split are an input
 RECURRENT_SUFFIX = ".recurrent"
 WEIGHT_SUFFIXES = (".weight", "_weight", ".kernel", ".w")
 WEIGHT_DTYPES = frozenset(ir.DataType[kind.onnx_name] for kind in FLOATS)
-STANDARD_DOMAINS = ("", "ai.onnx")
+STANDARD_DOMAINS = ("", "ai.onnx")  # both name ONNX's own operators
 FUSED = frozenset({"FusedConv", "FusedGemm"})  # a product and its activation function in one
 CONTRIB = "com.microsoft"  # operators of ONNX Runtime's own
 

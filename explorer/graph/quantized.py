@@ -62,7 +62,7 @@ FUSED_WEIGHTS = {
 }
 WEIGHT_POSITIONS = dict.fromkeys(PRODUCTS, (1,)) | dict.fromkeys(GATES, (1, 2)) | {EMBEDDING: (0,)}
 FIRST_PART = 2  # the first operand of QLinearConcat
-FLOAT_SOURCES = (DEQUANTIZE, "Cast")
+FLOAT_SOURCES = (DEQUANTIZE, "Cast")  # what turns stored weights into floats
 
 
 def quantized_op(node: ir.Node) -> QuantizedOp | None:

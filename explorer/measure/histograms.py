@@ -10,11 +10,11 @@ from onnx import helper
 
 from explorer.errors import MeasurementError
 from explorer.graph.layers import find_all_layers
+from explorer.graph.quantized import FLOAT_SOURCES
 from explorer.measure.runtime import FAILURES, QUIET
 from explorer.model import Model
 from explorer.names import cleaned
 
-UNPACKING = ("DequantizeLinear", "Cast")  # what turns stored weights into floats
 BINS = 61  # an odd number, so that one of them has zero in its middle
 MOST_LEVELS = 512  # more different values than these aren't told apart
 
@@ -32,7 +32,7 @@ def weight_values(model: Model, layer: str) -> npt.NDArray[np.float64] | None:
     if stored is None or stored.const_value is None:
         return None
     for usage in stored.uses():
-        if usage.node.op_type in UNPACKING:
+        if usage.node.op_type in FLOAT_SOURCES:
             return _unpacked(model, str(usage.node.outputs[0].name), layer)
     if stored.const_value.dtype.is_floating_point():
         return stored.const_value.numpy().astype(np.float64).ravel()

@@ -238,7 +238,7 @@ def choices_for_nothing(case: _Case) -> Iterator[str | Insight]:
 def zeros_stay(case: _Case) -> Iterator[str | Insight]:
     if case.recipe.pattern in ("none", "channel") or not _sparsity(case.layers):
         return
-    narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
+    narrow = case.recipe.weight_bits < 32 or case.recipe.rounds_activations
     what = "change neither file size nor latency" if narrow else "leave file size and latency alone"
     yield (
         f"The zeros stay in dense tensors: they {what}, but reduce the gzip and packed sizes, and "
@@ -260,7 +260,7 @@ def zeros_unsuited(case: _Case) -> Iterator[str | Insight]:
 
 @rule
 def weights_unpacked(case: _Case) -> Iterator[str | Insight]:
-    if case.recipe.weight_bits == 32 or case.recipe.activation_bits == 8 or not case.layers:
+    if case.recipe.weight_bits == 32 or case.recipe.rounds_activations or not case.layers:
         return
     yield (
         "Only the weights are quantized: the runtime dequantizes them before it computes, so this "
@@ -299,7 +299,7 @@ def simulated_widths(case: _Case) -> Iterator[str | Insight]:
 
 @rule
 def activations_without_integer_weights(case: _Case) -> Iterator[str | Insight]:
-    if case.recipe.activation_bits == 8 and not 5 <= case.recipe.weight_bits <= 8:
+    if case.recipe.rounds_activations and not 5 <= case.recipe.weight_bits <= 8:
         yield Insight(
             "Integer kernels need weights of 5 to 8 bits too: with these weights, the activations "
             "are quantized but the products still run in FP32, which takes longer.",
@@ -311,7 +311,7 @@ def activations_without_integer_weights(case: _Case) -> Iterator[str | Insight]:
 @rule
 def slow_integers(case: _Case) -> Iterator[str | Insight]:
     latencies = case.both("latency")
-    if case.recipe.activation_bits == 32 or latencies is None or latencies[1]["ratio_low"] <= 1:
+    if not case.recipe.rounds_activations or latencies is None or latencies[1]["ratio_low"] <= 1:
         return
     if not 5 <= case.recipe.weight_bits <= 8:
         return
@@ -339,10 +339,10 @@ def pruned_but_not_faster(case: _Case) -> Iterator[str | Insight]:
         why = "much of the latency is calling operators and moving data"
         if case.recipe.round_to < 8:
             why = "channel counts that are no multiple of 8 use the vector units badly"
-        if case.recipe.activation_bits == 8:
+        if case.recipe.rounds_activations:
             why = "quantizing the activations takes time too"
         sentence = f"{_percent(removed)} fewer MACs{_in_time(latencies[1])}: {why}."
-        if case.recipe.round_to < 8 and case.recipe.activation_bits == 32:
+        if case.recipe.round_to < 8 and not case.recipe.rounds_activations:
             aligned = replace(case.recipe, round_to=8)
             yield Insight(sentence, "Align channels to multiples of 8", aligned)
         else:
@@ -416,7 +416,7 @@ def no_quality_difference(case: _Case) -> Iterator[str | Insight]:
 @rule
 def bigger_file(case: _Case) -> Iterator[str | Insight]:
     profiles = case.both("profile")
-    narrow = case.recipe.weight_bits < 32 or case.recipe.activation_bits < 32
+    narrow = case.recipe.weight_bits < 32 or case.recipe.rounds_activations
     if not (narrow and profiles):
         return
     before, after = (content_bytes(profile) for profile in profiles)

@@ -8,6 +8,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from explorer.recipe import WEIGHT_BITS
+from explorer.storage_types import BY_WIDTH
+
+
+def precision(bits: int) -> str:
+    """What a width is called: INT8, FP32; 6-bit where no storage type has this width.
+
+    >>> [precision(bits) for bits in (32, 16, 8, 6, 2)]
+    ['FP32', 'FP16', 'INT8', '6-bit', 'INT2']
+    """
+    return next((kind.label for kind in BY_WIDTH if kind.bits == bits), f"{bits}-bit")
+
+
 # Fields of a `Recipe`.
 RECIPE: Mapping[str, str] = MappingProxyType(
     {
@@ -41,17 +54,7 @@ PATTERNS = {
 }
 QUANTIZATION_ONLY = "Quantization only"  # a run of pattern `none`
 ORIGINAL = "Original"
-PRECISIONS = {
-    32: "FP32",
-    16: "FP16",
-    8: "INT8",
-    7: "7-bit",  # no storage type of their own: 7 to 5 bits are stored in INT8, 3 in INT4
-    6: "6-bit",
-    5: "5-bit",
-    4: "INT4",
-    3: "3-bit",
-    2: "INT2",
-}
+PRECISIONS = {bits: precision(bits) for bits in WEIGHT_BITS}
 SCOPES = {"global": "Global", "layer": "Layer-wise"}
 CRITERIA = {
     "reconstruction": "Reconstruction error",
@@ -129,11 +132,6 @@ PRESETS: Mapping[str, str] = MappingProxyType(
 def capitalized(label: str) -> str:
     """With a capital at its head: coupled with, Coupled with."""
     return label[:1].upper() + label[1:]
-
-
-def precision(bits: int) -> str:
-    """What a width is called: INT8, FP32, 6-bit."""
-    return PRECISIONS.get(bits, f"{bits}-bit")
 
 
 def precision_text(weight_bits: int, activation_bits: int) -> str:
