@@ -103,7 +103,7 @@ from explorer.jobs.context import Context
 context = Context(lambda event, **values: None, lambda: False)
 file = {{"path": "script", "name": "the script"}}
 try:
-    importing.{task}(context, file, None, None, None)
+    import_tasks.{task}(context, file, None, None, None)
 except ModelError as error:
     print(json.dumps({{"says": str(error), "has_torch": "torch" in sys.modules}}))
 """
