@@ -88,7 +88,8 @@ def survey(opened: pipeline.Opened) -> list[dict[str, Any]]:
         ((name, part),) = parts_of(event).items()
         parts[name.removeprefix("survey:")] = part
     assert any(name.endswith(LATENCY) for name in parts)
-    return surveyed(parts, "data")["points"]
+    result: list[dict[str, Any]] = surveyed(parts, "data")["points"]
+    return result
 
 
 def moved(rng: random.Random, names: list[str]) -> Recipe:
