@@ -17,7 +17,7 @@ from benchmarks.storms import storm_of
 from explorer import Recipe
 from explorer.events import ProbesCounted
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
-from explorer.jobs.terms import MEASURE, TERMS, WORK
+from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
 
 LIMIT_S = 60
 NEAR_S = 10.0  # enough for a busy machine; what is right ends at once
@@ -107,7 +107,8 @@ def survey(pool: Pool, domain: Domain, session: str) -> Job:
 def test_what_gives_way_is_stopped_by_anybody(pool: Pool, here: Domain) -> None:
     background = running(survey(pool, here, "one"))
     waiting = survey(pool, here, "two")
-    assert background.state is State.RUNNING  # not by its like
+    state = background.state
+    assert state is State.RUNNING  # not by its like
     job = compress(pool, here, session="three")
     assert background.wait(LIMIT_S)
     assert background.state is State.CANCELLED
@@ -270,7 +271,7 @@ def test_a_process_that_does_not_listen_is_killed(local_pool: LocalPool, here: D
 def test_a_job_may_not_take_for_ever(
     local_pool: LocalPool, here: Domain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = {**TERMS, "sensitivity": local.Terms(limit_s=1.0)}
+    terms = {**TERMS, "sensitivity": Terms(limit_s=1.0)}
     monkeypatch.setattr(local, "TERMS", terms)
     job = probe(local_pool, here)
     os.kill(process_of(local_pool, "sensitivity"), signal.SIGSTOP)
