@@ -20,6 +20,7 @@ from streamlit.proto.Common_pb2 import FileUploaderState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin, Subprotocol
 
 from benchmarks.page import Page
 from explorer.recipe import Recipe
@@ -59,8 +60,8 @@ class Visitor:
         self._xsrf = cookie.removeprefix(f"{XSRF}=")
         self._socket = await connect(
             urljoin(self._address.replace("http", "ws", 1), "_stcore/stream"),
-            origin=self._address.rstrip("/"),
-            subprotocols=["streamlit", self._xsrf],
+            origin=Origin(self._address.rstrip("/")),
+            subprotocols=[Subprotocol("streamlit"), Subprotocol(self._xsrf)],
             additional_headers={"Cookie": cookie},
             max_size=LARGEST_MESSAGE,
             compression=None,
@@ -222,7 +223,8 @@ def _cookie(url: str) -> str:
     """The cookie against forged requests, that the server hands out."""
     with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         given = answer.headers["Set-Cookie"]
-    return given.split(";")[0]
+    found: str = given.split(";")[0]
+    return found
 
 
 def _put(url: str, name: str, content: bytes, xsrf: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import explorer
 from benchmarks.timing import RATIOS, SAMPLES, SCORED, time_steps
@@ -33,9 +34,11 @@ class ExplorerSide:
         self.small.save(self.out)
 
     def latency(self) -> None:
+        assert self.small is not None
         explorer.measure_latency(self.small, self.model)
 
     def accuracy(self) -> None:
+        assert self.small is not None
         explorer.evaluate(self.small, self.data)
 
 
@@ -58,7 +61,7 @@ def main(path: Path, size: str) -> None:
         started = time.perf_counter()
         side = ExplorerSide(path, scored, Path(folder) / "small.onnx")
         side.profile(0.2)
-        result = {"first_s": time.perf_counter() - started}
+        result: dict[str, Any] = {"first_s": time.perf_counter() - started}
         result["times"] = time_steps(side, RATIOS, scored)
         result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         if scored:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.mutants import FORMATS, ROOT, SAMPLES, mutant, network, prepare
 from explorer import Recipe
@@ -59,7 +60,12 @@ def fuzz(form: str, seeds: range, folder: Path) -> tuple[Counter[str], list[Faul
 def _run(form: str, seeds: list[int], folder: Path) -> list[tuple[int, str, str]]:
     """Outcomes of as many mutants as one process lives to see; the one that ends it is a fault."""
     command = [sys.executable, "-m", "benchmarks.fuzz", "--child", form, str(folder)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "cwd": ROOT, "text": True}
+    options: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+        "cwd": ROOT,
+        "text": True,
+    }
     with subprocess.Popen([*command, json.dumps(seeds)], **options) as child:
         assert child.stdout is not None
         done = [tuple(json.loads(line)) for line in child.stdout]
@@ -68,7 +74,7 @@ def _run(form: str, seeds: list[int], folder: Path) -> list[tuple[int, str, str]
         hung = code == -signal.SIGALRM
         reason = "no end" if hung else f"the process ended with {code}"
         done.append((seeds[len(done)], "fault", reason))
-    return done  # type: ignore[return-value]
+    return done
 
 
 def serve(form: str, folder: Path, seeds: list[int]) -> None:

@@ -18,10 +18,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figures import MB, MS, print_figures, print_start
 from benchmarks.server import Server, serving
@@ -162,7 +163,7 @@ async def _keep_measuring(server: Server, stand_in: int, until_s: float) -> floa
     return sum(seen) / max(1, len(seen))
 
 
-async def _each(findings: Findings, doing: Sequence[object]) -> None:
+async def _each(findings: Findings, doing: Sequence[Coroutine[Any, Any, object]]) -> None:
     """Do all at once; what goes wrong with one is an error, and the others go on."""
     for outcome in await asyncio.gather(*doing, return_exceptions=True):
         if isinstance(outcome, Exception):

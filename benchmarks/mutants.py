@@ -205,7 +205,8 @@ def overwrite(whole: bytes, chance: random.Random) -> bytes:
     """A number that is seldom right, at any place."""
     at, size = chance.randrange(len(whole) + 1), chance.choice((1, 2, 4, 8))
     number = (chance.choice(ODD) % 2 ** (8 * size)).to_bytes(size, "little")
-    return whole[:at] + number + whole[at + size :]
+    data: bytes = whole[:at] + number + whole[at + size :]
+    return data
 
 
 def cut(whole: bytes, chance: random.Random) -> bytes:
@@ -242,7 +243,8 @@ def fields(whole: bytes, chance: random.Random) -> bytes:
         return flip(whole, chance)
     messages = list(_messages(proto))
     _change(chance.choice(messages), chance)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def _messages(message: Message) -> Any:

@@ -63,7 +63,8 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x) if self.adds else self.body(x)
+        y: torch.Tensor = x + self.body(x) if self.adds else self.body(x)
+        return y
 
 
 def mobilenet_v2() -> nn.Module:
@@ -98,7 +99,8 @@ class EncoderLayer(nn.Module):
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
-        return x + self.narrow(nn.functional.gelu(self.wide(self.norm2(x))))
+        y: torch.Tensor = x + self.narrow(nn.functional.gelu(self.wide(self.norm2(x))))
+        return y
 
 
 class Encoder(nn.Module):
@@ -113,4 +115,5 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.layers(self.words(tokens) + self.places)
-        return self.head(self.norm(x).mean(1))
+        y: torch.Tensor = self.head(self.norm(x).mean(1))
+        return y

@@ -208,8 +208,10 @@ def chain(layers: int) -> bytes:
         channels = 3 if number == 0 else CHANNELS
         weight = rng.normal(0, (2 / (9 * channels)) ** 0.5, (CHANNELS, channels, 3, 3))
         weights.append(numpy_helper.from_array(weight.astype(np.float32), f"w{number}"))
-        conv = {"name": f"conv{number}", "pads": [1, 1, 1, 1]}
-        nodes.append(helper.make_node("Conv", [source, f"w{number}"], [f"c{number}"], **conv))
+        name, pads = f"conv{number}", [1, 1, 1, 1]
+        nodes.append(
+            helper.make_node("Conv", [source, f"w{number}"], [f"c{number}"], name, pads=pads)
+        )
         source = f"r{number}"
         nodes.append(helper.make_node("Relu", [f"c{number}"], [source], f"relu{number}"))
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
@@ -217,7 +219,8 @@ def chain(layers: int) -> bytes:
     graph = helper.make_graph(nodes, "chain", [x], [y], weights)
     opset = [helper.make_opsetid("", 17)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=opset, ir_version=9)
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ class PipelineSide:
                 verbose=False,
             )
         logging.disable(logging.NOTSET)
+        assert program is not None
         self.data = program.model_proto.SerializeToString()
 
     def latency(self) -> None:

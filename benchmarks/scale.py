@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -117,7 +118,7 @@ def write_nodes(path: Path) -> None:
         for op, name, read_names in zip(
             ("Conv", "Relu", "Conv", "Add", "Relu"), names, inputs, strict=True
         ):
-            pads = {"pads": [1, 1, 1, 1]} if op == "Conv" else {}
+            pads: dict[str, Any] = {"pads": [1, 1, 1, 1]} if op == "Conv" else {}
             nodes.append(helper.make_node(op, list(read_names), [name], name=name, **pads))
         x = names[4]
     _save(path, nodes, tensors, ["n", 8, 16, 16], x)

@@ -97,7 +97,7 @@ def _small(pool: LocalPool, domain: Domain) -> Job:
 
 
 def _running(job: Job) -> Job:
-    while not job.parts and not job.ended:
+    while not job.events and not job.ended:
         time.sleep(0.002)
     return job
 

@@ -176,7 +176,8 @@ def recipe(percent: int, bits: int) -> Recipe:
 
 def first_title() -> str:
     """Of the model that every visit begins with."""
-    return tomllib.loads((SAMPLES / "catalog.toml").read_text())["model"][0]["title"]
+    found: str = tomllib.loads((SAMPLES / "catalog.toml").read_text())["model"][0]["title"]
+    return found
 
 
 def params_of(number: int) -> int:
@@ -194,7 +195,8 @@ def model_of(number: int) -> bytes:
     graph = helper.make_graph([node], "own", [x], [y], [weight])
     opset = [helper.make_opsetid("", 17)]
     made: onnx.ModelProto = helper.make_model(graph, opset_imports=opset, ir_version=9)
-    return made.SerializeToString()
+    data: bytes = made.SerializeToString()
+    return data
 
 
 def _title(page: Page) -> str:

@@ -81,7 +81,8 @@ class ResNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         x = torch.relu(self.stem_norm(self.stem(self.normalise(image))))
         x = self.stage3(self.stage2(self.stage1(x)))
-        return self.classifier(x.mean((2, 3)))
+        y: Tensor = self.classifier(x.mean((2, 3)))
+        return y
 
 
 class InvertedResidual(nn.Module):
@@ -103,7 +104,8 @@ class InvertedResidual(nn.Module):
         y = self.activation(self.expand_norm(self.expand(x)))
         y = self.activation(self.depthwise_norm(self.depthwise(y)))
         y = self.project_norm(self.project(y))
-        return x + y if self.residual else y
+        out: Tensor = x + y if self.residual else y
+        return out
 
 
 class MobileNet(nn.Module):
@@ -133,7 +135,8 @@ class MobileNet(nn.Module):
         x = self.activation(self.stem_norm(self.stem(self.normalise(image))))
         x = self.stage2(self.stage1(x))
         x = self.activation(self.head_norm(self.head(x)))
-        return self.classifier(x.mean((2, 3)))
+        y: Tensor = self.classifier(x.mean((2, 3)))
+        return y
 
 
 class MLP(nn.Module):
@@ -152,7 +155,8 @@ class MLP(nn.Module):
         x = torch.relu(self.hidden1(x))
         x = torch.relu(self.hidden2(x))
         x = torch.relu(self.hidden3(x))
-        return self.classifier(x)
+        y: Tensor = self.classifier(x)
+        return y
 
 
 class VowelsCNN(nn.Module):
@@ -173,7 +177,8 @@ class VowelsCNN(nn.Module):
 
     def forward(self, series: Tensor) -> Tensor:
         x = torch.relu(self.stem_norm(self.stem(self.normalise(series))))
-        return self.classifier(self.stage2(self.stage1(x)).mean(2))
+        y: Tensor = self.classifier(self.stage2(self.stage1(x)).mean(2))
+        return y
 
 
 class Attention(nn.Module):
@@ -192,7 +197,8 @@ class Attention(nn.Module):
         qkv = qkv.permute(2, 0, 3, 1, 4)
         query, key, value = qkv[0], qkv[1], qkv[2]  # (batch, heads, length, features)
         weights = torch.softmax(query @ key.transpose(2, 3) * self.scale, dim=-1)
-        return self.project((weights @ value).transpose(1, 2).reshape(-1, length, width))
+        y: Tensor = self.project((weights @ value).transpose(1, 2).reshape(-1, length, width))
+        return y
 
 
 class EncoderBlock(nn.Module):
@@ -212,7 +218,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.contract(self.activation(self.expand(self.norm2(x))))
+        y: Tensor = x + self.contract(self.activation(self.expand(self.norm2(x))))
+        return y
 
 
 class LanguageTransformer(nn.Module):
@@ -237,4 +244,5 @@ class LanguageTransformer(nn.Module):
     def forward(self, characters: Tensor) -> Tensor:
         x = self.embedding(characters)  # (batch, characters, width)
         x = x + self.neighbours(x.transpose(1, 2)).transpose(1, 2) + self.position
-        return self.classifier(self.norm(self.blocks(x)).mean(1))
+        y: Tensor = self.classifier(self.norm(self.blocks(x)).mean(1))
+        return y

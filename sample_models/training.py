@@ -57,7 +57,7 @@ class Training:
 def train(model: nn.Module, how: Training, data: Dataset) -> nn.Module:
     """Train `model` in place, print its progress, return the averaged model in eval mode."""
     split = data.split
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no types for it
     average = AveragedModel(
         model, multi_avg_fn=get_ema_multi_avg_fn(how.average_decay), use_buffers=True
     )
@@ -87,7 +87,9 @@ def train(model: nn.Module, how: Training, data: Dataset) -> nn.Module:
             share = accuracy(average.module, split.validation, data.dtype)
             elapsed_s = time.perf_counter() - started
             print(f"epoch {epoch}: validation {share:.2%}, {elapsed_s:.0f} s", flush=True)
-    return average.module.eval().to(memory_format=torch.contiguous_format)
+    module: nn.Module = average.module.eval()
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as above
+    return module
 
 
 def accuracy(model: nn.Module, samples: Samples, dtype: torch.dtype) -> float:

@@ -2,10 +2,13 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import explorer
@@ -26,7 +29,8 @@ def onnx_bytes(text: str) -> bytes:
     """A model written in ONNX's text form."""
     model = onnx.parser.parse_model(text)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def with_weights(text: str, **shapes: tuple[int, ...]) -> explorer.Model:
@@ -34,12 +38,21 @@ def with_weights(text: str, **shapes: tuple[int, ...]) -> explorer.Model:
     model = onnx.parser.parse_model(text)
     rng = np.random.default_rng(0)
     for name, shape in shapes.items():
-        values = rng.standard_normal(shape).astype(np.float32) / np.sqrt(max(1, np.prod(shape[1:])))
+        values = rng.standard_normal(shape).astype(np.float32) / np.sqrt(max(1, prod(shape[1:])))
         model.graph.initializer.append(
             onnx.numpy_helper.from_array(values.astype(np.float32), name)
         )
     onnx.checker.check_model(model, full_check=True)
     return explorer.load(model.SerializeToString(), "toy")
+
+
+def tensors_of(model: explorer.Model) -> dict[str, ir.TensorProtocol]:
+    """The constants of a model by name."""
+    found = {}
+    for name, value in model.graph_model.graph.initializers.items():
+        assert value.const_value is not None
+        found[name] = value.const_value
+    return found
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -83,10 +96,11 @@ def run_onnx(data: bytes, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return session.run(None, feed)
+    found: list[np.ndarray] = session.run(None, feed)
+    return found
 
 
-def run_plainly(data: bytes, feed: dict[str, object]) -> list[object]:
+def run_plainly(data: bytes, feed: Mapping[str, object]) -> list[object]:
     """As `run_onnx`, without the runtime's optimisations and on one thread."""
     import onnxruntime as ort
 
@@ -97,4 +111,5 @@ def run_plainly(data: bytes, feed: dict[str, object]) -> list[object]:
     session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     run_options = ort.RunOptions()
     run_options.log_severity_level = 4
-    return session.run(None, feed, run_options)
+    found: list[object] = session.run(None, feed, run_options)
+    return found

@@ -28,7 +28,8 @@ def torch_macs(module: nn.Module, *inputs: Tensor) -> int:
     """Half of what `torch.utils.flop_counter.FlopCounterMode` finds, in FLOPs."""
     with FlopCounterMode(display=False) as counter:
         module(*inputs)
-    return counter.get_total_flops() // 2
+    found: int = counter.get_total_flops() // 2
+    return found
 
 
 def torch_macs_unfused(module: nn.Module, *inputs: Tensor) -> int:

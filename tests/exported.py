@@ -1,6 +1,7 @@
 """An outcome by hand, in which every name is a stranger's idea of a name."""
 
 from dataclasses import replace
+from typing import Any
 
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.recipe import LayerChoice, Recipe
@@ -19,11 +20,11 @@ LATENCY = Latency(1e-4, 1e-6, 9e-5, 50, 1, "onnxruntime 1", True, 0.5, 0.45, 0.5
 QUALITY = Quality("accuracy", 0.91, 0.90, 0.92, 1000, 0.93, 0.001)
 
 
-def layer(name: str, **changes: object) -> LayerPlan:
+def layer(name: str, **changes: Any) -> LayerPlan:
     return replace(LayerPlan(name, "Conv", 16, 8, 0.5, 4, "int4", group="g"), **changes)
 
 
-def outcome(**changes: object) -> Outcome:
+def outcome(**changes: Any) -> Outcome:
     """With all that an outcome can have."""
     recipe = Recipe("channel", 0.3, layers=tuple(LayerChoice(name, 0.5) for name in HOSTILE))
     original = Report("a" * 64, HOSTILE[0], PROFILE)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import onnx
 import torch
@@ -50,10 +51,11 @@ def export_new(
             verbose=False,
         )
     assert program is not None
-    return program.model_proto.SerializeToString()
+    data: bytes = program.model_proto.SerializeToString()
+    return data
 
 
-def _shapes(inputs: Inputs, open_axes: int) -> object:
+def _shapes(inputs: Inputs, open_axes: int) -> tuple[dict[int, Any], ...]:
     if open_axes == 1:
         batch = torch.export.Dim("batch")
         return tuple({0: batch} for _ in inputs)
@@ -68,7 +70,7 @@ def export_old(module: nn.Module, inputs: Inputs, opset: int, open_batch: bool =
         torch.onnx.export(
             module,
             inputs,
-            file,
+            file,  # type: ignore[arg-type]  # its documentation allows a stream here
             dynamo=False,
             opset_version=opset,
             input_names=names,
@@ -98,4 +100,5 @@ def exported(name: str, exporter: str, opset: int) -> bytes:
 def opset_of(data: bytes) -> int:
     """The version of the standard operators that a file uses."""
     imports = onnx.load_model_from_string(data).opset_import
-    return next(entry.version for entry in imports if entry.domain in ("", "ai.onnx"))
+    found: int = next(entry.version for entry in imports if entry.domain in ("", "ai.onnx"))
+    return found

@@ -1,6 +1,8 @@
 """Networks of the families that channel pruning must handle: as torch modules, and at random."""
 
 from collections.abc import Callable
+from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -54,7 +56,8 @@ class Shuffle(nn.Module):
         n, c, h, w = x.shape
         x = x.reshape(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
         left, right = x.chunk(2, dim=1)
-        return self.mix(torch.cat([right, torch.relu(self.branch(left))], dim=1))
+        y: torch.Tensor = self.mix(torch.cat([right, torch.relu(self.branch(left))], dim=1))
+        return y
 
 
 class Attention(nn.Module):
@@ -125,6 +128,7 @@ def family(name: str) -> tuple[nn.Module, explorer.Model]:
     module = FAMILIES[name]()
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None and layer.running_var is not None
             nn.init.uniform_(layer.running_mean, -1, 1)
             nn.init.uniform_(layer.running_var, 0.5, 2)
     module.eval()
@@ -165,11 +169,11 @@ class RandomNetwork:
 
     def weight(self, *shape: int) -> str:
         name = f"w{len(self.tensors)}"
-        values = self.rng.standard_normal(shape) / np.sqrt(max(1, np.prod(shape[1:])))
+        values = self.rng.standard_normal(shape) / np.sqrt(max(1, prod(shape[1:])))
         self.tensors.append(numpy_helper.from_array(values.astype(np.float32), name))
         return name
 
-    def node(self, op: str, inputs: list[str], **attributes: object) -> str:
+    def node(self, op: str, inputs: list[str], **attributes: Any) -> str:
         output = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output

@@ -124,7 +124,7 @@ class MovingNetwork:
 
     def block_s(self, x: Tensor) -> Tensor:
         """Any reshape within a sample."""
-        left, sizes = prod(x[1][1:]), []
+        left, sizes = prod(x[1][1:]), list[int]()
         while left > 1 and len(sizes) < 3:
             sizes.append(self.choose(*(n for n in range(2, left + 1) if left % n == 0)))
             left //= sizes[-1]

@@ -135,7 +135,9 @@ def _try_one(
     except ExplorerError as error:
         tally.unopened.append(f"{name}: {error}")
         return
-    for target in (opset_of(proto), *TARGETS):
+    own = opset_of(proto)
+    assert own is not None
+    for target in (own, *TARGETS):
         _raise_one(tally, f"{name}, raised to {target}", model, target, feeds, given, digits)
 
 

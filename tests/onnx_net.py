@@ -1,6 +1,7 @@
 """Graphs in a few lines of Python."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ class Net:
         self.tensors.append(numpy_helper.from_array(array, name))
         return name
 
-    def do(self, op: str, *inputs: str, **attributes: object) -> str:
+    def do(self, op: str, *inputs: str, **attributes: Any) -> str:
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
@@ -49,4 +50,5 @@ class Net:
         for name in outputs:
             dims = [None] * ranks.get(name, 3)  # 3 where only ONNX Runtime knows
             model.graph.output.append(helper.make_tensor_value_info(name, FLOAT, dims))
-        return model.SerializeToString()
+        data: bytes = model.SerializeToString()
+        return data

@@ -123,7 +123,8 @@ class _Zeroing:
         nodes = list(self.inserted)
         del self.graph.node[:]
         self.graph.node.extend(nodes)
-        return self.proto.SerializeToString()
+        data: bytes = self.proto.SerializeToString()
+        return data
 
     def follow(self, node: onnx.NodeProto, inputs: Masks) -> Masks:
         op = node.op_type
@@ -180,10 +181,12 @@ class _Zeroing:
         query, after = self.values[names[0]], self.values[node.output[0]]
         if query.ndim == 4:
             repeats = query.shape[1] // values.shape[1]
-            return values.max(2, keepdims=True).repeat(repeats, axis=1)
+            mixed: Array = values.max(2, keepdims=True).repeat(repeats, axis=1)
+            return mixed
         own, heads = _attribute(node, "q_num_heads", 1), _attribute(node, "kv_num_heads", 1)
         by_head = values.max(1).reshape(len(values), heads, -1).repeat(own // heads, axis=1)
-        return by_head.reshape(len(values), 1, after.shape[-1])
+        spread: Array = by_head.reshape(len(values), 1, after.shape[-1])
+        return spread
 
     def zero(self, node: onnx.NodeProto, position: int, mask: Array) -> None:
         name = node.input[position]

@@ -40,7 +40,8 @@ def annotated() -> bytes:
     proto.metadata_props.add(key="names", value="{0: 'cat', 1: 'dog'}")
     proto.doc_string = "Pets"
     onnx.checker.check_model(proto)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 @pytest.mark.parametrize("name", RECIPES)

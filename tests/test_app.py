@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,13 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import streamlit
 from bad_files.onnx_runs import loop
 from onnx import TensorProto, helper, numpy_helper
 from onnx_net import Net
+from pandas.io.formats.style import Styler
 from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 from streamlit.testing.v1 import AppTest
 from values import PROFILE as PROFILE_OF_ONE
 
@@ -51,6 +55,7 @@ from explorer.widget.trials import Trial, View, view_of
 from explorer.widget.words import describe
 
 ROOT = Path(__file__).resolve().parents[1]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 PATIENCE_S = 120
 PROFILE = {
     "params": 1000,
@@ -88,7 +93,7 @@ LATENCY = {
 
 
 @pytest.fixture(scope="module")
-def app():
+def app() -> AppTest:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     return settled(page)
 
@@ -128,7 +133,8 @@ def panel_of(page: AppTest) -> dict[str, Any]:
     """What was sent to the live panel."""
     sent = [element.proto for element in page.get("bidi_component")]
     (told,) = [each.json for each in sent if each.component_name == "explorer_mount"]
-    return json.loads(told)
+    found: dict[str, Any] = json.loads(told)
+    return found
 
 
 def kinds_of(page: AppTest) -> list[str]:
@@ -145,7 +151,7 @@ def tried_of(page: AppTest) -> list[str]:
     return [point["label"] for point in panel_of(page)["tried"]["points"]]
 
 
-def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
+def test_opens_with_the_first_sample_and_shows_measured_numbers(app: AppTest) -> None:
     assert widget(app.selectbox, "model").value == samples()[0].key
     assert [number["title"] for number in panel_of(app)["numbers"]] == [
         "File size",
@@ -160,7 +166,7 @@ def test_opens_with_the_first_sample_and_shows_measured_numbers(app):
 
 
 @pytest.mark.parametrize("key", ["vowels_cnn", "language_transformer"])
-def test_samples_of_series_and_of_text_show_measured_numbers(key):
+def test_samples_of_series_and_of_text_show_measured_numbers(key: str) -> None:
     page = settled(AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run())
     widget(page.selectbox, "model").set_value(key).run()
     settled(page)
@@ -173,7 +179,7 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key):
     assert not page.error
 
 
-def test_a_file_is_explained_where_it_is_downloaded():
+def test_a_file_is_explained_where_it_is_downloaded() -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     widget(page.selectbox, "model").set_value("vowels_cnn").run()
     settled(page)
@@ -186,7 +192,7 @@ def test_a_file_is_explained_where_it_is_downloaded():
         assert [text for text in captions if text in (UNSIGNED, WEIGHT_ONLY)] == [told] * bool(told)
 
 
-def test_a_compressed_model_that_was_removed_can_be_made_again():
+def test_a_compressed_model_that_was_removed_can_be_made_again() -> None:
     page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
     page.switch_page("pages/export.py")
@@ -207,7 +213,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again():
     assert graph_view.GONE not in [text.value for text in page.run().caption]
 
 
-def page_on(sample):
+def page_on(sample: str) -> AppTest:
     """The page, settled on a sample."""
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     settled(page)
@@ -216,7 +222,7 @@ def page_on(sample):
     return page
 
 
-def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
+def test_sensitivity_is_measured_in_slices_and_other_work_goes_first() -> None:
     page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
     session = page.session_state["explorer"]
     assert not page.get("plotly_chart")
@@ -244,7 +250,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first():
     assert session.sensitivities == found
 
 
-def test_an_import_can_be_cancelled():
+def test_an_import_can_be_cancelled() -> None:
     page = page_on("vowels_cnn")
     session = page.session_state["explorer"]
     assert "import_cancel" not in [button.key for button in page.button]
@@ -256,7 +262,7 @@ def test_an_import_can_be_cancelled():
     assert "import_cancel" not in [button.key for button in page.run().button]
 
 
-def test_points_buy_a_recipe_that_becomes_the_setting():
+def test_points_buy_a_recipe_that_becomes_the_setting() -> None:
     page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
     session = page.session_state["explorer"]
     page.button(key="sensitivity_start").click().run()
@@ -305,7 +311,7 @@ def wait_for_probes(page: AppTest, count: int) -> None:
     assert not page.exception
 
 
-def test_every_card_and_the_chart_follow_a_changed_setting(app):
+def test_every_card_and_the_chart_follow_a_changed_setting(app: AppTest) -> None:
     session = app.session_state["explorer"]
     before, tried = cards(session.view, busy=False), len(session.tried)
     choose(app, pattern="channel", ratio=0.6)
@@ -320,7 +326,7 @@ def test_every_card_and_the_chart_follow_a_changed_setting(app):
     assert len(shown) == len(session.tried) + 1
 
 
-def test_a_sample_that_was_opened_before_is_there_at_once(app):
+def test_a_sample_that_was_opened_before_is_there_at_once(app: AppTest) -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     session = page.session_state["explorer"]
     assert session.source == samples()[0]
@@ -334,7 +340,7 @@ def test_a_sample_that_was_opened_before_is_there_at_once(app):
     assert session.source == samples()[0]
 
 
-def test_a_setting_tried_before_comes_from_memory(app):
+def test_a_setting_tried_before_comes_from_memory(app: AppTest) -> None:
     session = app.session_state["explorer"]
     recipe = session.recipe
     choose(app, ratio=0.1)
@@ -350,7 +356,9 @@ def test_a_setting_tried_before_comes_from_memory(app):
     [("broken.onnx", b"not a model"), ("empty.onnx", b""), ("data.npz", b"PK\x03\x04cut")],
     ids=["not a model", "empty", "truncated data"],
 )
-def test_a_bad_upload_is_one_sentence_and_the_results_stay(app, name, content):
+def test_a_bad_upload_is_one_sentence_and_the_results_stay(
+    app: AppTest, name: str, content: bytes
+) -> None:
     session = app.session_state["explorer"]
     shown = session.view
     drop(app, "model", (name, content))
@@ -361,7 +369,7 @@ def test_a_bad_upload_is_one_sentence_and_the_results_stay(app, name, content):
     assert widget(app.selectbox, "model").value == samples()[0].key
 
 
-def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app):
+def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app: AppTest) -> None:
     session = app.session_state["explorer"]
     before = session.recipe
     recipe = Recipe(pattern="channel", ratio=0.5, layers=(LayerChoice("nowhere", 0.1),))
@@ -372,7 +380,7 @@ def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app):
     assert "below 1" in app.error[0].value
 
 
-def test_a_choice_for_one_layer_reaches_the_plan(app):
+def test_a_choice_for_one_layer_reaches_the_plan(app: AppTest) -> None:
     session = app.session_state["explorer"]
     name = session.original["model"]["layers"][-1]["name"]
     session.set_recipe(Recipe(pattern="channel", ratio=0.6, layers=(LayerChoice(name, None, 8),)))
@@ -382,7 +390,9 @@ def test_a_choice_for_one_layer_reaches_the_plan(app):
     assert {layer["weight_bits"] for layer in planned.values()} == {8, 32}
 
 
-def test_a_model_that_guesses_points_to_how_its_samples_were_read(app, tmp_path):
+def test_a_model_that_guesses_points_to_how_its_samples_were_read(
+    app: AppTest, tmp_path: Path
+) -> None:
     told = "the labels don&#x27;t fit this model"
     assert told not in html_of(app)
     drop(app, "model", *[(file.name, file.read_bytes()) for file in own_model(tmp_path)])
@@ -391,7 +401,7 @@ def test_a_model_that_guesses_points_to_how_its_samples_were_read(app, tmp_path)
     assert reading.TITLE in [each.label for each in app.expander]
 
 
-def test_without_labels_it_is_agreement(app, tmp_path):
+def test_without_labels_it_is_agreement(app: AppTest, tmp_path: Path) -> None:
     model, data = own_model(tmp_path)
     unlabelled = tmp_path / "unlabelled.npz"
     np.savez(unlabelled, x=np.load(data)["x"])
@@ -400,7 +410,7 @@ def test_without_labels_it_is_agreement(app, tmp_path):
     assert panel_of(app)["numbers"][-1]["title"] == "Agreement"
 
 
-def test_without_samples_there_is_no_accuracy(app, tmp_path):
+def test_without_samples_there_is_no_accuracy(app: AppTest, tmp_path: Path) -> None:
     model, _ = own_model(tmp_path)
     drop(app, "model", (model.name, model.read_bytes()))
     assert [error.value for error in app.error] == []
@@ -410,7 +420,7 @@ def test_without_samples_there_is_no_accuracy(app, tmp_path):
     assert app.session_state["explorer"].view.trial.parts["file"]["not_compensated"]
 
 
-def test_input_sizes_can_be_set(app, tmp_path):
+def test_input_sizes_can_be_set(app: AppTest, tmp_path: Path) -> None:
     net = Net()
     x = net.do("Relu", net.do("Conv", net.input("image", "n", 3, "h", "w"), net.w(16, 3, 1, 1)))
     x = net.do("GlobalAveragePool", net.do("Conv", x, net.w(8, 16, 1, 1)))
@@ -446,7 +456,7 @@ def test_input_sizes_can_be_set(app, tmp_path):
     assert not app.error
 
 
-def test_a_sample_can_have_other_input_sizes(app):
+def test_a_sample_can_have_other_input_sizes(app: AppTest) -> None:
     session = app.session_state["explorer"]
     session.open(samples()[0])
     settled(app.run())
@@ -470,7 +480,7 @@ def fashion() -> explorer.Model:
     return explorer.load(samples()[0].model)
 
 
-def test_a_model_that_the_runtime_cannot_run_is_still_counted(app, tmp_path):
+def test_a_model_that_the_runtime_cannot_run_is_still_counted(app: AppTest, tmp_path: Path) -> None:
     model, _ = own_model(tmp_path, last="Mystery", domain="com.example")
     drop(app, "model", (model.name, model.read_bytes()))
     assert len(app.error) == 1
@@ -479,7 +489,7 @@ def test_a_model_that_the_runtime_cannot_run_is_still_counted(app, tmp_path):
     assert shown["Latency"].kind == "unknown"
 
 
-def test_the_server_imports_no_runtime():
+def test_the_server_imports_no_runtime() -> None:
     script = """
 import runpy, sys
 from streamlit.testing.v1 import AppTest
@@ -493,7 +503,7 @@ print(sorted({"torch", "onnxruntime", "onnx", "onnx_ir"} & {m.split(".")[0] for 
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-def test_charts_use_the_colours_of_the_theme():
+def test_charts_use_the_colours_of_the_theme() -> None:
     theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
     assert theme["light"]["chartCategoricalColors"] == list(PALETTE)
     assert theme["dark"]["chartCategoricalColors"] == list(PALETTE)
@@ -505,13 +515,13 @@ FOUND = Sensitivity(
     channels=16,
     kept=8,
     profile=PROFILE_OF_ONE,
-    quality=Quality(**QUALITY),
+    quality=Quality("accuracy", 0.91, 0.90, 0.92, 1000, 0.93, 0.001),
     output_error=0.25,
 )
 BY_BITS = replace(FOUND, probe=Probe("a", ("a",), weight_bits=4))
 
 
-def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
+def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column() -> None:
     better = replace(BY_BITS, quality=replace(BY_BITS.quality, value=0.9304))
     figure, height = sensitivity_map.figure_of([FOUND, better], ["a", "<b>b</b>", "c"])
     heat, numbers = figure.data
@@ -540,12 +550,12 @@ def test_the_heat_map_has_a_place_a_row_and_a_setting_a_column():
         ("", ""),
     ],
 )
-def test_a_long_name_keeps_its_numbers_and_its_end(name, shown):
+def test_a_long_name_keeps_its_numbers_and_its_end(name: str, shown: str) -> None:
     assert short_name(name) == shown
     assert len(shown) <= LONGEST_NAME
 
 
-def test_losses_are_written_with_a_true_minus_and_zero_has_none():
+def test_losses_are_written_with_a_true_minus_and_zero_has_none() -> None:
     assert [loss_text(loss) for loss in (12.34, 0.0, -0.04, -0.06, -10.0)] == [
         "12.3",
         "0.0",
@@ -555,19 +565,21 @@ def test_losses_are_written_with_a_true_minus_and_zero_has_none():
     ]
     columns = {"loss_ratio": [None, -0.04], "loss_bits": [-0.06, 12.34]}
     styled = layer_table.with_minus_signs(pd.DataFrame({"layer": ["a", "b"], **columns}))
+    assert isinstance(styled, Styler)
     assert "−0.1" in styled.to_html()
     assert "-0" not in re.sub("<[^>]*>", "", styled.to_html().partition("</style>")[2])
-    assert list(styled.data["loss_bits"]) == [-0.06, 12.34]  # sorted as numbers
+    losses = styled.data["loss_bits"]  # type: ignore[attr-defined]  # not in pandas-stubs
+    assert list(losses) == [-0.06, 12.34]  # sorted as numbers
 
 
-def test_columns_without_anything_to_say_are_left_out():
+def test_columns_without_anything_to_say_are_left_out() -> None:
     dense, sparse = {"sparsity": 0.0}, {"sparsity": 0.5}
     assert {"zeros", *layer_table.LOSSES}.isdisjoint(layer_table.shown_columns([dense], {}))
     assert "zeros" in layer_table.shown_columns([dense, sparse], {})
     assert set(layer_table.LOSSES) < set(layer_table.shown_columns([dense], {"loss_ratio": [1.0]}))
 
 
-def test_losses_stand_beside_every_layer_of_a_group():
+def test_losses_stand_beside_every_layer_of_a_group() -> None:
     assert sensitivity_map.table_columns([], ["a"]) == {}
     columns = sensitivity_map.table_columns([FOUND, BY_BITS], ["a", "<b>b</b>", "c"])
     assert columns["loss_ratio"] == [None, pytest.approx(2.0), pytest.approx(2.0)]
@@ -578,14 +590,14 @@ def test_losses_stand_beside_every_layer_of_a_group():
     assert "percent of their variance" in sensitivity_map.caption([noise])
 
 
-def test_sensitivity_depends_on_how_but_not_on_how_much():
+def test_sensitivity_depends_on_how_but_not_on_how_much() -> None:
     recipe = Recipe(pattern="channel", ratio=0.4, weight_bits=4, layers=(LayerChoice("a", 0.1),))
     assert base_of(recipe) == base_of(Recipe(scope="layer", seed=3, group_size=16)) == Recipe()
     assert base_of(Recipe(compensate=False)) != Recipe()
     assert base_of(Recipe(criterion="random", seed=3)).seed == 3
 
 
-def test_an_estimate_shows_at_once_and_what_is_not_measured_is_open():
+def test_an_estimate_shows_at_once_and_what_is_not_measured_is_open() -> None:
     estimate = {**PROFILE, "params": 500, "nonzero_params": None, "gzip_bytes": None}
     view = view_of({"profile": PROFILE}, Trial(Recipe(ratio=0.5), {"estimate": estimate}))
     assert view.estimated
@@ -594,7 +606,7 @@ def test_an_estimate_shows_at_once_and_what_is_not_measured_is_open():
     assert (shown["Latency"].kind, shown["Latency"].value) == ("coming", "–")
 
 
-def test_cards_say_what_is_measured_and_how_sure_it_is():
+def test_cards_say_what_is_measured_and_how_sure_it_is() -> None:
     parts = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
     shown = {c.title: c for c in cards(View(parts, parts, None), busy=False)}
     assert shown["File size"].difference == "no change"
@@ -622,7 +634,9 @@ def test_cards_say_what_is_measured_and_how_sure_it_is():
         ("snr_db", 20.5, 12.25, "12.2 dB (reconstruction gains 8.25 dB)"),
     ],
 )
-def test_the_card_says_what_reconstruction_gains(metric, value, naive, note):
+def test_the_card_says_what_reconstruction_gains(
+    metric: str, value: float, naive: float, note: str
+) -> None:
     quality = {**QUALITY, "metric": metric, "value": value}
     parts = {
         "file": {"path": "small.onnx", "not_compensated": None},
@@ -642,7 +656,7 @@ def test_the_card_says_what_reconstruction_gains(metric, value, naive, note):
     assert cards(view_of({}, Trial(newer.recipe, off, True)), busy=False)[-1].note == ""
 
 
-def test_the_naive_number_reaches_the_sentences():
+def test_the_naive_number_reaches_the_sentences() -> None:
     recipe = Recipe(weight_bits=4, granularity="tensor")
     layer = {
         "name": "a", "channels": 8, "kept": 8, "sparsity": 0.0, "weight_bits": 4,
@@ -658,7 +672,7 @@ def test_the_naive_number_reaches_the_sentences():
         assert ("this loses 33.0 pp" in told) == is_told
 
 
-def test_every_choice_of_a_recipe_has_a_label():
+def test_every_choice_of_a_recipe_has_a_label() -> None:
     assert set(labels.RECIPE) == {field.name for field in fields(Recipe)}
     assert set(labels.CRITERIA) == set(CRITERIA)
     assert set(labels.PATTERNS) == set(PATTERNS)
@@ -668,7 +682,7 @@ def test_every_choice_of_a_recipe_has_a_label():
     assert set(labels.AIMS) == set(AIMS)
 
 
-def test_a_label_is_written_once():
+def test_a_label_is_written_once() -> None:
     """No other module, on the server or in the browser, spells out a label of the recipe."""
     spelled = {label for label in labels.RECIPE.values() if " " in label}
     texts = {
@@ -686,31 +700,31 @@ def test_a_label_is_written_once():
     ("ratio", "text"),
     [(0.75, "1.33× faster"), (1.2, "1.20× slower"), (1.004, "same speed"), (1.0, "same speed")],
 )
-def test_a_ratio_of_latencies_is_said_as_a_speed(ratio, text):
+def test_a_ratio_of_latencies_is_said_as_a_speed(ratio: float, text: str) -> None:
     assert speedup(ratio) == text
 
 
-def test_a_difference_that_the_clock_cannot_see_is_not_a_number():
+def test_a_difference_that_the_clock_cannot_see_is_not_a_number() -> None:
     same = {**LATENCY, "ratio": 0.99, "ratio_low": 0.97, "ratio_high": 1.02}
     view = View({}, {"latency": same}, None)
     card = next(card for card in cards(view, busy=False) if card.title == "Latency")
     assert (card.difference, card.tone) == ("not measurable", "even")
 
 
-def test_relative_keeps_a_decimal_where_it_matters():
+def test_relative_keeps_a_decimal_where_it_matters() -> None:
     assert relative(1000, 500) == "−50 %"
     assert relative(1000, 988) == "−1.2 %"
     assert relative(1000, 1200) == "+20 %"
 
 
-def test_edits_in_the_table_become_layer_choices_and_back():
+def test_edits_in_the_table_become_layer_choices_and_back() -> None:
     recipe = layer_table.with_edits(Recipe(), ["a", "b"], {1: {"own_ratio": 40, "own_bits": 4}})
     assert recipe.layers == (LayerChoice("b", 0.4, 4),)
     cleared = {1: {"own_ratio": None, "own_bits": None}}
     assert layer_table.with_edits(recipe, ["a", "b"], cleared) == Recipe()
 
 
-def test_settings_are_described_in_a_few_words():
+def test_settings_are_described_in_a_few_words() -> None:
     assert describe(Recipe()) == "no compression"
     recipe = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
     assert describe(recipe) == "channels −30 %, INT8 weights"
@@ -724,11 +738,13 @@ def test_settings_are_described_in_a_few_words():
     assert describe(Recipe("channel", layers=choices)) == "7 layer overrides"
 
 
-def test_netron_serves_a_model_only_for_its_token(tmp_path):
+def test_netron_serves_a_model_only_for_its_token(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(b"bytes")
     token = netron.publish(file)
-    assert _ask(netron.model, token=token).path == file
+    answer = _ask(netron.model, token=token)
+    assert isinstance(answer, FileResponse)
+    assert answer.path == file
     netron.withdraw(token)
     assert _ask(netron.model, token=token).status_code == 404
     page = _ask(netron.asset, name="index.html")
@@ -740,14 +756,14 @@ def test_netron_serves_a_model_only_for_its_token(tmp_path):
         assert _ask(netron.asset, name=name).status_code == 404
 
 
-def test_a_phone_shows_one_graph_and_a_desk_both():
+def test_a_phone_shows_one_graph_and_a_desk_both() -> None:
     phone = "Mozilla/5.0 (Linux; Android 16; Pixel 10) Chrome/150.0.0.0 Mobile Safari/537.36"
     assert graph_view.first_choice(phone) == "Compressed"
     assert graph_view.first_choice("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0.0.0") == "Both"
     assert graph_view.first_choice("") == "Both"
 
 
-def test_a_first_visit_to_any_page_has_the_navigation_of_the_app():
+def test_a_first_visit_to_any_page_has_the_navigation_of_the_app() -> None:
     script = """
 import app
 from streamlit.runtime.pages_manager import PagesManager
@@ -759,7 +775,7 @@ print(PagesManager.uses_pages_directory)
     assert done.stdout.strip() == "False", done.stdout + done.stderr
 
 
-def _ask(handler, **parameters):
+def _ask(handler: Handler, **parameters: str) -> Response:
     return asyncio.run(handler(Request({"type": "http", "path_params": parameters})))
 
 
@@ -770,7 +786,7 @@ def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path,
     """
     random = np.random.default_rng(0)
 
-    def weights(name, *shape):
+    def weights(name: str, *shape: int) -> TensorProto:
         values = random.normal(0, 0.2, shape).astype(np.float32)
         return numpy_helper.from_array(values, name)
 
@@ -810,16 +826,18 @@ def own_model(folder: Path, last: str = "Relu", domain: str = "") -> tuple[Path,
         ({"number": 2, "recipe": {"ratio": 9}}, 2),
     ],
 )
-def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(choice, seen, monkeypatch):
+def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(
+    choice: object, seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = {"panel": {"choice": choice}, "panel_seen": 1}
-    monkeypatch.setattr(panel.st, "session_state", state)
-    session = SimpleNamespace(notice=None, set_recipe=pytest.fail)
+    monkeypatch.setattr(streamlit, "session_state", state)
+    session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail)
     panel._take_choice(session)
     assert session.notice.endswith(".")
     assert state["panel_seen"] == seen
 
 
-def test_a_link_shows_the_same_model_and_setting():
+def test_a_link_shows_the_same_model_and_setting() -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
     page.query_params["model"] = "vowels_cnn"
     page.query_params["setting"] = (
@@ -841,7 +859,7 @@ def test_a_link_shows_the_same_model_and_setting():
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "pages").glob("*.py")))
-def test_every_page_has_a_link(name):
+def test_every_page_has_a_link(name: str) -> None:
     page = AppTest.from_file(str(ROOT / "pages" / name), default_timeout=PATIENCE_S)
     page.query_params["model"] = "vowels_cnn"
     page.query_params["setting"] = '{"weight_bits":4}'
@@ -864,7 +882,7 @@ def answered(page: AppTest) -> AppTest:
     return page
 
 
-def test_what_changed_is_told_by_class_by_sample_and_by_weight():
+def test_what_changed_is_told_by_class_by_sample_and_by_weight() -> None:
     page = page_on("vowels_cnn")
     choose(page, pattern="channel", ratio=0.85)
     settled(page)
@@ -885,7 +903,7 @@ def test_what_changed_is_told_by_class_by_sample_and_by_weight():
     assert "weights, no zeros" in html_of(page)
 
 
-def test_layers_say_where_the_time_goes():
+def test_layers_say_where_the_time_goes() -> None:
     page = page_on("vowels_cnn").switch_page("pages/layers.py").run()
     answered(page.run())
     assert html_of(page).count("ce-share") >= 9
@@ -903,7 +921,9 @@ def test_layers_say_where_the_time_goes():
         ("[" * 5000, (1, 1, 28, 28), "The link's input sizes can't be used"),
     ],
 )
-def test_a_link_may_say_input_sizes(sizes, read, sentence):
+def test_a_link_may_say_input_sizes(
+    sizes: str, read: tuple[int, ...], sentence: str | None
+) -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
     page.query_params["model"], page.query_params["sizes"] = "fashion_mlp", sizes
     settled(page.run())
@@ -911,13 +931,12 @@ def test_a_link_may_say_input_sizes(sizes, read, sentence):
     assert session.original["profile"]["input_sizes"] == {"image": read}
     assert page.query_params["model"] == "fashion_mlp"
     assert ("sizes" in page.query_params) == (sentence is None)
-    assert [sentence in each.value.replace("\\", "") for each in page.error] == [True] * bool(
-        sentence
-    )
+    said = [each.value.replace("\\", "") for each in page.error]
+    assert [sentence is not None and sentence in each for each in said] == [True] * bool(sentence)
 
 
 @pytest.mark.parametrize("setting", ["[]", "{", '{"ratio":2}', "<img src=x>"])
-def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
+def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting: str) -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S)
     page.query_params["model"] = "../../etc/passwd"
     page.query_params["setting"] = setting
@@ -929,7 +948,7 @@ def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting):
     assert page.session_state["explorer"].selected.key == samples()[0].key
 
 
-def test_a_remedy_is_one_click(app):
+def test_a_remedy_is_one_click(app: AppTest) -> None:
     """8-bit activations alone: the page says what they need, and a button asks for it."""
     session = app.session_state["explorer"]
     session.open(samples()[0])

@@ -1,5 +1,7 @@
 """Arrays with other names and orders of axes: taken where there is no doubt, and said so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,7 @@ def test_other_orders_of_axes(
 @pytest.mark.parametrize("label", [np.array(2), np.array([2])])
 def test_one_sample_with_its_label(label: np.ndarray) -> None:
     found = read({"image": LAST[0], "label": label}, NCHW)
+    assert found.labels is not None
     assert (len(found), found.labels.tolist()) == (1, [2])
 
 
@@ -96,12 +99,16 @@ def test_several_inputs_by_name_without_case_or_by_shape() -> None:
         ({"a": FIRST.transpose(0, 2, 1, 3)}, (NCHW,)),
     ],
 )
-def test_doubt_is_refused_by_the_names(arrays: dict, specs: tuple[TensorSpec, ...]) -> None:
+def test_doubt_is_refused_by_the_names(
+    arrays: dict[str, np.ndarray], specs: tuple[TensorSpec, ...]
+) -> None:
     with pytest.raises(DataError, match="The data has arrays named"):
         read(arrays, *specs)
 
 
-def test_what_was_assumed_is_said_in_the_shell(tmp_path, capsys) -> None:
+def test_what_was_assumed_is_said_in_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from conftest import SAMPLES
 
     from explorer.cli import main

@@ -4,6 +4,8 @@ Nothing but `ExplorerError` leaves the library, estimates are true of the file, 
 changes outputs by a few percent, and removed channels equal zeroed ones.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import onnx
 import pytest
@@ -19,11 +21,13 @@ from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.errors import CompressionError
 from explorer.measure.fidelity import is_alike
+from explorer.report import Plan
 
 EXAMPLES = 25  # of each kind
 MOST_ROUNDED = 0.05  # root mean square, relative to that of the outputs, by 8-bit weights
 MOST_ROUNDED_TWICE = 0.25  # by 8-bit activations too
 STAYS = "The graph can't be raised to opset"
+Choice = TypeVar("Choice", str, int, bool)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -50,7 +54,9 @@ def distance(output: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.sqrt(((output - wanted) ** 2).mean() / power))
 
 
-def check(model: explorer.Model, recipe: Recipe, feed: dict[str, np.ndarray], calibrated: bool):
+def check(
+    model: explorer.Model, recipe: Recipe, feed: dict[str, np.ndarray], calibrated: bool
+) -> tuple[Plan, explorer.Model]:
     calibration = None
     if calibrated or recipe.activation_bits == 8:
         calibration = explorer.calibrate(model, feed)
@@ -79,7 +85,9 @@ def test_any_attributes(kind: str, seed: int) -> None:
     model, feed = valid(seed, kind)
     before = run_onnx(model.data, feed)
     rng = np.random.default_rng(seed)
-    pick = lambda *choices: choices[int(rng.integers(len(choices)))]  # noqa: E731
+
+    def pick(*choices: Choice) -> Choice:
+        return choices[int(rng.integers(len(choices)))]
 
     cut = Recipe(pattern="channel", ratio=0.5, round_to=1, compensate=False)
     plan, small = check(model, cut, feed, calibrated=False)
@@ -115,6 +123,7 @@ def test_any_attributes(kind: str, seed: int) -> None:
     )
     _, small = check(model, few, feed, calibrated=False)
     plainly = run_plainly(small.data, feed)[0]  # the runtime fuses such products, and rounds there
+    assert isinstance(plainly, np.ndarray)
     assert distance(run_onnx(small.data, feed)[0], plainly) <= MOST_ROUNDED
 
     _, small = check(model, any_recipe, feed, calibrated=pick(True, True, False))

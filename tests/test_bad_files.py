@@ -56,7 +56,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 @pytest.fixture(scope="module")
 def made(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """All files on disk, so that making them takes no memory while it is watched."""
-    base, found = tmp_path_factory.mktemp("made"), {}
+    base = tmp_path_factory.mktemp("made")
+    found: Made = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, on what is odd here by intent
         for case in CASES:

@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -14,13 +16,14 @@ import onnxruntime
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import wait_for
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 from test_app import own_model
 
 from explorer.render.text import format_bytes
 from explorer.ui.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]
+Scheme = Literal["light", "dark"]
 PATIENCE_MS = 120_000
 CARDS = ("File size", "Parameters", "MACs", "Peak activation memory", "Latency", "Accuracy")
 PAGES = ("Explore", "Layers", "Trade-offs", "Graph", "Export")
@@ -28,7 +31,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on a free port, in a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -53,20 +56,21 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        options = {"executable_path": CHROMIUM} if CHROMIUM else {}
-        launched = playwright.chromium.launch(args=["--no-sandbox"], **options)
+        launched = playwright.chromium.launch(
+            args=["--no-sandbox"], executable_path=CHROMIUM or None
+        )
         yield launched
         launched.close()
 
 
 @pytest.fixture
-def page(browser, address):
+def page(browser: Browser, address: str) -> Iterator[Page]:
     """The opened app; afterwards nothing may have left this machine or have failed."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     context.set_default_timeout(PATIENCE_MS)
-    strangers, errors = [], []
+    strangers, errors = list[str](), list[str]()
     context.on("request", lambda request: strangers.append(request.url))
     opened = context.new_page()
     opened.on("pageerror", lambda error: errors.append(str(error)))
@@ -79,7 +83,7 @@ def page(browser, address):
     assert errors == []
 
 
-def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
+def test_moving_the_ratio_changes_every_card_and_adds_a_point(page: Page) -> None:
     before, points = card_values(page), chart_points(page)
     slider = page.get_by_role("slider", name="Pruning ratio")
     slider.focus()
@@ -96,11 +100,11 @@ def test_moving_the_ratio_changes_every_card_and_adds_a_point(page):
     assert page.locator(MEASURED).count() == len(CARDS)
 
 
-def test_the_panel_counts_while_the_hand_still_moves(page):
+def test_the_panel_counts_while_the_hand_still_moves(page: Page) -> None:
     """No choice is sent before the hand lets go; a look at the survey may be."""
-    sent = []
+    sent: list[Any] = []
 
-    def note(frame):
+    def note(frame: bytes | str) -> None:
         sent.append(frame)
 
     page.on("websocket", lambda socket: socket.on("framesent", note))
@@ -109,6 +113,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
     sent.clear()
     slider = page.get_by_role("slider", name="Pruning ratio")
     box = slider.bounding_box()
+    assert box is not None
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.32 * box["width"], y)
     page.mouse.down()
@@ -128,7 +133,7 @@ def test_the_panel_counts_while_the_hand_still_moves(page):
     expect(shown).to_have_attribute("data-kind", "computed")
 
 
-def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
+def test_a_layer_is_pruned_alone_and_a_point_goes_back(page: Page) -> None:
     layer = page.get_by_role("slider", name="Pruned channels of stem")
     layer.focus()
     expect(page.locator(".strip .detail")).to_contain_text("stem · Conv")
@@ -151,7 +156,7 @@ def test_a_layer_is_pruned_alone_and_a_point_goes_back(page):
     expect(page.locator(".ce-setting")).to_have_text("no compression")
 
 
-def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
+def test_own_model_and_data_give_a_file_that_runs(page: Page, tmp_path: Path) -> None:
     model, data = own_model(tmp_path)
     page.get_by_role("button", name="Open your own model").click()
     page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files([model, data])
@@ -170,7 +175,7 @@ def test_own_model_and_data_give_a_file_that_runs(page, tmp_path):
     assert file.stat().st_size < model.stat().st_size
 
 
-def test_the_downloaded_file_scores_as_the_page_says(page, tmp_path):
+def test_the_downloaded_file_scores_as_the_page_says(page: Page, tmp_path: Path) -> None:
     """In ONNX Runtime alone, without any of the explorer's code."""
     for _ in range(2):
         page.get_by_role("slider", name="Weight bits").press("ArrowRight")
@@ -191,18 +196,18 @@ def test_the_downloaded_file_scores_as_the_page_says(page, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_needs_nothing_and_everyone_can_use_it(page, browser, tmp_path, scheme):
+def test_the_report_needs_nothing_and_everyone_can_use_it(
+    page: Page, browser: Browser, tmp_path: Path, scheme: Scheme
+) -> None:
     turn_to(page, "Export")
     report = taken(page, "Report (.html)", tmp_path / "report.html")
     for width in (1280, 390):
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
         )
-        requests, said = [], []
-        context.on("request", lambda request, to=requests: to.append(request.url))
+        requests = requests_of(context)
         opened = context.new_page()
-        opened.on("console", lambda message, to=said: to.append(message.text))
-        opened.on("pageerror", lambda error, to=said: to.append(str(error)))
+        said = said_on(opened)
         opened.goto(report.as_uri())
         expect(opened.get_by_role("heading", level=1)).to_have_text(samples()[0].title)
         assert opened.locator("svg.chart").count() == 3
@@ -217,6 +222,21 @@ def test_the_report_needs_nothing_and_everyone_can_use_it(page, browser, tmp_pat
     with_axe.close()
 
 
+def requests_of(context: BrowserContext) -> list[str]:
+    """The addresses that pages ask for from now on; the list grows."""
+    found: list[str] = []
+    context.on("request", lambda request: found.append(request.url))
+    return found
+
+
+def said_on(page: Page) -> list[str]:
+    """What a page writes to its console from now on, and its errors; the list grows."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
 def taken(page: Page, label: str, path: Path) -> Path:
     """Download what a button of the page offers."""
     with page.expect_download() as waiting:
@@ -225,7 +245,7 @@ def taken(page: Page, label: str, path: Path) -> Path:
     return path
 
 
-def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
+def test_a_broken_model_is_one_sentence_and_the_results_stay(page: Page, tmp_path: Path) -> None:
     before = card_values(page)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"this is not a model")
@@ -237,7 +257,7 @@ def test_a_broken_model_is_one_sentence_and_the_results_stay(page, tmp_path):
     assert card_values(page) == before
 
 
-def test_netron_draws_the_compressed_model(page):
+def test_netron_draws_the_compressed_model(page: Page) -> None:
     turn_to(page, "Graph")
     viewer = page.frame_locator('iframe[title^="Compressed"]')
     expect(viewer.locator("#nodes .node, .node").first).to_be_attached(timeout=PATIENCE_MS)
@@ -251,7 +271,7 @@ MARKUP = (
 )
 
 
-def test_names_never_become_markup(page, tmp_path):
+def test_names_never_become_markup(page: Page, tmp_path: Path) -> None:
     """In a file's name, layers, inputs and messages; the fixture sees what would be fetched."""
     model, data = own_model(tmp_path)
     proto = onnx.load(model)
@@ -261,7 +281,12 @@ def test_names_never_become_markup(page, tmp_path):
     hostile = tmp_path / "![f](data:image,x) <b>g<|b>.onnx"
     onnx.save(proto, hostile)
     dialogs = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
     page.get_by_role("button", name="Open your own model").click()
     page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
         [hostile, data]
@@ -284,7 +309,7 @@ def test_names_never_become_markup(page, tmp_path):
     assert page.get_by_test_id("stAlert").locator("img, i, a").count() == 0
 
 
-def test_sensitivity_is_drawn_while_it_is_measured(page):
+def test_sensitivity_is_drawn_while_it_is_measured(page: Page) -> None:
     turn_to(page, "Layers")
     page.get_by_role("button", name="Measure sensitivity").click()
     page.wait_for_selector(".js-plotly-plot .heatmaplayer image", state="attached")
@@ -293,7 +318,7 @@ def test_sensitivity_is_drawn_while_it_is_measured(page):
     assert page.locator(".js-plotly-plot .heatmaplayer image").count() == 1
 
 
-def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page, address):
+def test_a_click_on_a_point_of_a_sweep_selects_it_everywhere(page: Page, address: str) -> None:
     page.goto(f"{address}tradeoffs?model=vowels_cnn")
     idle_elsewhere(page)
     page.get_by_label("Ratio steps").fill("2")
@@ -333,7 +358,9 @@ OVERFLOW = """() => [document.documentElement, document.querySelector('[data-tes
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080), (390, 844)])
-def test_nothing_is_wider_than_the_screen(page, address, width, height):
+def test_nothing_is_wider_than_the_screen(
+    page: Page, address: str, width: int, height: int
+) -> None:
     page.set_viewport_size({"width": width, "height": height})
     page.wait_for_function(f"() => innerWidth === {width}")
     expect(page.locator(".number").first).to_be_in_viewport()
@@ -353,7 +380,7 @@ MEASURED = '.number:is([data-kind="computed"], [data-kind="measured"], [data-kin
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_use_the_page(page, scheme):
+def test_everyone_can_use_the_page(page: Page, scheme: Scheme) -> None:
     """No rule of WCAG 2, levels A and AA, is broken, as far as axe-core can tell."""
     page.emulate_media(color_scheme=scheme)
     page.get_by_text("Layer overrides").click()

@@ -25,7 +25,7 @@ def printed(folder: Path, text: str, statement: str) -> str:
     (folder / "bundle.mjs").write_text(text)
     script = f'import * as made from "./bundle.mjs";\n{statement}'
     (folder / "script.mjs").write_text(script)
-    command = [node(), folder / "script.mjs"]
+    command = [node(), str(folder / "script.mjs")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

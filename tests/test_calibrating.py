@@ -2,8 +2,9 @@
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
-from conftest import run_onnx, with_weights
+from conftest import run_onnx, tensors_of, with_weights
 from onnx import numpy_helper
 
 import explorer
@@ -12,7 +13,9 @@ from explorer.compress import refit
 from explorer.compress.calibration import calibrate_on
 from explorer.compress.regression import with_ridge
 from explorer.compress.selection import find_removal
+from explorer.compress.solutions import Solved
 from explorer.compress.targets import find_targets
+from explorer.compress.walk import Walk
 from explorer.errors import CompressionError
 from explorer.formats.data import load_data
 from explorer.graph.channels import find_channels
@@ -99,7 +102,7 @@ def test_what_comes_later_in_a_sum_is_told_apart() -> None:
     assert targets["Gemm_0"].edges[0] == 0
     calibration = explorer.calibrate(model, {"x": x})
     x = np.concatenate([part.inputs["x"] for part in calibration.fitted])
-    weights = {n: v.const_value.numpy() for n, v in model.graph_model.graph.initializers.items()}
+    weights = {name: tensor.numpy() for name, tensor in tensors_of(model).items()}
     first, second = calibration.layers["Gemm_0"], calibration.layers["Gemm_1"]
     np.testing.assert_allclose(
         first.others, x @ weights["w2"] + weights["b2"], rtol=1e-3, atol=1e-5
@@ -112,7 +115,8 @@ def removal_places(model: explorer.Model) -> list[int]:
     """Channels of the first layer in the order in which they go."""
     calibration = explorer.calibrate(model, {"x": images()})
     group = find_channels(model).groups[0]
-    return (find_removal(model, calibration, group).order - group.units[0]).tolist()
+    found: list[int] = (find_removal(model, calibration, group).order - group.units[0]).tolist()
+    return found
 
 
 def test_a_channel_that_another_can_replace_goes_first() -> None:
@@ -139,7 +143,7 @@ def test_the_error_of_a_removal_is_that_of_the_refitted_readers() -> None:
     removal = find_removal(model, calibration, group)
     statistics = calibration.layers["Conv_2"]
     gram = with_ridge(statistics.gram)[0]
-    weight = model.graph_model.graph.initializers["w2"].const_value.numpy()
+    weight = tensors_of(model)["w2"].numpy()
     matrix = weight.reshape(16, -1).T.astype(np.float64)
     kept = ~np.isin(np.repeat(group.units, 9), removal.order[:6])
     best = np.zeros_like(matrix)
@@ -183,11 +187,12 @@ def test_only_what_a_change_touches_is_solved_again(monkeypatch: pytest.MonkeyPa
     calibration = explorer.calibrate(model, {"x": images()})
     solved: list[str] = []
     original = refit.Refit.solve
-    monkeypatch.setattr(
-        refit.Refit,
-        "solve",
-        lambda self, node, walk: solved.append(node.name) or original(self, node, walk),
-    )
+
+    def solve(self: refit.Refit, node: ir.Node, walk: Walk) -> Solved:
+        solved.append(str(node.name))
+        return original(self, node, walk)
+
+    monkeypatch.setattr(refit.Refit, "solve", solve)
 
     def file(recipe: Recipe) -> bytes:
         solved.clear()
@@ -263,7 +268,7 @@ def test_inputs_that_never_vary_leave_the_weights_as_they_are() -> None:
 
 def arrays(model: explorer.Model) -> list[np.ndarray]:
     """All constants that are floats."""
-    found = (value.const_value.numpy() for value in model.graph_model.graph.initializers.values())
+    found = (tensor.numpy() for tensor in tensors_of(model).values())
     return [array for array in found if array.dtype == np.float32 and array.size > 1]
 
 

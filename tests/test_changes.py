@@ -75,7 +75,7 @@ def test_nothing_changes_between_a_model_and_itself() -> None:
     assert "No prediction changed." in drawings.flips_html(asdict(found), [], drawings.Names(()))
 
 
-def test_outputs_that_are_no_scores_have_no_classes(resnet) -> None:
+def test_outputs_that_are_no_scores_have_no_classes(resnet: explorer.Model) -> None:
     text = LINEAR.replace("[n, 3] y", "[n, 3, 1] y").replace(
         "y = MatMul(x, w)",
         "a = MatMul(x, w)  s = Constant <value_ints = [-1, 3, 1]> ()  y = Reshape(a, s)",
@@ -110,7 +110,9 @@ def test_pictures_follow_the_shape_of_a_sample() -> None:
     [(Recipe(weight_bits=2), 4), (Recipe(weight_bits=8), 256), (Recipe(weight_bits=16), None)],
     ids=["2 bits", "8 bits", "float16"],
 )
-def test_weights_before_and_after(resnet, recipe, levels) -> None:
+def test_weights_before_and_after(
+    resnet: explorer.Model, recipe: Recipe, levels: int | None
+) -> None:
     small = explorer.apply(resnet, explorer.plan(resnet, recipe))
     told = histograms(resnet, small, "stage3.0.conv1")
     assert told is not None
@@ -127,7 +129,7 @@ def test_weights_before_and_after(resnet, recipe, levels) -> None:
     assert np.abs(values - original).max() < (0.5 if levels == 4 else 0.02)
 
 
-def test_zeros_and_missing_layers(resnet) -> None:
+def test_zeros_and_missing_layers(resnet: explorer.Model) -> None:
     half = Recipe(pattern="unstructured", ratio=0.5, scope="layer")
     small = explorer.apply(resnet, explorer.plan(resnet, half))
     told = histograms(resnet, small, "stage3.0.conv1")
@@ -137,7 +139,7 @@ def test_zeros_and_missing_layers(resnet) -> None:
     assert histograms(resnet, small, "no such layer") is None
 
 
-def test_costs_of_nodes_add_up(resnet) -> None:
+def test_costs_of_nodes_add_up(resnet: explorer.Model) -> None:
     rows = node_rows(resnet)
     assert sum(row["macs"] for row in rows) == explorer.profile(resnet).macs
     stem = next(row for row in rows if row["name"] == "stem")
@@ -156,8 +158,13 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 def test_names_and_texts_are_escaped() -> None:
     found = find_changes(linear(SWAPPED), data([0, 1, 2, 1]), linear(SAME))
+    assert found is not None
     changes, names = asdict(found), drawings.Names([HOSTILE, "b"])
-    pictures = [{"tokens": [1, 2, 99]}, {"image": "no base64\"'>"}, {"lines": [[0, 1]], "steps": 2}]
+    pictures: list[dict[str, object]] = [
+        {"tokens": [1, 2, 99]},
+        {"image": "no base64\"'>"},
+        {"lines": [[0, 1]], "steps": 2},
+    ]
     told = [
         drawings.classes_html(changes, names),
         drawings.confusion_html(changes, names),

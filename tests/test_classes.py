@@ -157,6 +157,7 @@ def test_the_models_names_number_folders_and_columns(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("a,b,c,label\n" + "1,0.5,0,moth\n0,1.5,0,zebra\n" * 15)
     found = import_samples(table, "table", model.inputs, known=known)
+    assert found.test.labels is not None
     assert set(found.test.labels.tolist()) == {0, 2}
     assert found.classes == ("zebra", "ant", "moth")
     packed = tmp_path / "images.zip"
@@ -167,10 +168,12 @@ def test_the_models_names_number_folders_and_columns(tmp_path: Path) -> None:
             archive.writestr(f"{name}/1.png", image.getvalue())
     resnet = explorer.load(SAMPLES / "fashion_resnet.onnx")
     found = import_samples(packed, "images", resnet.inputs, known=known)
+    assert found.test.labels is not None
     assert found.test.labels.tolist() == [1, 0]
     again = import_samples(
         packed, "images", resnet.inputs, known=known, mapping={"ant": 2, "zebra": 1}
     )
+    assert again.test.labels is not None
     assert again.test.labels.tolist() == [2, 1]
     assert again.pairs == (("ant", 2), ("zebra", 1))
 
@@ -201,12 +204,12 @@ PERMUTED = {
 @pytest.mark.parametrize("case", PERMUTED)
 def test_a_permutation_is_found(case: str) -> None:
     order, classes, accuracy, samples = PERMUTED[case]
-    order = np.argsort(np.argsort(order))
+    places = np.argsort(np.argsort(order))
     truth = np.arange(samples) % classes
-    labels = np.argsort(order)[truth]  # as a file numbers what the model calls `truth`
+    labels = np.argsort(places)[truth]  # as a file numbers what the model calls `truth`
     found = find_relabelling(choices_of(truth, classes, accuracy), labels, classes)
     assert found is not None
-    assert list(found.numbers) == order.tolist()
+    assert list(found.numbers) == places.tolist()
     assert found.reassigned > max(0.75, found.accuracy + 0.1)
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-def answer(*arguments: object) -> dict:
+def answer(*arguments: object) -> dict[str, Any]:
     done = call(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -25,6 +25,9 @@ MOST_SCALE = math.log(100)
 
 
 class CosineAttention(nn.Module):
+    table: Tensor
+    index: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
@@ -49,7 +52,8 @@ class CosineAttention(nn.Module):
         places = self.places(self.table).view(-1, HEADS)[self.index.view(-1)]
         places = places.view(PLACES, PLACES, HEADS).permute(2, 0, 1)
         weights = (scores + 16 * torch.sigmoid(places)[None]).softmax(-1)
-        return self.out((weights @ v).transpose(1, 2).reshape(x.shape[0], PLACES, WIDTH))
+        y: Tensor = self.out((weights @ v).transpose(1, 2).reshape(x.shape[0], PLACES, WIDTH))
+        return y
 
 
 class Network(nn.Module):
@@ -64,7 +68,8 @@ class Network(nn.Module):
         x = self.embed(x)
         x = x + self.norm1(self.attention(x))
         x = x + self.norm2(self.narrow(nn.functional.gelu(self.wide(x))))
-        return self.head(x.mean(1))
+        y: Tensor = self.head(x.mean(1))
+        return y
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -206,14 +207,16 @@ def test_data_of_another_type_is_named(data: object) -> None:
 
 def test_models_plans_and_recipes_of_another_type_are_named() -> None:
     model, other = with_weights(CHOSEN, first=(16, 8)), with_weights(BESIDE, first=(16, 4))
-    for source in (None, 5, []):
+    sources: tuple[Any, ...] = (None, 5, [])
+    for source in sources:
         with pytest.raises(ModelError, match=type(source).__name__):
             explorer.load(source)
-    for recipe in ({"ratio": 0.5}, None, "x"):
+    recipes: tuple[Any, ...] = ({"ratio": 0.5}, None, "x")
+    for recipe in recipes:
         with pytest.raises(RecipeError, match=type(recipe).__name__):
             explorer.plan(model, recipe)
     with pytest.raises(RecipeError):
-        explorer.Recipe(layers=5)
+        explorer.Recipe(layers=5)  # type: ignore[arg-type]  # that is the mistake
     planned = explorer.plan(other, explorer.Recipe(weight_bits=8))
     for use in (explorer.estimate, explorer.apply):
         with pytest.raises(CompressionError, match="another model"):
@@ -221,7 +224,9 @@ def test_models_plans_and_recipes_of_another_type_are_named() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    recipe = explorer.Recipe(pattern="channel", ratio=np.float32(0.5), weight_bits=np.int64(8))
+    ratio: Any = np.float32(0.5)
+    bits: Any = np.int64(8)
+    recipe = explorer.Recipe(pattern="channel", ratio=ratio, weight_bits=bits)
     assert recipe == explorer.Recipe(pattern="channel", ratio=0.5, weight_bits=8)
     assert explorer.Recipe.from_json(recipe.to_json()) == recipe
 
@@ -279,8 +284,8 @@ def test_steps_of_a_sequence_are_run_in_one_go_and_said_to_be_no_samples() -> No
     model = sequence_network()
     x = RNG.standard_normal((100, 2, 6)).astype(np.float32)
     data = load_data({"x": x}, model)
-    outputs = model_outputs(model, data)
-    np.testing.assert_allclose(outputs[0], run_onnx(model.data, {"x": x})[0], atol=1e-6)
+    output: np.ndarray = model_outputs(model, data)[0]
+    np.testing.assert_allclose(output, run_onnx(model.data, {"x": x})[0], atol=1e-6)
     (note,) = row_notes(model, data)
     assert "'x' begins with positions of a sequence" in note
     assert "100 rows" in note

@@ -28,7 +28,8 @@ CHAIN = (
     y = Gemm (f, w4, b4)
 }"""
 )
-SHAPES = {
+Shapes = dict[str, tuple[int, ...]]
+SHAPES: Shapes = {
     "w1": (16, 3, 3, 3), "b1": (16,), "w2": (16, 16, 3, 3), "b2": (16,),
     "w3": (16, 16, 3, 3), "b3": (16,), "w4": (16, 5), "b4": (5,),
 }  # fmt: skip
@@ -101,7 +102,7 @@ def rows(kind: str) -> str:
     return f"{HEAD}g (float[n,7,8] x) => (float[n,7,k] y) {{ {kind} }}"
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, Shapes]] = {
     "convolution": (
         body("a = Conv (x, w, b) h = Relu (a) y = Conv (h, v, c)"),
         {"w": (12, 8, 3, 3), "b": (12,), "v": (4, 12, 3, 3), "c": (4,)},
@@ -200,13 +201,14 @@ def test_scaling_alone_keeps_the_function(kind: str, monkeypatch: pytest.MonkeyP
     assert scaled.factors.max() > 1.5 * scaled.factors.min()
     for name in scaled.weights:
         old, new = (m.graph.initializers[name].const_value for m in (model.graph_model, clone))
+        assert old is not None and new is not None
         assert not np.allclose(old.numpy(), new.numpy(), rtol=0.05)
     wanted, found = run_onnx(model.data, feed)[0], run_onnx(encode(clone, "scaled").data, feed)[0]
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
-WIDTHS = {"w": (8, 8, 1, 1), "v": (8, 8, 1, 1)}
-ALONE = {
+WIDTHS: Shapes = {"w": (8, 8, 1, 1), "v": (8, 8, 1, 1)}
+ALONE: dict[str, tuple[str, Shapes]] = {
     "bounded": (body("a = Conv (x, w) h = Clip (a, lo, hi) y = Conv (h, v)"), {"lo": (), "hi": ()}),
     "smooth": (body("a = Conv (x, w) h = HardSwish (a) y = Conv (h, v)"), {}),
     "sum": (body("a = Conv (x, w) d = Add (a, x) h = Relu (d) y = Conv (h, v)"), {}),

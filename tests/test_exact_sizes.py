@@ -58,7 +58,7 @@ def test_of_a_bias_that_rounds_to_zero() -> None:
     model = with_weights(HEAD.format(opset=17) + body, w=(8, 6, 1, 1), b=(8,), v=(5, 8, 1, 1))
     graph = model.graph_model.clone()
     tiny = numpy_helper.from_array(np.full(8, 1e-9, np.float32), "b")
-    graph.graph.initializers["b"].const_value = ir.from_proto(tiny)
+    graph.graph.initializers["b"].const_value = ir.serde.deserialize_tensor(tiny)
     equal(encode(graph, "tiny"), Recipe(weight_bits=8, activation_bits=8))
 
 
@@ -69,7 +69,7 @@ def test_of_weights_too_small_for_float16() -> None:
     small = np.full((8, 6, 1, 1), 2.0**-25, np.float32)
     small[:2] = 2.0**-24
     value = graph.graph.initializers["w"]
-    value.const_value = ir.from_proto(numpy_helper.from_array(small, "w"))
+    value.const_value = ir.serde.deserialize_tensor(numpy_helper.from_array(small, "w"))
     model = encode(graph, "small")
     equal(model, Recipe(weight_bits=16))
     pruned = Recipe(pattern="channel", ratio=0.4, round_to=1, weight_bits=16, compensate=False)
@@ -93,7 +93,7 @@ def test_of_a_bias_that_looks_like_a_mask(values: tuple[float, ...]) -> None:
     model = with_weights(head + body, w=(6, 8), b=(8,), v=(8, 5))
     graph = model.graph_model.clone()
     bias = numpy_helper.from_array(np.array(values, np.float32), "b")
-    graph.graph.initializers["b"].const_value = ir.from_proto(bias)
+    graph.graph.initializers["b"].const_value = ir.serde.deserialize_tensor(bias)
     model = encode(graph, "biased")
     assert explorer.profile(model).params == 48 + 8 + 40
     recipe = Recipe(pattern="channel", ratio=0.25, round_to=1, compensate=False)

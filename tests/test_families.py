@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from conftest import run_onnx
+from conftest import run_onnx, tensors_of
 from exporting import BY_HAND, exported, opset_of
 from families import FAMILIES
 from families.two_stage import LAYERS, PRUNABLE, PRUNABLE_NMS_FIRST, SIDE
@@ -160,9 +160,10 @@ def layers_of(case: Case, path: str) -> list[str]:
     if isinstance(module, torch.nn.RNNBase):
         found = [layer.name for layer in model.layers if layer.op in ("LSTM", "GRU", "RNN")]
     else:
+        assert isinstance(module.weight, torch.Tensor)
         weight = module.weight.detach().numpy()
-        constants = model.graph_model.graph.initializers
-        arrays = {layer.name: constants[layer.weight].const_value for layer in model.layers}
+        constants = tensors_of(model)
+        arrays = {layer.name: constants[layer.weight] for layer in model.layers}
         found = [
             name
             for name, value in arrays.items()

@@ -20,6 +20,7 @@ from explorer.widget.forecast import basis_of, surveyed
 
 REFERENCE, ORIGINAL = 0.9, 0.92  # of the surveyed samples, and of all
 SINGLE = 0.004  # error of each layer or group alone
+Points = list[dict[str, Any]]
 FIXED = {"2:4": 0.01, "4:8": 0.006}
 SLOPE = {"channel": 0.02, "unstructured": 0.005, "block": 0.01}
 WIDTHS = {32: 0.0, 16: 0.0, 8: 0.0001, 4: 0.002, 3: 0.01, 2: 0.05}
@@ -83,13 +84,13 @@ def points(model: explorer.Model) -> list[dict[str, Any]]:
     ],
     ids=repr,
 )
-def test_errors_add_up_and_quality_follows(points, recipe):
+def test_errors_add_up_and_quality_follows(points: Points, recipe: Recipe) -> None:
     (told,) = predict(points, recipe)
     error = made_up(recipe)
     assert told["quality"] == pytest.approx(ORIGINAL - error, abs=0.002 + error / 10)
 
 
-def test_what_was_not_surveyed_is_not_predicted(points):
+def test_what_was_not_surveyed_is_not_predicted(points: Points) -> None:
     channels = [p for p in points if p["recipe"]["pattern"] in ("none", "channel")]
     asked = [Recipe(pattern="block", ratio=0.5), Recipe(pattern="channel", ratio=0.5)]
     assert predict([], *asked) == [{"latency": None, "quality": None}] * 2
@@ -98,14 +99,14 @@ def test_what_was_not_surveyed_is_not_predicted(points):
     assert pruned["quality"] is not None
 
 
-def test_without_samples_only_time_is_predicted(points):
+def test_without_samples_only_time_is_predicted(points: Points) -> None:
     bare = [{"recipe": p["recipe"], "latency": p["latency"]} for p in points]
     (told,) = predict(bare, Recipe(pattern="channel", ratio=0.5))
     assert told["quality"] is None
     assert 0.4 < told["latency"] < 0.8
 
 
-def test_more_taken_out_never_looks_better(points):
+def test_more_taken_out_never_looks_better(points: Points) -> None:
     ratios = [step / 100 for step in range(0, 96, 5)]
     told = predict(points, *(Recipe(pattern="channel", ratio=ratio) for ratio in ratios))
     for before, after in pairwise(told):
@@ -113,13 +114,13 @@ def test_more_taken_out_never_looks_better(points):
         assert after["latency"] <= before["latency"]
 
 
-def test_time_follows_the_kind_of_kernel(points):
+def test_time_follows_the_kind_of_kernel(points: Points) -> None:
     asked = [Recipe(), Recipe(weight_bits=4), Recipe(weight_bits=8, activation_bits=8)]
     times = [each["latency"] for each in predict(points, *asked)]
     assert times == [1.0, 1.0, 0.5]
 
 
-def test_a_layer_alone_costs_what_it_cost_alone(points, model):
+def test_a_layer_alone_costs_what_it_cost_alone(points: Points, model: explorer.Model) -> None:
     name = model.layers[0].name
     pruned = Recipe(pattern="channel", layers=(LayerChoice(name, 0.5),))
     narrow = Recipe(layers=(LayerChoice(name, None, 3),))
@@ -128,7 +129,7 @@ def test_a_layer_alone_costs_what_it_cost_alone(points, model):
         assert told["quality"] == pytest.approx(ORIGINAL - error, abs=0.001)
 
 
-def test_predictions_are_close_to_what_is_measured(model):
+def test_predictions_are_close_to_what_is_measured(model: explorer.Model) -> None:
     """With a survey of the first settings, on the sample's own data."""
     calibration = sample("vowels_cnn")[1]
     data = load_data(SAMPLES / "vowels_test.npz", model)
@@ -156,7 +157,7 @@ def test_predictions_are_close_to_what_is_measured(model):
     assert original - measured > 0.1  # the last one isn't trivial
 
 
-def test_where_less_is_better_predictions_are_mirrored(points):
+def test_where_less_is_better_predictions_are_mirrored(points: Points) -> None:
     turned = [
         {**p, "quality": -p["quality"], "reference": -p["reference"], "falls": True} for p in points
     ]
@@ -166,7 +167,9 @@ def test_where_less_is_better_predictions_are_mirrored(points):
         assert other["quality"] - ORIGINAL == pytest.approx(-shift)
 
 
-def test_predictions_have_another_basis_with_other_data_or_another_way_but_not_other_sliders():
+def test_predictions_have_another_basis_with_other_data_or_another_way_but_not_other_sliders() -> (
+    None
+):
     recipe = Recipe(pattern="channel", ratio=0.3)
     basis = basis_of("m/data", recipe)
     assert basis == basis_of("m/data", replace(recipe, pattern="block", ratio=0.9, weight_bits=2))

@@ -1,5 +1,7 @@
 """Formulas of operators against sums done by hand, and Einsum against torch."""
 
+from typing import Any
+
 import onnx
 import onnx_ir as ir
 import pytest
@@ -142,7 +144,7 @@ def test_standard_operators_by_hand(name: str) -> None:
 
 # Each with the shapes of all inputs and outputs given to the formula, as no inference is at hand.
 Shapes = list[tuple[int, ...] | None]
-FUSED: dict[str, tuple[str, dict[str, object], Shapes, Shapes, int]] = {
+FUSED: dict[str, tuple[str, dict[str, Any], Shapes, Shapes, int]] = {
     "FusedConv": ("FusedConv", {}, [(1, 4, 5, 5), (6, 2, 3, 3)], [(1, 6, 5, 5)], 25 * 6 * 18),
     "NhwcConv": ("NhwcConv", {}, [(1, 5, 5, 4), (6, 4, 3, 3)], [(1, 5, 5, 6)], 25 * 6 * 36),
     "FusedGemm": ("FusedGemm", {"transA": 1}, [(3, 2), (3, 5)], [(2, 5)], 30),
@@ -252,7 +254,7 @@ def test_fused_operators_by_hand(name: str) -> None:
     schema = next(s for s in get_all_operator_schema() if (s.domain, s.name) == _key(proto))
     assert len(names) <= len(schema.inputs)
     assert attributes.keys() <= schema.attributes.keys()
-    assert node_macs(ir.from_proto(proto), inputs, outputs) == macs
+    assert node_macs(ir.serde.deserialize_node(proto), inputs, outputs) == macs
 
 
 def _key(proto: onnx.NodeProto) -> tuple[str, str]:
@@ -260,7 +262,7 @@ def _key(proto: onnx.NodeProto) -> tuple[str, str]:
 
 
 def test_a_formula_without_its_shapes_counts_nothing() -> None:
-    node = ir.from_proto(helper.make_node("MatMul", ["a", "b"], ["c"]))
+    node = ir.serde.deserialize_node(helper.make_node("MatMul", ["a", "b"], ["c"]))
     assert node_macs(node, [(2, 3), (3, 4)], [(2, 4)]) == 24
     for inputs, outputs in (([None, (3, 4)], [(2, 4)]), ([(2, 3), (3, 4)], [None])):
         with pytest.raises(UnknownShapeError):

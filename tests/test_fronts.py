@@ -69,4 +69,6 @@ def test_the_line_reaches_the_end_of_the_axis() -> None:
         Point(f"{at}", {"macs": at}, quality, None, None, "")
         for at, quality in ((1, 0.5), (2, 0.9))
     )
-    assert "H348V" in tradeoff(outcome(points=points), "macs")  # 360 pixels less the margin
+    drawn = tradeoff(outcome(points=points), "macs")
+    assert drawn is not None
+    assert "H348V" in drawn  # 360 pixels less the margin

@@ -172,10 +172,11 @@ def small_copy() -> nn.Module:
     buffer = io.BytesIO()
     torch.save(small(), buffer)
     buffer.seek(0)
-    return torch.load(buffer, weights_only=False)
+    found: nn.Module = torch.load(buffer, weights_only=False)
+    return found
 
 
-class Calibrating(CalibrationDataReader):
+class Calibrating(CalibrationDataReader):  # type: ignore[misc]  # the runtime has no types
     """A few random images."""
 
     def __init__(self) -> None:
@@ -211,7 +212,11 @@ def four_bits(folder: Path) -> Path:
 
 def zipped(folder: Path, inside: str, has_side: bool, method: int = zipfile.ZIP_DEFLATED) -> Path:
     proto = onnx.load_model_from_string(export_old(small(), image(), 17))
-    side = {"save_as_external_data": True, "location": "weights.data", "size_threshold": 0}
+    side: dict[str, Any] = {
+        "save_as_external_data": True,
+        "location": "weights.data",
+        "size_threshold": 0,
+    }
     onnx.save(proto, str(folder / "net.onnx"), **(side if has_side else {}))
     path = folder / "upload.zip"
     with zipfile.ZipFile(path, "w", method) as file:
@@ -303,18 +308,22 @@ def checkpoint(found: dict[str, Tensor]) -> Any:
     }
 
 
+def old_at(opset: int) -> Callable[[Path], Path]:
+    return of(lambda: export_old(small(), image(), opset))
+
+
+def new_at(opset: int) -> Callable[[Path], Path]:
+    return of(lambda: export_new(small(), image(), opset))
+
+
 PER_CHANNEL = {"per_channel": True, "weight_type": QuantType.QInt8}
 GOOD: dict[str, Good] = {
     **{
-        f"old exporter, opset {opset}": Good(
-            of(lambda opset=opset: export_old(small(), image(), opset)), small(), image
-        )
+        f"old exporter, opset {opset}": Good(old_at(opset), small(), image)
         for opset in range(9, 21)
     },
     **{
-        f"new exporter, opset {opset}": Good(
-            of(lambda opset=opset: export_new(small(), image(), opset)), small(), image
-        )
+        f"new exporter, opset {opset}": Good(new_at(opset), small(), image)
         for opset in range(18, 24)
     },
     **{f"{name}, old": family(name, "old", 17) for name in OLD_FAMILIES},

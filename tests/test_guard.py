@@ -9,6 +9,7 @@ import pytest
 from streamlit import config
 
 from explorer.ui import guard
+from explorer.ui.folders import ALL_BYTES, SESSION_BYTES, SESSION_FILES
 from explorer.ui.guard import Guard
 
 Scope = dict[str, Any]
@@ -137,7 +138,7 @@ def test_an_answer_may_have_a_stricter_policy() -> None:
 
 
 def test_an_upload_within_the_quota_passes(held: dict[str, dict[str, int]]) -> None:
-    assert status(put(str(guard.SESSION_BYTES))) == 200
+    assert status(put(str(SESSION_BYTES))) == 200
 
 
 @pytest.mark.parametrize("size", [None, "", "-5", "many"])
@@ -146,38 +147,38 @@ def test_an_upload_says_how_long_it_is(held: dict[str, dict[str, int]], size: st
 
 
 def test_too_many_bytes(held: dict[str, dict[str, int]]) -> None:
-    held["s"] = {"a": guard.SESSION_BYTES - 1000}
+    held["s"] = {"a": SESSION_BYTES - 1000}
     assert status(put(str(1000 + guard.FRAME_BYTES))) == 200
     assert status(put(str(1001 + guard.FRAME_BYTES))) == 413
-    assert status(put(str(guard.SESSION_BYTES), session="other")) == 200
+    assert status(put(str(SESSION_BYTES), session="other")) == 200
 
 
 def test_too_many_files(held: dict[str, dict[str, int]]) -> None:
-    held["s"] = {str(index): 1 for index in range(guard.SESSION_FILES - 1)}
+    held["s"] = {str(index): 1 for index in range(SESSION_FILES - 1)}
     assert status(put("1")) == 200
     held["s"]["one more"] = 1
     assert status(put("1")) == 413
 
 
 def test_all_together_have_a_limit(held: dict[str, dict[str, int]]) -> None:
-    for index in range(guard.ALL_BYTES // guard.SESSION_BYTES):
-        held[str(index)] = {"f": guard.SESSION_BYTES}
-    assert status(put(str(guard.SESSION_BYTES), session="new")) == 413
+    for index in range(ALL_BYTES // SESSION_BYTES):
+        held[str(index)] = {"f": SESSION_BYTES}
+    assert status(put(str(SESSION_BYTES), session="new")) == 413
 
 
 def test_what_is_on_its_way_counts(held: dict[str, dict[str, int]]) -> None:
-    seen = []
+    seen: list[int] = []
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         if not seen:
             seen.append(True)
-            seen.append(await _status_behind(put(str(guard.SESSION_BYTES // 2 + FRAME)), behind))
+            seen.append(await _status_behind(put(str(SESSION_BYTES // 2 + FRAME)), behind))
         await answering(scope, receive, send)
 
     behind = Guard(slow)
-    assert status(put(str(guard.SESSION_BYTES // 2 + FRAME)), behind) == 200
+    assert status(put(str(SESSION_BYTES // 2 + FRAME)), behind) == 200
     assert seen[1] == 413
-    assert status(put(str(guard.SESSION_BYTES // 2 + FRAME)), behind) == 200
+    assert status(put(str(SESSION_BYTES // 2 + FRAME)), behind) == 200
 
 
 FRAME = guard.FRAME_BYTES

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from explorer.ui import gzipped
 from explorer.ui.gzipped import LEAST_BYTES, Gzipped
 
 SCRIPT = b"let several = [1, 2, 3];\n" * 1000
@@ -91,7 +90,7 @@ def test_a_file_is_compressed_once_as_long_as_it_stays(
         made.append(level)
         return really(body, level)
 
-    monkeypatch.setattr(gzipped.gzip, "compress", compress)
+    monkeypatch.setattr(gzip, "compress", compress)
     for _ in range(3):
         files.get("/static/index.js")
     assert len(made) == 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, with_weights
+from conftest import SAMPLES, tensors_of, with_weights
 
 import explorer
 from explorer import Recipe
@@ -95,7 +95,7 @@ def test_the_deviation_of_scores_is_that_of_their_distributions() -> None:
         "{ z = MatMul (x, w)  y = Sum (z, z) }",
         w=(2, 2),
     )
-    scores = model.graph_model.graph.initializers["w"].const_value.numpy().astype(np.float64)
+    scores = tensors_of(model)["w"].numpy().astype(np.float64)
     p, q = (np.exp(s) / np.exp(s).sum(1, keepdims=True) for s in (scores, 2 * scores))
     expected = float((p * np.log(p / q)).sum(1).mean())
     assert deviation(other, model, data) == pytest.approx(expected, rel=1e-5)

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,23 +26,29 @@ ANY = TensorSpec("x", "float32", ("n", 3, "h", "w"))
 CORNERS = np.array([[RED, GREEN], [BLUE, (1, 2, 3)]], np.uint8)
 
 
-def encoded(pixels, form: str = "PNG", mode: str | None = None, **options) -> bytes:
+def encoded(
+    pixels: Image.Image | np.ndarray, form: str = "PNG", mode: str | None = None, **options: Any
+) -> bytes:
     stream = io.BytesIO()
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
     (image.convert(mode) if mode else image).save(stream, form, **options)
     return stream.getvalue()
 
 
-def plain(colour, size: tuple[int, int] = (2, 2)) -> np.ndarray:
+def plain(colour: tuple[int, ...], size: tuple[int, int] = (2, 2)) -> np.ndarray:
     return np.full((*size, 3), colour, np.uint8)
 
 
-def read(members: dict[str, bytes], spec=COLOURED, how: Preprocessing | None = None) -> Images:
+def read(
+    members: dict[str, bytes], spec: TensorSpec = COLOURED, how: Preprocessing | None = None
+) -> Images:
     how = how or Preprocessing(colours=GREY if spec.shape[1] == 1 else "RGB")
     return read_images(Archive(zipped(members), "The zip", DataError), how, spec)
 
 
-def refusal(members: dict[str, bytes], spec=COLOURED, how: Preprocessing | None = None) -> str:
+def refusal(
+    members: dict[str, bytes], spec: TensorSpec = COLOURED, how: Preprocessing | None = None
+) -> str:
     with pytest.raises(DataError) as caught:
         read(members, spec, how)
     message = str(caught.value)
@@ -62,6 +69,7 @@ def test_pixels_come_out_as_they_went_in() -> None:
 def test_folders_are_classes(top: str) -> None:
     members = {"dog/1.png": RED, "cat/1.png": GREEN, "dog/2.png": BLUE}
     found = read({top + name: encoded(plain(colour)) for name, colour in members.items()})
+    assert found.numbering is not None and found.labels is not None
     assert found.numbering.classes == ("cat", "dog")
     assert found.labels.tolist() == [1, 0, 1]
     np.testing.assert_array_equal(found.pixels[:, 0, 0], [RED, GREEN, BLUE])
@@ -71,6 +79,7 @@ def test_folders_are_classes(top: str) -> None:
 def test_numbers_are_sorted_by_value() -> None:
     names = ["10", "9", "b", "a", "2"]
     found = read({f"{name}/1.png": encoded(CORNERS) for name in names})
+    assert found.numbering is not None and found.labels is not None
     assert found.numbering.classes == ("2", "9", "10", "a", "b")
     assert found.labels.tolist() == [2, 1, 4, 3, 0]
 
@@ -88,6 +97,7 @@ def test_numbers_are_sorted_by_value() -> None:
 )
 def test_numbered_folders(folders: list[str], labels: list[int], classes: object) -> None:
     found = read({f"{name}/1.png": encoded(CORNERS) for name in folders})
+    assert found.numbering is not None and found.labels is not None
     assert found.labels.tolist() == labels
     assert found.numbering.classes == classes
 
@@ -97,14 +107,14 @@ def test_one_folder_around_loose_images_is_no_class() -> None:
 
 
 def test_backslashes_are_folders_too() -> None:
-    assert read({"a\\1.png": encoded(CORNERS), "b\\1.png": encoded(CORNERS)}).numbering.classes == (
-        "a",
-        "b",
-    )
+    found = read({"a\\1.png": encoded(CORNERS), "b\\1.png": encoded(CORNERS)})
+    assert found.numbering is not None
+    assert found.numbering.classes == ("a", "b")
 
 
 def test_content_decides_what_is_an_image() -> None:
     found = read({"a/1": encoded(CORNERS), "b/1.txt": encoded(CORNERS), "read me.md": b"text"})
+    assert found.numbering is not None
     assert found.numbering.classes == ("a", "b")
     assert "Left out, as they are no images: 'read me.md'." in found.notes
 

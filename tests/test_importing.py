@@ -23,8 +23,8 @@ from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
 from explorer.ui import metric, reading, renumbering, results
-from explorer.ui.controls import shape_in
 from explorer.ui.folders import Storage
+from explorer.ui.input_sizes import shape_in
 from explorer.ui.session import Session
 from sample_models.registry import ARCHITECTURES
 
@@ -78,7 +78,7 @@ def pictures(count: int = 60) -> bytes:
 
 def npz(**arrays: np.ndarray) -> bytes:
     packed = io.BytesIO()
-    np.savez(packed, **arrays)
+    np.savez(packed, allow_pickle=True, **arrays)
     return packed.getvalue()
 
 
@@ -94,7 +94,8 @@ class Small(torch.nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
+        y: torch.Tensor = self.layers(x)
+        return y
 
 
 def exported() -> bytes:
@@ -202,7 +203,8 @@ def lookup(*, shift: int = 0) -> bytes:
     scores = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])
     graph = helper.make_graph(nodes, "g", [ids], [scores], tensors)
     opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    data: bytes = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return data
 
 
 def test_ids_beyond_the_table_are_refused_by_their_value(session: Session) -> None:
@@ -244,7 +246,7 @@ def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
 
 def scores(classes: int) -> bytes:
     """A network whose scores are its inputs."""
-    sizes = ["n", classes]
+    sizes: list[str | int] = ["n", classes]
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
         "g",
@@ -253,7 +255,8 @@ def scores(classes: int) -> bytes:
         [numpy_helper.from_array(np.eye(classes, dtype=np.float32), "w")],
     )
     opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    data: bytes = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return data
 
 
 def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> None:

@@ -1,6 +1,6 @@
 """Sizes for open dimensions: by layout, name and trial, held against what ONNX Runtime gives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -521,7 +521,9 @@ def test_both_models_are_timed_at_the_sizes_that_were_set(monkeypatch: pytest.Mo
     data, fed = nchw("n", 3, "h", "w"), []
     from explorer.measure import latency
 
-    def remembering(model: explorer.Model, sizes: object = None) -> dict[str, np.ndarray]:
+    def remembering(
+        model: explorer.Model, sizes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> dict[str, np.ndarray]:
         feed = example_inputs(model, sizes=sizes)
         fed.append(feed["x"].shape)
         return feed

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,7 +49,7 @@ def zipped(folder: Path, *names: str) -> Path:
     return path
 
 
-def saved(folder: Path, content: object, **options: object) -> Path:
+def saved(folder: Path, content: object, **options: Any) -> Path:
     path = folder / "upload"
     torch.save(content, path, **options)
     return path
@@ -61,7 +62,7 @@ class Net(nn.Module):
 class Innocent:
     """Would run a function when unpickled."""
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         return (Path("/tmp/explorer-was-here").touch, ())
 
 

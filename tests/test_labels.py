@@ -1,6 +1,7 @@
 """Labels move as an id for each element would, and networks of such moves shrink rightly."""
 
 from math import prod
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,15 @@ from explorer.graph.channel_labels import Ids, Labels, aligned, stacked
 
 Dense = npt.NDArray[np.int64]
 Both = tuple[Labels, Dense]  # the same, told in two ways
+Example = TypeVar("Example")
 MOST_ELEMENTS = 5000
 SHAPES = st.lists(st.sampled_from([1, 2, 3, 4, 6, 8, 12]), min_size=1, max_size=4).map(tuple)
+
+
+class Draw(Protocol):
+    """`data.draw`, and what composite strategies are given."""
+
+    def __call__(self, strategy: st.SearchStrategy[Example], label: object = ..., /) -> Example: ...
 
 
 def dense(labels: Labels) -> Dense:
@@ -79,7 +87,7 @@ def step(draw: st.DrawFn, labels: Labels, array: Dense) -> Both:
     return labels.merged(axis), array
 
 
-def other_like(draw: st.DrawFn, labels: Labels, array: Dense) -> Both:
+def other_like(draw: Draw, labels: Labels, array: Dense) -> Both:
     """Labels of the same shape, with other factors and other ids."""
     shape = draw(shapes_of(array.size))
     if draw(st.booleans()):

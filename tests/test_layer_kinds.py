@@ -1,6 +1,7 @@
 """Weights in unusual places: each is compressed, or listed with the reason why it isn't."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -47,7 +48,7 @@ def double() -> explorer.Model:
     return explorer.load(model.SerializeToString(), "double")
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[], explorer.Model], np.ndarray]] = {
     "left": (left, RNG.standard_normal((3, 6, 9)).astype(np.float32)),
     "batched": (batched, RNG.standard_normal((4, 7, 6)).astype(np.float32)),
     "double": (double, RNG.standard_normal((3, 6))),

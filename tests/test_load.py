@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_what_a_browser_said_before_a_change_does_not_undo_it(server: Server, wa
     assert findings.foreign == []
 
 
-def shown(**changes: object) -> Shown:
+def shown(**changes: Any) -> Shown:
     """An answer to person 0 of the sample, with parts of it changed."""
     cards = {"Parameters": ("measured", "900", "1.00 k")}
     own = Shown(first_title(), setting(1, 32), "", busy=False, cards=cards)

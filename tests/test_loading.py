@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ g (float[n,3,8,8] x) => (float[n,8,8,8] y) {
 WEIGHTS = {"w1": (16, 3, 3, 3), "w2": (8, 16, 3, 3)}
 
 
-def refusal(source: object) -> str:
+def refusal(source: Any) -> str:
     with pytest.raises(ModelError) as caught:
         explorer.load(source)
     message = str(caught.value)

@@ -7,14 +7,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import run_onnx, run_plainly
+from conftest import run_onnx, run_plainly, tensors_of
 from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 import explorer
 from explorer.cli import main
 from explorer.errors import DataError
-from explorer.formats.data import load_data
+from explorer.formats.data import Dataset, load_data
 from explorer.fronts import pareto_front
 from explorer.measure.changes import find_changes
 from explorer.measure.quality import check_labels
@@ -39,7 +39,7 @@ def network(outputs: int, last: str | None = None, flat: bool = False) -> explor
         tensors.append(numpy_helper.from_array(np.array([-1], np.int64), "shape"))
         nodes.append(helper.make_node("Reshape", [name, "shape"], ["c"], name="flat"))
         name = "c"
-    shape = ["n"] if flat else ["n", outputs]
+    shape: list[str | int] = ["n"] if flat else ["n", outputs]
     graph = helper.make_graph(
         nodes,
         "g",
@@ -54,11 +54,12 @@ def network(outputs: int, last: str | None = None, flat: bool = False) -> explor
 
 
 def outputs_of(model: explorer.Model) -> np.ndarray:
-    return torch.from_numpy(X).double().numpy() @ weights_of(model)
+    found: np.ndarray = torch.from_numpy(X).double().numpy() @ weights_of(model)
+    return found
 
 
 def weights_of(model: explorer.Model) -> np.ndarray:
-    return model.graph_model.graph.initializers["w"].const_value.numpy().astype(np.float64)
+    return tensors_of(model)["w"].numpy().astype(np.float64)
 
 
 ONE, TEN = network(1), network(10)
@@ -137,9 +138,7 @@ def test_one_output_is_a_binary_classifier(last: str | None, flat: bool) -> None
     assert ("a probability" if last else "a logit") in scoring.reason
 
 
-def explorer_data(model: explorer.Model, labels: np.ndarray) -> object:
-    from explorer.formats.data import load_data
-
+def explorer_data(model: explorer.Model, labels: np.ndarray) -> Dataset:
     return load_data({"x": X, "y": labels}, model)
 
 
@@ -324,6 +323,7 @@ def test_scores_behind_boxes_give_accuracy_and_agreement() -> None:
     plan = explorer.plan(model, explorer.Recipe(weight_bits=2))
     rough = explorer.apply(model, plan)
     _, others = run_plainly(rough.data, {"x": X})
+    assert isinstance(others, np.ndarray)
     agreement = explorer.evaluate(rough, {"x": X}, model)
     assert agreement.metric == "agreement"
     assert agreement.value == pytest.approx((scores.argmax(1) == others.argmax(1)).mean())

@@ -14,11 +14,12 @@ import explorer
 from explorer import ExplorerError, LayerChoice, Recipe, pipeline
 from explorer.errors import CompressionError, DataError, JobError, ModelError, RecipeError
 from explorer.formats.data import load_data
-from explorer.jobs import bench
 from explorer.jobs.bench import Bench
 from explorer.jobs.context import Cancelled
+from explorer.jobs.kept import Kept
 from explorer.notebook import Explorer
 from explorer.pipeline import Opened
+from explorer.widget.trials import WENT_BACK, Trial
 
 MODEL, DATA = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
 CALIBRATION = SAMPLES / "vowels_calibration.npz"
@@ -130,7 +131,7 @@ def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(bare: Explorer) -
     let_go(bare, Recipe(activation_bits=8))
     assert bare.report == before  # of the setting that the panel shows
     assert bare.recipe == recipe
-    assert bare._status["notice"].endswith("calibration data. " + bench.WENT_BACK)
+    assert bare._status["notice"].endswith("calibration data. " + WENT_BACK)
     assert set(kinds(bare)[:4]) == {"computed"}
 
 
@@ -276,12 +277,11 @@ def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_models_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = bench.Kept()
+    kept = Kept()
     model = explorer.load(MODEL)
     monkeypatch.setattr("explorer.jobs.kept.KEPT_BYTES", 2.5 * len(model.data))
     trials = [
-        bench.Trial(Recipe(pattern="channel", ratio=ratio), complete=True)
-        for ratio in (0.1, 0.2, 0.3)
+        Trial(Recipe(pattern="channel", ratio=ratio), complete=True) for ratio in (0.1, 0.2, 0.3)
     ]
     kept.keep(trials[0], model)
     kept.keep(trials[1], model)

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 def saved(**arrays: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.savez(stream, **arrays)
+    np.savez(stream, allow_pickle=True, **arrays)
     return stream.getvalue()
 
 
@@ -67,7 +68,7 @@ def refusal(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_arrays_come_out_as_they_went_in(tmp_path: Path, save) -> None:
+def test_arrays_come_out_as_they_went_in(tmp_path: Path, save: Callable[..., None]) -> None:
     arrays = {"x": X, "y": np.array([0, 1]), "f": np.asfortranarray(X), "none": X[:0]}
     save(tmp_path / "a.npz", **arrays)
     for source in (tmp_path / "a.npz", (tmp_path / "a.npz").read_bytes()):
@@ -227,7 +228,9 @@ def test_damaged_headers_are_refused(data: st.DataObject) -> None:
         ("float32", [[1, 2, -np.inf]], "not finite numbers"),
     ],
 )
-def test_values_that_the_input_has_not(dtype: str, values: list, expected: str) -> None:
+def test_values_that_the_input_has_not(
+    dtype: str, values: list[list[float]], expected: str
+) -> None:
     with pytest.raises(DataError) as caught:
         fitted({"x": np.array(values)}, "id", [TensorSpec("x", dtype, ("n", 3))])
     assert expected in str(caught.value)

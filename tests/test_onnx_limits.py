@@ -5,6 +5,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +25,7 @@ FLAG = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
 SECRET = b"0123456789abcdef" * 2
 
 
-def refusal(source: object) -> str:
+def refusal(source: Any) -> str:
     with pytest.raises(ModelError) as caught:
         explorer.load(source, "the model")
     message = str(caught.value)
@@ -192,7 +193,7 @@ def test_true_tensors_of_every_type(dtype: ir.DataType, count: int) -> None:
     by_field = helper.make_tensor("w", dtype.value, [count], [0] * count)
     for tensor in (in_bytes, by_field):
         check_limits(model(tensors=(tensor,)), "it")
-    texts = helper.make_tensor("t", TensorProto.STRING, [2], ["a", "b"])
+    texts = helper.make_tensor("t", TensorProto.STRING, [2], ["a", "b"])  # type: ignore[list-item]  # takes texts, too
     check_limits(model(tensors=(texts,)), "it")
 
 
@@ -300,7 +301,7 @@ def test_a_zip_gives_the_weights_at_their_place(tmp_path: Path) -> None:
     assert proto.graph.initializer[0].raw_data == SECRET[4:20]
 
 
-def node(op: str, x: str = "x", y: str = "y", **attributes: object) -> onnx.NodeProto:
+def node(op: str, x: str = "x", y: str = "y", **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(op, [x], [y], name="\x1b[31mmy\nnode", **attributes)
 
 

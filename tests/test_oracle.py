@@ -19,7 +19,7 @@ INPUTS, HIDDEN, GONE = 3, 6, (1, 4)
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.RNNBase], hidden: int, both: bool) -> None:
+    def __init__(self, kind: type[nn.RNN | nn.LSTM | nn.GRU], hidden: int, both: bool) -> None:
         super().__init__()
         self.cell = kind(INPUTS, hidden, bidirectional=both)
         self.head = nn.Linear(hidden * (2 if both else 1), 5)
@@ -30,7 +30,9 @@ class Recurrent(nn.Module):
         return self.head(y), self.head(last.transpose(0, 1).flatten(1))
 
 
-def cut(whole: Recurrent, gone: tuple[int, ...], kind: type[nn.RNNBase], both: bool) -> Recurrent:
+def cut(
+    whole: Recurrent, gone: tuple[int, ...], kind: type[nn.RNN | nn.LSTM | nn.GRU], both: bool
+) -> Recurrent:
     """A smaller network with the weights of the hidden units that stay."""
     stays = torch.tensor([unit for unit in range(HIDDEN) if unit not in gone])
     small = Recurrent(kind, len(stays), both)
@@ -50,7 +52,9 @@ def cut(whole: Recurrent, gone: tuple[int, ...], kind: type[nn.RNNBase], both: b
 
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-def test_hidden_units_are_gone_as_if_torch_had_cut_them(kind: type[nn.RNNBase], both: bool) -> None:
+def test_hidden_units_are_gone_as_if_torch_had_cut_them(
+    kind: type[nn.RNN | nn.LSTM | nn.GRU], both: bool
+) -> None:
     module = seeded(lambda: Recurrent(kind, HIDDEN, both))
     assert isinstance(module, Recurrent)
     x = torch.randn(4, 2, INPUTS)

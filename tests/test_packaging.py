@@ -121,7 +121,8 @@ def answer(address: str, server: subprocess.Popen[bytes], log: Path) -> str:
     while server.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(address) as response:
-                return response.read().decode()
+                found: str = response.read().decode()
+                return found
         except OSError:
             time.sleep(0.1)
     raise AssertionError(log.read_text())

@@ -17,7 +17,7 @@ from benchmarks.storms import storm_of
 from explorer import Recipe
 from explorer.events import ProbesCounted
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
-from explorer.jobs.terms import MEASURE, TERMS, WORK
+from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
 
 LIMIT_S = 60
 NEAR_S = 10.0  # enough for a busy machine; what is right ends at once
@@ -68,7 +68,7 @@ def probe(pool: Pool, domain: Domain, session: str = "one", slice_s: float = 60.
 def running(job: Job) -> Job:
     """The same once it has begun to give results."""
     deadline = time.monotonic() + LIMIT_S
-    while not job.parts and time.monotonic() < deadline:
+    while not job.events and time.monotonic() < deadline:
         time.sleep(0.005)
     assert job.state is State.RUNNING, job.error
     return job
@@ -107,7 +107,8 @@ def survey(pool: Pool, domain: Domain, session: str) -> Job:
 def test_what_gives_way_is_stopped_by_anybody(pool: Pool, here: Domain) -> None:
     background = running(survey(pool, here, "one"))
     waiting = survey(pool, here, "two")
-    assert background.state is State.RUNNING  # not by its like
+    state = background.state
+    assert state is State.RUNNING  # not by its like
     job = compress(pool, here, session="three")
     assert background.wait(LIMIT_S)
     assert background.state is State.CANCELLED
@@ -270,7 +271,7 @@ def test_a_process_that_does_not_listen_is_killed(local_pool: LocalPool, here: D
 def test_a_job_may_not_take_for_ever(
     local_pool: LocalPool, here: Domain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = {**TERMS, "sensitivity": local.Terms(limit_s=1.0)}
+    terms = {**TERMS, "sensitivity": Terms(limit_s=1.0)}
     monkeypatch.setattr(local, "TERMS", terms)
     job = probe(local_pool, here)
     os.kill(process_of(local_pool, "sensitivity"), signal.SIGSTOP)
@@ -332,8 +333,10 @@ def test_measuring_has_a_core_of_its_own(local_pool: LocalPool, here: Domain) ->
         b'{"step": %d, "event": "hand_over", "task": "compress", "arguments": {}}\n',
         b'{"step": %d, "event": "hand_over", "task": "sensitivity", "arguments": {}}\n',
         b'{"step": %d, "event": "progress", "fraction": "x", "text": ""}\n',
+        b'{"step": %d, "event": "result", "value": {"event": "Noted"}}\n',
+        b'{"step": %d, "event": "result", "value": {"event": "Counted", "counts": {"a": 1e999}}}\n',
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_what_a_process_says_may_be_anything(
     local_pool: LocalPool, here: Domain, sent: bytes

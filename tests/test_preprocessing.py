@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,13 +53,18 @@ def spec(*shape: int | str, dtype: str = "float32") -> TensorSpec:
         ((3072,), FIRST, 3, (32, 32)),
     ],
 )
-def test_where_an_image_lies_in_an_input(shape, layout, channels, size) -> None:
+def test_where_an_image_lies_in_an_input(
+    shape: tuple[int | str, ...],
+    layout: str,
+    channels: int | None,
+    size: tuple[int | None, int | None],
+) -> None:
     frame = frame_of(spec(*shape))
     assert (frame.layout, frame.channels, (frame.height, frame.width)) == (layout, channels, size)
 
 
 @pytest.mark.parametrize("shape", [(), (12, 28, 28), (10,), ("t",), (1, 2, 3, 4)])
-def test_inputs_that_take_no_images(shape: tuple) -> None:
+def test_inputs_that_take_no_images(shape: tuple[int | str, ...]) -> None:
     assert not is_image(spec(*shape))
     with pytest.raises(DataError, match=r"no shape of images; give the samples as an \.npz"):
         frame_of(spec(*shape))
@@ -171,7 +177,7 @@ def test_colours_for_one_channel() -> None:
         ({"colors": "RGB"}, "has no 'colors'; it can have size, layout"),
     ],
 )
-def test_preparations_that_there_are_not(values: dict, expected: str) -> None:
+def test_preparations_that_there_are_not(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(DataError) as caught:
         Preprocessing.from_dict(values)
     assert expected in str(caught.value)
@@ -241,7 +247,9 @@ WAYS = tuple(Preprocessing(mean=(float(number),)) for number in range(3))
         ((0.9, 0.1, 0.1), 1000, 0),
     ],
 )
-def test_the_first_stays_unless_another_is_clearly_better(shares, samples, expected) -> None:
+def test_the_first_stays_unless_another_is_clearly_better(
+    shares: tuple[float, ...], samples: int, expected: int
+) -> None:
     found = choose(WAYS, dict(zip(WAYS, shares, strict=True)).__getitem__, samples)
     assert found == WAYS[expected]
 

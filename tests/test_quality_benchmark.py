@@ -34,7 +34,7 @@ GRAPH = """
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.5, 0.9])
 def test_the_ratio_is_the_smallest_that_removes_enough(share: float) -> None:
     def removed(ratio: float) -> float:  # in steps, as channels are
-        return np.floor(8 * ratio) / 8
+        return float(np.floor(8 * ratio) / 8)
 
     ratio = smallest_ratio(removed, share)
     if share > removed(1 - 1 / GRID):
@@ -63,7 +63,7 @@ def test_two_of_four_inputs_stay() -> None:
 
 def test_rows_are_rounded_on_their_own_grids() -> None:
     rounded = round_rows(np.array([[3.0, -1.4, 0.2], [0.7, 0.1, 0.0], [0, 0, 0]]), 3)
-    np.testing.assert_allclose(rounded, [[3, -1, 0], [0.7, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(rounded, [[3.0, -1.0, 0.0], [0.7, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
 
 def test_weights_go_out_and_in_with_their_outputs_first() -> None:

@@ -13,7 +13,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def snippet(language: str, place: int = 0) -> str:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[place]
+    found: str = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[place]
+    return found
 
 
 def run(command: list[str], folder: Path) -> str:

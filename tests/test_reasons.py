@@ -116,4 +116,4 @@ def test_layers_that_share_a_reason_are_counted(reason: Reason, said: str) -> No
              "weight_bits": 8, "removable": 0}  # fmt: skip
     plan = {"layers": [{**layer, "name": name} for name in "ab"]}
     sentences = [each.sentence for each in insights(Recipe(), plan, {}, {}, {})]
-    assert f"{said}: counted as such and left alone." in sentences
+    assert f"{said}: counted, but not compressed." in sentences

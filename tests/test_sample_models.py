@@ -72,7 +72,8 @@ def logits_of(name: str, samples: np.ndarray) -> np.ndarray:
     model = session(name)
     (spec,) = model.get_inputs()
     dtype = {"tensor(float)": np.float32, "tensor(int64)": np.int64}[spec.type]
-    return model.run(["logits"], {spec.name: samples.astype(dtype)})[0]
+    found: np.ndarray = model.run(["logits"], {spec.name: samples.astype(dtype)})[0]
+    return found
 
 
 def weight_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
@@ -106,11 +107,11 @@ def count_macs(model: onnx.ModelProto) -> int:
     return total
 
 
-def test_the_catalog_lists_the_models_with_the_default_first():
+def test_the_catalog_lists_the_models_with_the_default_first() -> None:
     assert list(MODELS) == [*FASHION, "vowels_cnn", "language_transformer"]
 
 
-def test_the_catalog_lists_every_file():
+def test_the_catalog_lists_every_file() -> None:
     text_of_the_catalog = ("README.md", "catalog.toml")
     present = {
         path.name
@@ -121,12 +122,12 @@ def test_the_catalog_lists_every_file():
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_file_has_the_hash_in_the_catalog(file):
+def test_file_has_the_hash_in_the_catalog(file: str) -> None:
     assert hashlib.sha256((FOLDER / file).read_bytes()).hexdigest() == FILES[file]["sha256"]
 
 
 @any_model
-def test_size_is_as_stated_and_within_limits(name):
+def test_size_is_as_stated_and_within_limits(name: str) -> None:
     params = sum(math.prod(shape) for shape in weight_shapes(load(name)).values())
     assert params == MODELS[name]["params"]
     smallest, largest = PARAMS_RANGE[name]
@@ -135,7 +136,7 @@ def test_size_is_as_stated_and_within_limits(name):
 
 
 @any_model
-def test_accuracy_on_the_whole_test_set_is_as_stated_and_high_enough(name):
+def test_accuracy_on_the_whole_test_set_is_as_stated_and_high_enough(name: str) -> None:
     test = arrays(MODELS[name]["test_data"])
     predicted = [logits_of(name, x).argmax(1) for x in np.array_split(test["x"], 20)]
     correct = int((np.concatenate(predicted) == test["y"]).sum())
@@ -146,7 +147,7 @@ def test_accuracy_on_the_whole_test_set_is_as_stated_and_high_enough(name):
 
 @any_model
 @pytest.mark.parametrize("batch", [1, 7, 250])
-def test_any_batch_size_gives_each_sample_the_same_logits(name, batch):
+def test_any_batch_size_gives_each_sample_the_same_logits(name: str, batch: int) -> None:
     x = arrays(MODELS[name]["test_data"])["x"][:250]
     together, logits = logits_of(name, x), logits_of(name, x[:batch])
     assert logits.shape == (batch, len(MODELS[name]["classes"]))
@@ -154,7 +155,7 @@ def test_any_batch_size_gives_each_sample_the_same_logits(name, batch):
 
 
 @any_model
-def test_interface(name):
+def test_interface(name: str) -> None:
     (samples,), (logits,) = session(name).get_inputs(), session(name).get_outputs()
     *interface, classes = INTERFACES[name]
     assert [samples.name, samples.type, samples.shape] == interface
@@ -164,14 +165,14 @@ def test_interface(name):
 
 
 @any_model
-def test_graph_is_valid(name):
+def test_graph_is_valid(name: str) -> None:
     model = load(name)
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
 
 
 @any_convolutional_model
-def test_graph_normalises_raw_values_first(name):
+def test_graph_normalises_raw_values_first(name: str) -> None:
     model = load(name)
     shapes = {i.name: tuple(i.dims) for i in model.graph.initializer}
     subtract, multiply = model.graph.node[:2]
@@ -182,7 +183,7 @@ def test_graph_normalises_raw_values_first(name):
 
 
 @any_convolutional_model
-def test_normalisation_is_folded_and_names_follow_the_layers(name):
+def test_normalisation_is_folded_and_names_follow_the_layers(name: str) -> None:
     model = load(name)
     layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
     assert [[*node.input[1:]] for node in layers] == [
@@ -192,7 +193,7 @@ def test_normalisation_is_folded_and_names_follow_the_layers(name):
     assert others <= {"Sub", "Mul", "Relu", "Clip", "Add", "ReduceMean", "Flatten"}
 
 
-def test_transformer_is_three_blocks_of_attention_with_one_projection_for_six_heads():
+def test_transformer_is_three_blocks_of_attention_with_one_projection_for_six_heads() -> None:
     model = load("language_transformer")
     shapes = {i.name: tuple(i.dims) for i in model.graph.initializer}
     linear = [n for n in model.graph.node if n.op_type == "MatMul" and n.input[1] in shapes]
@@ -218,7 +219,7 @@ def test_transformer_is_three_blocks_of_attention_with_one_projection_for_six_he
 
 
 @any_model
-def test_no_metadata_no_local_paths_no_external_data(name):
+def test_no_metadata_no_local_paths_no_external_data(name: str) -> None:
     model = load(name)
     for initializer in model.graph.initializer:
         initializer.ClearField("raw_data")
@@ -228,21 +229,21 @@ def test_no_metadata_no_local_paths_no_external_data(name):
         assert unwanted not in text
 
 
-def test_fashion_test_set_has_a_thousand_labelled_images_of_each_class():
+def test_fashion_test_set_has_a_thousand_labelled_images_of_each_class() -> None:
     test = arrays("fashion_test.npz")
     assert set(test) == {"x", "y"}
     assert test["x"].dtype == np.uint8 and test["x"].shape == (10_000, 1, 28, 28)
     assert np.bincount(test["y"]).tolist() == [1000] * 10
 
 
-def test_vowels_test_set_is_the_official_one():
+def test_vowels_test_set_is_the_official_one() -> None:
     test = arrays("vowels_test.npz")
     assert set(test) == {"x", "y"}
     assert test["x"].dtype == np.float32 and test["x"].shape == (370, 12, 29)
     assert np.bincount(test["y"]).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
 
 
-def test_language_test_set_has_64_labelled_windows_of_each_language():
+def test_language_test_set_has_64_labelled_windows_of_each_language() -> None:
     test = arrays("language_test.npz")
     assert set(test) == {"x", "y"}
     assert test["x"].dtype == np.int16 and test["x"].shape == (54 * 64, 64)
@@ -250,14 +251,16 @@ def test_language_test_set_has_64_labelled_windows_of_each_language():
 
 
 @pytest.mark.parametrize("file", ["fashion_test.npz", "vowels_test.npz", "language_test.npz"])
-def test_the_first_test_samples_are_of_most_classes(file):
+def test_the_first_test_samples_are_of_most_classes(file: str) -> None:
     y = arrays(file)["y"]
     classes = len(np.unique(y))
     assert len(np.unique(y[: 4 * classes])) > 0.8 * classes
 
 
 @pytest.mark.parametrize(("name", "samples"), [("fashion", 512), ("vowels", 54), ("language", 512)])
-def test_calibration_samples_have_no_labels_and_are_not_in_the_test_set(name, samples):
+def test_calibration_samples_have_no_labels_and_are_not_in_the_test_set(
+    name: str, samples: int
+) -> None:
     calibration, test = arrays(f"{name}_calibration.npz"), arrays(f"{name}_test.npz")
     assert set(calibration) == {"x"}
     x = calibration["x"]
@@ -268,7 +271,7 @@ def test_calibration_samples_have_no_labels_and_are_not_in_the_test_set(name, sa
 
 
 @pytest.mark.parametrize("file", ["vowels_calibration.npz", "vowels_test.npz"])
-def test_short_series_are_repeated(file):
+def test_short_series_are_repeated(file: str) -> None:
     lengths = [
         min(n for n in range(1, 30) if np.array_equal(series, pad(series[:, :n])))
         for series in arrays(file)["x"]
@@ -277,7 +280,7 @@ def test_short_series_are_repeated(file):
     assert 14 < np.mean(lengths) < 18  # 15.8 steps in the training set, 15.4 in the test set
 
 
-def test_language_ids_are_places_in_the_vocabulary():
+def test_language_ids_are_places_in_the_vocabulary() -> None:
     characters = (FOLDER / "language_characters.txt").read_text(encoding="utf-8")
     assert len(set(characters)) == len(characters)
     windows = [arrays(file)["x"] for file in ("language_test.npz", "language_calibration.npz")]
@@ -308,7 +311,7 @@ def test_language_ids_are_places_in_the_vocabulary():
         ("Japanese", "猫は敷物の上に座って、窓の外の鳥を見ていた。"),
     ],
 )
-def test_language_of_a_sentence_from_elsewhere(language, text):
+def test_language_of_a_sentence_from_elsewhere(language: str, text: str) -> None:
     characters = (FOLDER / "language_characters.txt").read_text(encoding="utf-8")
     ids = encode(text, characters)
     window = np.pad(ids, (0, 64 - len(ids)))

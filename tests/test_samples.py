@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from PIL import Image
 import explorer
 from explorer.errors import DataError, OutputError
 from explorer.formats import samples
+from explorer.formats.archive import Archive
 from explorer.formats.data import Dataset, fitted, load_data
+from explorer.formats.npz import arrays_in
 from explorer.formats.preprocessing import Preprocessing, candidates
 from explorer.formats.samples import Samples, import_samples, save_npz, split
 from explorer.network import TensorSpec
 
+Inputs = tuple[TensorSpec, ...]
 THREE = (TensorSpec("x", "float32", ("n", 3)),)
 IMAGE = (TensorSpec("x", "float32", ("n", 3, 2, 2)),)
 
@@ -35,7 +39,7 @@ def stored(folder: Path, content: bytes | str) -> Path:
 
 def npz(**arrays: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.savez(stream, **arrays)
+    np.savez(stream, allow_pickle=True, **arrays)
     return stream.getvalue()
 
 
@@ -53,11 +57,19 @@ def colours(count: int) -> dict[str, bytes]:
     }
 
 
-def taken(folder: Path, content: bytes | str, inputs=THREE, asked=None, score=None) -> Samples:
+def taken(
+    folder: Path,
+    content: bytes | str,
+    inputs: Inputs = THREE,
+    asked: Preprocessing | None = None,
+    score: Callable[[Dataset], float] | None = None,
+) -> Samples:
     return import_samples(stored(folder, content), "The file", inputs, asked, score)
 
 
-def refusal(folder: Path, content: bytes | str, inputs=THREE, title: str = "The file") -> str:
+def refusal(
+    folder: Path, content: bytes | str, inputs: Inputs = THREE, title: str = "The file"
+) -> str:
     with pytest.raises(DataError) as caught:
         import_samples(stored(folder, content), title, inputs, None, None)
     message = str(caught.value)
@@ -97,6 +109,7 @@ def test_images(tmp_path: Path) -> None:
     found = taken(tmp_path, zipped(colours(20)), IMAGE)
     assert found.classes == ("dark", "light")
     for index in range(16):
+        assert found.test.labels is not None
         pixels, label = found.test.inputs["x"][index], found.test.labels[index]
         assert pixels[0, 0, 0] == np.float32(200 if label else 50) / np.float32(255)
     assert found.preprocessing == Preprocessing(size=(2, 2), scale="0..1")
@@ -109,6 +122,7 @@ def test_images(tmp_path: Path) -> None:
 def test_the_preparation_is_chosen_by_trying(tmp_path: Path) -> None:
     def score(data: Dataset) -> float:
         """A model trained on BGR of 0..255: right where blue, which is 9, comes first."""
+        assert data.labels is not None
         assert len(data) == len(data.labels)
         return float((data.inputs["x"][:, 0] == 9).all())
 
@@ -116,6 +130,7 @@ def test_the_preparation_is_chosen_by_trying(tmp_path: Path) -> None:
     assert found.preprocessing == Preprocessing(size=(2, 2), colours="BGR")
     assert "it is the best: 100 % are right, and 0 % as guessed" in " ".join(found.notes)
     same = taken(tmp_path, zipped(colours(100)), IMAGE, score=lambda _: 0.5)
+    assert same.preprocessing is not None
     assert same.preprocessing.scale == "0..1"
     assert "none is clearly better, 50 % are right" in " ".join(same.notes)
 
@@ -131,7 +146,7 @@ class SlowModel:
     def score(self, data: Dataset) -> float:
         self.now_s += self.sample_s * len(data)
         self.ids.append(data.id)
-        pixels = data.inputs["x"][:, :, 0, 0]  # (samples, channels)
+        pixels: np.ndarray = data.inputs["x"][:, :, 0, 0]  # (samples, channels)
         right = (pixels[:, 0] == 9) & (pixels[:, 1] < 128)
         self.scored += len(data)
         self.hits += right.sum()
@@ -155,6 +170,7 @@ def test_the_preparation_is_tried_on_as_many_samples_as_fit(
     assert (len(found.calibration), model.scored) == (128, ways * tried)
     assert model.now_s <= longest_s
     assert len(set(model.ids)) == len(model.ids)  # by which outputs are kept
+    assert found.preprocessing is not None
     assert found.preprocessing.colours == "BGR"
     told = f"of {ways} ways tried on {tried} labelled samples it is the best: "
     assert f"{told}{100 * model.hits / tried:.0f} % are right, and 0 %" in " ".join(found.notes)
@@ -187,6 +203,7 @@ def test_tables_of_pixels_are_tried_too(tmp_path: Path, shape: tuple[int, ...]) 
         tmp_path, content, inputs, score=lambda data: float(data.inputs["x"].min() < -0.9)
     )
     assert found.test.inputs["x"].min() < -0.9
+    assert found.preprocessing is not None
     assert found.preprocessing.scale == "0..1"
     plain = taken(tmp_path, content, inputs)
     assert plain.test.inputs["x"].max() == 255
@@ -200,6 +217,7 @@ def test_the_score_of_a_real_network(tmp_path: Path) -> None:
     values = np.asarray(data.inputs["image"], np.float64)
     pixels = np.rint((values - values.min()) / np.ptp(values) * 255).astype(np.uint8)
     members = {}
+    assert data.labels is not None
     for index, (image, label) in enumerate(zip(pixels, data.labels, strict=True)):
         stream = io.BytesIO()
         Image.fromarray(image[0]).save(stream, "PNG")
@@ -253,13 +271,11 @@ def test_ids_tell_parts_and_preparations_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x", "y", "file", "/in", "../in", "in:0", "C:/in"])
 @pytest.mark.parametrize("labels", [None, Y])
-def test_saved_samples_load_the_same(tmp_path: Path, name: str, labels) -> None:
+def test_saved_samples_load_the_same(tmp_path: Path, name: str, labels: np.ndarray | None) -> None:
     spec = TensorSpec(name, "float32", ("n", 3))
     saved = Dataset({name: X}, labels, "id")
     save_npz(saved, tmp_path / "a.npz")
-    found = fitted(
-        samples.arrays_in(samples.Archive(tmp_path / "a.npz", "it", DataError)), "", [spec]
-    )
+    found = fitted(arrays_in(Archive(tmp_path / "a.npz", "it", DataError)), "", [spec])
     np.testing.assert_array_equal(found.inputs[name], X)
     assert found.inputs[name].dtype == X.dtype
     assert (found.labels is None) == (labels is None)
@@ -295,6 +311,7 @@ def test_saving_where_it_can_not_be_written(tmp_path: Path) -> None:
 
 def test_a_preparation_survives_json(tmp_path: Path) -> None:
     how = taken(tmp_path, zipped(colours(20)), IMAGE).preprocessing
+    assert how is not None
     again = Preprocessing.from_dict(json.loads(json.dumps(asdict(how))))
     one, other = (taken(tmp_path, zipped(colours(20)), IMAGE, asked=way) for way in (how, again))
     np.testing.assert_array_equal(one.test.inputs["x"], other.test.inputs["x"])
@@ -403,7 +420,9 @@ VALID = (
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(range(3)), st.data())
-def test_damaged_files_are_refused(tmp_path_factory, which: int, data: st.DataObject) -> None:
+def test_damaged_files_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, which: int, data: st.DataObject
+) -> None:
     valid, inputs = VALID[which]
     content = bytearray(valid)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -418,7 +437,7 @@ def test_damaged_files_are_refused(tmp_path_factory, which: int, data: st.DataOb
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_refused(tmp_path_factory, content: bytes) -> None:
+def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     try:
         taken(tmp_path_factory.getbasetemp(), content)
     except DataError as error:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, zipped
@@ -21,7 +22,7 @@ ALL = {
 }
 
 
-def in_a_process(code: str, folder: Path) -> dict[str, object]:
+def in_a_process(code: str, folder: Path) -> dict[str, Any]:
     """What a program prints last, as JSON, that runs in a process of its own in a folder."""
     head = "import json, os, sys\nfrom pathlib import Path\nfrom explorer.jobs import sandbox\n"
     done = subprocess.run(
@@ -32,7 +33,7 @@ def in_a_process(code: str, folder: Path) -> dict[str, object]:
         text=True,
         check=True,
     )
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -49,7 +50,7 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 
 def test_without_confinement_everything_does(tmp_path: Path) -> None:
     found = in_a_process(REPORT, tmp_path)
-    assert set(found["leaks"]) == ALL  # type: ignore[arg-type]
+    assert set(found["leaks"]) == ALL
     assert not list(tmp_path.parent.glob("*.leak"))
 
 
@@ -70,7 +71,7 @@ def absent(*_):
 sandbox.{layer} = absent
 """
     found = in_a_process(absent + CONFINED + REPORT, tmp_path)
-    assert leaks <= set(found["leaks"])  # type: ignore[arg-type]
+    assert leaks <= set(found["leaks"])
 
 
 def test_a_process_tries_once_and_its_child_anew(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ from explorer.jobs.context import Context
 context = Context(lambda event, **values: None, lambda: False)
 file = {{"path": "script", "name": "the script"}}
 try:
-    importing.{task}(context, file, None, None, None)
+    import_tasks.{task}(context, file, None, None, None)
 except ModelError as error:
     print(json.dumps({{"says": str(error), "has_torch": "torch" in sys.modules}}))
 """

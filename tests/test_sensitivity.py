@@ -22,12 +22,12 @@ from explorer.search.sensitivity import (
 
 def test_probes_are_gentle_first_and_cover_every_place(resnet: explorer.Model) -> None:
     probes = find_probes(resnet)
-    groups = [p for p in probes if p.ratio is not None]
-    layers = [p for p in probes if p.weight_bits is not None]
-    assert len(groups) == 7 * len(RATIOS)
-    assert len(layers) == len(resnet.layers) * len(WEIGHT_BITS)
-    assert [p.ratio for p in groups] == sorted(p.ratio for p in groups)
-    assert [p.weight_bits for p in layers] == sorted((p.weight_bits for p in layers), reverse=True)
+    ratios = [p.ratio for p in probes if p.ratio is not None]
+    bits = [p.weight_bits for p in probes if p.weight_bits is not None]
+    assert len(ratios) == 7 * len(RATIOS)
+    assert len(bits) == len(resnet.layers) * len(WEIGHT_BITS)
+    assert ratios == sorted(ratios)
+    assert bits == sorted(bits, reverse=True)
 
 
 @pytest.mark.parametrize("compensate", [True, False])

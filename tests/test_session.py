@@ -1,19 +1,21 @@
 """A visit under two threads: a run that a newer one replaces goes on beside it for a moment."""
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit
 from values import ARTIFACT, LATENCY, PLAN
 from values import PROFILE as COUNTS
 from values import QUALITY as ACCURACY
 
 from explorer import Recipe
 from explorer.errors import JobError
-from explorer.events import Encoded, Estimated, ModelRead, Planned, Profiled, Scored, Timed
+from explorer.events import Encoded, Estimated, Event, ModelRead, Planned, Profiled, Scored, Timed
 from explorer.jobs import Domain, Job, State
 from explorer.ui import frame, links
 from explorer.ui import session as sessions
@@ -79,7 +81,12 @@ def test_the_later_of_two_settings_at_the_same_moment_is_followed(
 ) -> None:
     later = Recipe(pattern="channel", ratio=0.6)
     done = threading.Event()
-    pool.meanwhile = lambda: (visit.set_recipe(later), done.set())
+
+    def meanwhile() -> None:
+        visit.set_recipe(later)
+        done.set()
+
+    pool.meanwhile = meanwhile
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     assert done.wait(NEAR_S)
     job, arguments = pool.jobs[-1]
@@ -222,7 +229,7 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
     job, _ = pool.jobs[-1]
     assert has_news()  # another job
     assert not has_news()
-    for event, is_news in [
+    events: list[tuple[Event, bool]] = [
         (Planned(PLAN), False),
         (Estimated(COUNTS), True),
         (Encoded(ARTIFACT), False),
@@ -230,7 +237,8 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
         (Timed(LATENCY), True),
         (Timed(LATENCY), False),  # the same, but surer
         (Scored(ACCURACY), True),
-    ]:
+    ]
+    for event, is_news in events:
         job.add(event)
         assert has_news() is is_news
     job.end(State.DONE)
@@ -241,7 +249,7 @@ def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
     visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr(sessions.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     file = Path(pool.jobs[-1][1]["out"])
     file.write_bytes(b"a model")
     pool.jobs[-1][0].parts = {"plan": {}, "estimate": {}, "file": {"path": str(file)}}
@@ -373,7 +381,7 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
     monkeypatch.setattr(Memory, "_shared", OrderedDict({(sample, FIRST_RECIPE.to_json()): usual}))
     asked = Recipe(pattern="channel", ratio=0.5)
     link = {"model": sample.key, "setting": asked.to_json()}
-    monkeypatch.setattr(links.st, "query_params", link)
+    monkeypatch.setattr(streamlit, "query_params", link)
     visit = Session(pool, Storage(tmp_path).folder())
     links.follow(visit)
     assert visit.view.trial is not None

@@ -135,7 +135,8 @@ class Attention(nn.Module):
         x = torch.relu(self.stem(x))
         q, k, v = (part(x).view(n, length, 4, 6).transpose(1, 2) for part in self.parts)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v)
-        return self.out(mixed.transpose(1, 2).reshape(n, length, 24)).mean(1)
+        y: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(n, length, 24)).mean(1)
+        return y
 
 
 class Tagger(nn.Module):
@@ -147,7 +148,8 @@ class Tagger(nn.Module):
         self.head = nn.Linear(128, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.cell(x)[0])
+        y: torch.Tensor = self.head(self.cell(x)[0])
+        return y
 
 
 @pytest.mark.parametrize("module", [Attention, Tagger])
@@ -173,6 +175,9 @@ def test_open_lengths_and_wide_cells(module: type[nn.Module], length: int) -> No
 class Rotary(nn.Module):
     """Grouped queries under rotary positions (arXiv 2104.09864): one table turns both sides."""
 
+    cos: torch.Tensor
+    sin: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.out = nn.Linear(6, 24), nn.Linear(32, 5)
@@ -191,7 +196,8 @@ class Rotary(nn.Module):
         k = self.turned(self.key(x).reshape(-1, 9, 2, 8).transpose(1, 2)).repeat_interleave(2, 1)
         v = self.value(x).reshape(-1, 9, 2, 8).transpose(1, 2).repeat_interleave(2, 1)
         mixed = torch.softmax(q @ k.transpose(-1, -2) / 8**0.5, -1) @ v
-        return self.out(mixed.transpose(1, 2).reshape(-1, 9, 32))
+        y: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(-1, 9, 32))
+        return y
 
 
 def test_a_table_that_two_tensors_read_ties_no_heads() -> None:

@@ -40,6 +40,16 @@ class Stopped(Pool):
     def cancel(self, job: Job) -> None:
         job.end(State.CANCELLED)
 
+    def forget(self, domain: Domain) -> None:
+        """It keeps nothing."""
+
+    def close(self) -> None:
+        """It has no process."""
+
+
+def never(recipe: Recipe) -> None:
+    pytest.fail(f"{recipe} was asked for")
+
 
 @pytest.fixture
 def pool() -> Stopped:
@@ -191,12 +201,12 @@ def test_a_budget_that_buys_nothing_leaves_the_setting(pool: Stopped, spending: 
 def test_spending_ends_with_what_it_is_for(
     pool: Stopped, spending: Spending, source: Source | None, recipe: Recipe
 ) -> None:
-    assert spending.advance(source, recipe, pytest.fail) is None
+    assert spending.advance(source, recipe, never) is None
     assert not spending.running
     assert pool.jobs[0].state is State.CANCELLED
 
 
 def test_a_mistake_in_spending_is_one_sentence(pool: Stopped, spending: Spending) -> None:
     pool.jobs[0].end(State.FAILED, "No.")
-    assert spending.advance(SOURCE, START, pytest.fail) == "No."
+    assert spending.advance(SOURCE, START, never) == "No."
     assert not spending.running

@@ -1,6 +1,7 @@
 """The least-squares problem of a layer, its mask and its rounding, against plain linear algebra."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -26,11 +27,12 @@ def problem(inputs: int = 24, outputs: int = 8, seed: int = 0) -> tuple[np.ndarr
     return gram, rng.standard_normal((1, inputs, outputs))
 
 
-def keep(count: int):
+def keep(count: int) -> Callable[[np.ndarray], np.ndarray]:
     """Keep the highest of all."""
 
     def choose(saliency: np.ndarray) -> np.ndarray:
-        return saliency >= np.sort(saliency.ravel())[-count]
+        found: np.ndarray = saliency >= np.sort(saliency.ravel())[-count]
+        return found
 
     return choose
 

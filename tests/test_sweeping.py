@@ -135,7 +135,8 @@ def test_a_setting_that_fails_is_listed_and_the_others_follow(
 ) -> None:
     pool.jobs[0].end(State.FAILED, "It crashed.")
     assert go_on(sweeping) is None
-    assert sweeping.failures == ((ONE, "It crashed."),)
+    failures = sweeping.failures
+    assert failures == ((ONE, "It crashed."),)
     assert sweeping.current == TWO
     assert not memory.tried(SOURCE)
     sweeping.start(SOURCE, (ONE,))

@@ -1,5 +1,6 @@
 """Tables as people save them: which column is what, and the one sentence that bad ones get."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,15 @@ def written(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def table(folder: Path, content: str | bytes, spec: TensorSpec = THREE, label=None) -> Table:
+def table(
+    folder: Path, content: str | bytes, spec: TensorSpec = THREE, label: str | None = None
+) -> Table:
     return read_table(written(folder, content), "The table", spec, label)
 
 
-def refusal(folder: Path, content: str | bytes, spec: TensorSpec = THREE, label=None) -> str:
+def refusal(
+    folder: Path, content: str | bytes, spec: TensorSpec = THREE, label: str | None = None
+) -> str:
     with pytest.raises(DataError) as caught:
         table(folder, content, spec, label)
     message = str(caught.value)
@@ -76,7 +81,8 @@ def test_one_table_in_many_forms(tmp_path: Path, content: str) -> None:
     found = table(tmp_path, content)
     np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5.5, 6]])
     np.testing.assert_array_equal(found.labels, [0, 1])
-    assert (found.values.dtype, found.labels.dtype) == (np.float32, np.int64)
+    assert found.labels is not None
+    assert (found.values.dtype, found.labels.dtype) == (np.dtype(np.float32), np.dtype(np.int64))
     assert found.numbering is None
 
 
@@ -112,6 +118,7 @@ def test_what_is_wrong_is_placed_behind_a_line_that_names_the_separator(tmp_path
 def test_names_become_classes_in_sorted_order(tmp_path: Path) -> None:
     for head in ("", "a,b,c,species\n"):
         found = table(tmp_path, head + "1,2,3,cat\n4,5,6,ant\n7,8,9,cat\n")
+        assert found.labels is not None and found.numbering is not None
         assert found.labels.tolist() == [1, 0, 1]
         assert found.numbering.classes == ("ant", "cat")
         assert "0 = 'ant', 1 = 'cat'" in found.numbering.note
@@ -127,7 +134,9 @@ def test_values_take_the_shape_of_the_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "expected"), [(("n",), (2,)), (("n", "t", 2), (2, 2, 2)), (("n", "t"), (2, 4))]
 )
-def test_open_dimensions(tmp_path: Path, shape: tuple, expected: tuple[int, ...]) -> None:
+def test_open_dimensions(
+    tmp_path: Path, shape: tuple[int | str, ...], expected: tuple[int, ...]
+) -> None:
     content = "1\n2\n" if len(shape) == 1 else "1,2,3,4\n5,6,7,8\n"
     assert table(tmp_path, content, TensorSpec("x", "float32", shape)).values.shape == expected
 
@@ -145,12 +154,13 @@ def test_the_better_name_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["b", "B", "2", " b "])
 def test_the_column_asked_for(tmp_path: Path, label: str) -> None:
     found = table(tmp_path, "a,b,c,y\n1,2,3,9\n4,5,6,9\n", label=label)
+    assert found.labels is not None
     assert found.labels.tolist() == [2, 5]
     np.testing.assert_array_equal(found.values, [[1, 3, 9], [4, 6, 9]])
     assert found.label_column == "b"
 
 
-def rows(*columns) -> str:
+def rows(*columns: Iterable[object]) -> str:
     return "\n".join(",".join(map(str, row)) for row in zip(*columns, strict=True))
 
 
@@ -171,7 +181,9 @@ CLASSES = [0, 1, 2, 0, 1, 2, 0, 1]
         (PIXELS, PIXELS, "4"),
     ],
 )
-def test_labels_without_a_name(tmp_path: Path, first, last, expected: str) -> None:
+def test_labels_without_a_name(
+    tmp_path: Path, first: list[float], last: list[float], expected: str
+) -> None:
     found = table(tmp_path, rows(first, MEASURED, MEASURED, last))
     assert found.label_column == expected
     assert f"column {expected} holds whole numbers" in found.notes[0]
@@ -193,6 +205,7 @@ def test_names_that_pandas_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("header", ["a,b,c,target\n", ""])
 def test_targets_may_be_real_numbers(tmp_path: Path, header: str) -> None:
     found = table(tmp_path, f"{header}1,2,3,0.5\n4,5.5,6,-1.5\n7.5,8,9,2\n")
+    assert found.labels is not None
     assert found.labels.tolist() == [0.5, -1.5, 2.0]
     assert found.label_column == ("target" if header else "4")
     np.testing.assert_array_equal(found.values, [[1, 2, 3], [4, 5.5, 6], [7.5, 8, 9]])
@@ -262,7 +275,9 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         (("n", "t", 2), "a multiple of 2 for a sample"),
     ],
 )
-def test_inputs_that_no_line_fits(tmp_path: Path, shape: tuple, expected: str) -> None:
+def test_inputs_that_no_line_fits(
+    tmp_path: Path, shape: tuple[int | str, ...], expected: str
+) -> None:
     assert expected in refusal(tmp_path, "1,2,3\n", TensorSpec("x", "float32", shape))
 
 
@@ -289,7 +304,9 @@ def test_names_are_cleaned(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_damaged_tables_are_refused(tmp_path_factory, data: st.DataObject) -> None:
+def test_damaged_tables_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     content = bytearray(b'a,b,c,y\n1,2.5,3,0\n"4",5,-6e2,1\n7,8,9,cat\n')
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(content) - 1))

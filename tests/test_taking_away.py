@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -20,6 +21,8 @@ from explorer.render.text import command_line, format_bytes
 from explorer.ui import export, offers
 from explorer.ui.current_outcome import files_of, outcome_of
 from explorer.ui.session import Session
+from explorer.ui.sources import Source
+from explorer.widget.trials import Trial
 
 SETTING = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
 HOSTILE = "$(touch x) `y` 'z' \"{q}\" </script> %s"
@@ -38,21 +41,43 @@ def session_of(page: AppTest) -> Session:
     return found
 
 
+def trial_of(session: Session) -> Trial:
+    trial = session.view.trial
+    assert trial is not None
+    return trial
+
+
+def file_of(trial: Trial | None) -> Path:
+    assert trial is not None and trial.file is not None
+    return trial.file
+
+
+def source_of(session: Session) -> Source:
+    assert session.source is not None
+    return session.source
+
+
 def buttons_of(page: AppTest) -> list[str]:
     return [each.proto.label for each in page.get("download_button")]
 
 
 def content_of(session: Session, label: str) -> bytes | str:
     """What is downloaded by that button."""
-    trial, outcome = session.view.trial, outcome_of(session)
+    trial, source, outcome = trial_of(session), source_of(session), outcome_of(session)
     offered = [
-        *offers.file_offers(trial, trial.file, session.source.stem),
-        *offers.given_offers(session.source),
+        *offers.file_offers(trial, file_of(trial), source.stem),
+        *offers.given_offers(source),
         *offers.again_offers(outcome),
         *offers.telling_offers(outcome),
     ]
     (found,) = [offer for offer in offered if offer.label == label]
     return found.content()
+
+
+def text_of(session: Session, label: str) -> str:
+    content = content_of(session, label)
+    assert isinstance(content, str)
+    return content
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -85,16 +110,17 @@ def test_each_download_says_what_it_is_and_is_made_when_asked_for(sample: AppTes
 def test_the_file_with_gzip_is_as_large_as_the_page_says(sample: AppTest) -> None:
     session = session_of(sample)
     packed = content_of(session, "With gzip (.onnx.gz)")
+    assert isinstance(packed, bytes)
     assert len(packed) == session.view.compressed["profile"]["gzip_bytes"]
-    assert gzip.decompress(packed) == session.view.trial.file.read_bytes()
+    assert gzip.decompress(packed) == file_of(session.view.trial).read_bytes()
 
 
 def test_the_script_makes_the_same_file(sample: AppTest, tmp_path: Path) -> None:
     session = session_of(sample)
     (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
-    (tmp_path / "again.py").write_text(content_of(session, "Python script (.py)"))
+    (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
-    assert (tmp_path / "compressed.onnx").read_bytes() == session.view.trial.file.read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
     assert "the same file as on the page, byte for byte" in printed
     quality = session.view.compressed["quality"]
     lines = [line.split() for line in printed.splitlines()]
@@ -103,17 +129,20 @@ def test_the_script_makes_the_same_file(sample: AppTest, tmp_path: Path) -> None
 
 
 def test_the_cells_of_the_notebook_make_the_same_file(
-    sample: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    sample: AppTest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     session = session_of(sample)
     (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for cell in json.loads(content_of(session, "Jupyter notebook (.ipynb)"))["cells"]:
+    names: dict[str, Any] = {}
+    for cell in json.loads(text_of(session, "Jupyter notebook (.ipynb)"))["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert (tmp_path / "compressed.onnx").read_bytes() == session.view.trial.file.read_bytes()
-    assert names["small"].id == session.view.trial.parts["file"]["model_id"]
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
+    assert names["small"].id == trial_of(session).parts["file"]["model_id"]
     assert "byte for byte" in capsys.readouterr().out
 
 
@@ -137,28 +166,30 @@ def test_the_report_and_the_card_have_the_numbers_of_the_screen(sample: AppTest)
     size = format_bytes(session.view.compressed["profile"]["file_bytes"])
     accuracy = f"{100 * session.view.compressed['quality']['value']:.2f} %"
     for label in ("Report (.html)", "Model card (.md)"):
-        text = content_of(session, label)
+        text = text_of(session, label)
         assert size in text
         assert accuracy in text
-        assert session.view.trial.parts["file"]["model_id"] in text
+        assert trial_of(session).parts["file"]["model_id"] in text
 
 
 def test_other_storages_are_files_of_their_own(sample: AppTest) -> None:
     session = session_of(sample)
     assert "make_8" not in [button.key for button in sample.button]
-    before = session.view.trial
+    before = trial_of(session)
     sample.button(key="make_4").click()
     settled(sample.run())
-    assert session.view.trial.recipe == replace(SETTING, weight_bits=4)
+    assert trial_of(session).recipe == replace(SETTING, weight_bits=4)
     assert "INT8 weights (.onnx)" in buttons_of(sample.run())
     known = dict(export.variants(session, session.recipe))
-    assert known[SETTING].file.read_bytes() != session.view.trial.file.read_bytes()
-    told = offers.numbers_text(known[SETTING])
-    assert told.startswith(format_bytes(known[SETTING].file.stat().st_size))
+    saved = known[SETTING]
+    assert saved is not None
+    assert file_of(saved).read_bytes() != file_of(session.view.trial).read_bytes()
+    told = offers.numbers_text(saved)
+    assert told.startswith(format_bytes(file_of(saved).stat().st_size))
     assert "weights in int8" in told
     choose(sample, weight_bits=8)
     settled(sample.run())
-    assert session.view.trial.recipe == before.recipe
+    assert trial_of(session).recipe == before.recipe
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +210,10 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> AppTest:
 
 def take_all(session: Session, folder: Path) -> None:
     """Download what the command reads, under its names."""
-    for offer in offers.given_offers(session.source):
-        (folder / offer.name).write_bytes(offer.content())
+    for offer in offers.given_offers(source_of(session)):
+        content = offer.content()
+        assert isinstance(content, bytes)
+        (folder / offer.name).write_bytes(content)
 
 
 def test_the_command_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path: Path) -> None:
@@ -189,12 +222,13 @@ def test_the_command_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path
         buttons_of(upload)
     )
     take_all(session, tmp_path)
-    files = files_of(session.source)
+    files = files_of(source_of(session))
+    assert files.data is not None and files.calibration is not None
     line = command_line(session.recipe, files.model, files.data, files.calibration)
     assert line in [code.value for code in upload.code]
     words = [sys.executable, *shlex.split(line)[1:], "--json"]
     answer = json.loads(run(words, tmp_path))["compressed"]
-    assert answer["model_id"] == session.view.trial.parts["file"]["model_id"]
+    assert answer["model_id"] == trial_of(session).parts["file"]["model_id"]
     assert answer["quality"] == session.view.compressed["quality"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [files.model, files.data, files.calibration, "compressed.onnx"]
@@ -208,14 +242,14 @@ def test_the_script_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path:
     choose(upload, layers=(LayerChoice(name, 0.5),))
     settled(upload.run())
     take_all(session, tmp_path)
-    (tmp_path / "again.py").write_text(content_of(session, "Python script (.py)"))
+    (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
     assert "byte for byte" in printed
-    assert (tmp_path / "compressed.onnx").read_bytes() == session.view.trial.file.read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
 
 
 def test_samples_that_come_with_the_explorer_need_no_download(sample: AppTest) -> None:
-    assert list(offers.given_offers(session_of(sample).source)) == []
+    assert list(offers.given_offers(source_of(session_of(sample)))) == []
 
 
 @pytest.mark.parametrize(
@@ -230,7 +264,7 @@ def test_samples_that_come_with_the_explorer_need_no_download(sample: AppTest) -
 def test_a_command_names_files_so_that_any_system_takes_them(
     upload: AppTest, name: str, shown: str
 ) -> None:
-    source = session_of(upload).source
+    source = source_of(session_of(upload))
     named = replace(source, files=(name, *source.files[1:]))
     assert files_of(named).model == shown
 
@@ -251,7 +285,7 @@ def test_without_samples_or_without_a_kernel_there_is_still_something_to_take(
     session = session_of(page)
     assert {"Original (.onnx)", "Report (.html)"} < set(buttons_of(page))
     assert "Test samples (.npz)" not in buttons_of(page)
-    text = content_of(session, "Python script (.py)")
+    text = text_of(session, "Python script (.py)")
     assert "calibration = None" in text
     assert "evaluate" not in text
     assert "There were no samples" in content_of(session, "Model card (.md)")

@@ -221,7 +221,8 @@ def opened() -> AppTest:
 
 
 def spec_of(page: AppTest, place: int) -> dict[str, Any]:
-    return json.loads(page.get("plotly_chart")[place].proto.spec)
+    found: dict[str, Any] = json.loads(page.get("plotly_chart")[place].proto.spec)
+    return found
 
 
 def run_until(page: AppTest, is_reached: Any) -> None:
@@ -366,5 +367,7 @@ def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) ->
     point = Point("a", {"latency": 0.5, "file_bytes": 1.0}, 0.9, 0.8, 1.0, "90 %", False)
     assert costs_text(point)[2] == "0.50, not reliable"
     shown = outcome(points=(point,))
-    assert "not reliable" in figures.tradeoff(shown, "latency")
-    assert "not reliable" not in figures.tradeoff(shown, "file_bytes")
+    timed, sized = figures.tradeoff(shown, "latency"), figures.tradeoff(shown, "file_bytes")
+    assert timed is not None and sized is not None
+    assert "not reliable" in timed
+    assert "not reliable" not in sized

@@ -56,7 +56,7 @@ def node() -> str:
 
 def run_node(script: str, told: object) -> Any:
     """What a script makes of values on its standard input."""
-    command = [node(), WIDGET / script]
+    command = [node(), str(WIDGET / script)]
     given = json.dumps(told)
     done = subprocess.run(command, check=False, input=given, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -186,7 +186,14 @@ def test_numbers_are_written_as_in_python() -> None:
     counts = [*sizes, *ends, *(half for half in halves if half >= 0)]
     seconds = [end * unit for end in ends[:4] for unit in (1e-6, 1e-3)]
     seconds += [10 ** rng.uniform(-7, 2) for _ in range(2000)]
-    changes = [[1000, 1000], [0, 5], [1000, 995], [100_000, 99_999], [200, 199], [1000, 1025]]
+    changes: list[list[float]] = [
+        [1000, 1000],
+        [0, 5],
+        [1000, 995],
+        [100_000, 99_999],
+        [200, 199],
+        [1000, 1025],
+    ]
     changes += [[rng.random(), rng.random()] for _ in range(2000)]
     shares = [half / 100 for half in halves] + [rng.uniform(-1, 1) for _ in range(2000)]
     values = [*halves, 0.0, 1e-9, -1e-9, 0.00005, -0.00004, 9.996, 999.5, 999.7, 1000.5, 1e6]
@@ -234,7 +241,7 @@ def test_a_setting_has_no_signed_zero() -> None:
 
 
 def test_what_the_panel_does_without_a_page() -> None:
-    command = [node(), "--test", *sorted(WIDGET.glob("*.test.mjs"))]
+    command = [node(), "--test", *sorted(map(str, WIDGET.glob("*.test.mjs")))]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -27,7 +27,8 @@ class Network(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.words(tokens) + self.places
         x = x + self.narrow(nn.functional.gelu(self.wide(self.norm(x))))
-        return self.head(self.last(x).mean(1))
+        y: torch.Tensor = self.head(self.last(x).mean(1))
+        return y
 
 
 TOKENS = torch.arange(3 * LENGTH).reshape(3, LENGTH) % WORDS

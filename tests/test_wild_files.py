@@ -257,7 +257,7 @@ SMALL = f"""{HEAD} g (float[n,3,8,8] x) => (float[n,10] y) {{
 SMALL_WEIGHTS: Shapes = {**CONVOLUTIONS, "k": (32, 16), "v": (32, 10)}
 
 
-class Samples(CalibrationDataReader):
+class Samples(CalibrationDataReader):  # type: ignore[misc]  # the runtime has no types
     """What ONNX Runtime's quantizer looks at."""
 
     def __init__(self) -> None:
@@ -942,7 +942,7 @@ def by_opset(opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """A network of operators whose arguments have moved from attributes to inputs over time."""
     tensors: list[onnx.TensorProto] = []
 
-    def node(op: str, x: str, y: str, since: int, **arguments: list[int]) -> onnx.NodeProto:
+    def node(op: str, x: str, y: str, since: int, **arguments: Any) -> onnx.NodeProto:
         if opset < since:
             return helper.make_node(op, [x], y.split(), **arguments)
         names = [f"{y.split(maxsplit=1)[0]}_{key}" for key in arguments]
@@ -968,11 +968,11 @@ def by_opset(opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         helper.make_node("Gemm", ["i", "k", "l"], ["t"]),
     ]
     nodes[3].attribute.append(helper.make_attribute("axis", 1))  # of the Split
-    limits = {"min": 0.0, "max": 6.0}
+    limits: dict[str, Any] = {"min": 0.0, "max": 6.0}
     if opset < 11:
         nodes.append(helper.make_node("Clip", ["t"], ["z"], **limits))
     else:
-        tensors += [numpy_helper.from_array(np.float32(v), n) for n, v in limits.items()]
+        tensors += [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in limits.items()]
         nodes.append(helper.make_node("Clip", ["t", "min", "max"], ["z"]))
     nodes.append(helper.make_node("MatMul", ["z", "v"], ["y"]))
     return nodes, tensors

@@ -94,4 +94,5 @@ def _dataset(sample: Sample, x: Array) -> object:
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.ModelProto.FromString(model.SerializeToString())
+    found: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    return found

@@ -78,7 +78,8 @@ def round_rows(weight: Floats, bits: int) -> Floats:
     rows = weight.reshape(len(weight), -1)
     scale = np.abs(rows).max(axis=1, keepdims=True) / most
     scale[scale == 0] = 1
-    return (np.rint(rows / scale) * scale).astype(weight.dtype).reshape(weight.shape)
+    found: Floats = (np.rint(rows / scale) * scale).astype(weight.dtype).reshape(weight.shape)
+    return found
 
 
 def share_of_zeros(weights: Weights) -> float:
@@ -96,7 +97,8 @@ def read_weights(model: onnx.ModelProto) -> Weights:
 
 def with_weights(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
     """A copy of a graph with other weights of the same shapes."""
-    copy, turned = onnx.ModelProto.FromString(model.SerializeToString()), turned_weights(model)
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    turned = turned_weights(model)
     for tensor in copy.graph.initializer:
         if tensor.name in weights:
             array = weights[tensor.name].T if turned[tensor.name] else weights[tensor.name]

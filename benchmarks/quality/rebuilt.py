@@ -25,6 +25,7 @@ from sample_models.architectures import (
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
 BATCH = 128  # samples that statistics are measured on at a time
 TEST_BATCH = 500
 TOLERANCE = 1e-4  # between the logits of torch and of ONNX Runtime
@@ -50,7 +51,8 @@ class HeadedAttention(nn.Module):
         query, key, value = (y.transpose(1, 2) for y in (query, key, value))
         weights = torch.softmax(query @ key.transpose(2, 3) * self.scale, dim=-1)
         joined = (weights @ value).transpose(1, 2).flatten(2)
-        return self.project(joined)
+        out: Tensor = self.project(joined)
+        return out
 
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
@@ -73,8 +75,10 @@ def rebuild(sample: Sample) -> nn.Module:
         if isinstance(child, CONVOLUTIONS) and child.bias is None:
             child.bias = nn.Parameter(torch.zeros(child.out_channels))
         if isinstance(child, NORMALISATIONS):
+            assert child.running_var is not None
             child.running_var.fill_(1 - child.eps)
         if hasattr(child, "attention"):
+            assert isinstance(child.attention, Attention)
             child.attention = HeadedAttention(child.attention)
     load_weights(module.eval(), sample, {})
     x = sample.test[0][:CHECKED]
@@ -105,9 +109,9 @@ def load_weights(module: nn.Module, sample: Sample, weights: Weights) -> None:
 
 def watch_statistics(module: nn.Module, x: Array) -> None:
     """Let each normalisation hold the mean and variance of what enters it, and undo itself."""
-    entering: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+    entering: dict[Normalisation, list[tuple[Tensor, Tensor]]] = {}
 
-    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    def note(layer: Normalisation, inputs: tuple[Tensor]) -> None:
         axes = [axis for axis in range(inputs[0].ndim) if axis != 1]
         pair = inputs[0].var(axes), inputs[0].mean(axes)
         entering.setdefault(layer, []).append(pair)
@@ -139,7 +143,7 @@ def has_statistics(module: nn.Module) -> bool:
     return bool(_normalisations(module))
 
 
-def _normalisations(module: nn.Module) -> list[nn.Module]:
+def _normalisations(module: nn.Module) -> list[Normalisation]:
     return [child for child in module.modules() if isinstance(child, NORMALISATIONS)]
 
 

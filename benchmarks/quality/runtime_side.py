@@ -49,7 +49,7 @@ def _reader(name: str, x: Array) -> object:
 
     size = math.gcd(len(x), BATCH)  # histograms can't be made of unequal batches
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the runtime has no types
         def __init__(self) -> None:
             self.batches: Iterator[Array] = (x[i : i + size] for i in range(0, len(x), size))
 

@@ -39,7 +39,8 @@ class Sample:
     @property
     def input_name(self) -> str:
         """The name of its only input."""
-        return self.proto.graph.input[0].name
+        found: str = self.proto.graph.input[0].name
+        return found
 
     @property
     def test_path(self) -> Path:

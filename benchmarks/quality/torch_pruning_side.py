@@ -76,7 +76,7 @@ def _prune(module: nn.Module, example: torch.Tensor, ratio: float) -> nn.Module:
     attentions = [child for child in pruned.modules() if isinstance(child, HeadedAttention)]
     projections = [p for a in attentions for p in (a.query, a.key, a.value)]
     head = [child for child in pruned.modules() if isinstance(child, nn.Linear)][-1]
-    kept = [head]
+    kept: list[nn.Module] = [head]
     if attentions:
         kept += [m for m in pruned.modules() if isinstance(m, (nn.Embedding, *CONVOLUTIONS))]
     tp.pruner.BasePruner(
@@ -98,7 +98,8 @@ def count_macs(module: nn.Module, example: torch.Tensor) -> float:
     """Multiply-accumulates by torch's own counter."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(example)
-    return counter.get_total_flops() / FLOPS_PER_MAC
+    found: float = counter.get_total_flops() / FLOPS_PER_MAC
+    return found
 
 
 @torch.no_grad()

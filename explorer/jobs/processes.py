@@ -1,6 +1,7 @@
 """The processes of the pool, as the server sees them: what is said to them, and heard."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -119,7 +120,8 @@ class Worker:
         """What it has said since; None at its end.
 
         Raises:
-            ValueError, RecursionError: that is no JSON, or too long.
+            ValueError, RecursionError: that is no JSON, too long, or holds a number that isn't
+                finite.
         """
         try:
             data = self.link.recv(READ_BYTES)
@@ -132,7 +134,7 @@ class Worker:
         *lines, self._heard = (self._heard + data).split(b"\n")
         if len(self._heard) > LINE_BYTES:
             raise ValueError(len(self._heard))
-        return [json.loads(line) for line in lines]
+        return [json.loads(line, parse_float=_finite, parse_constant=_finite) for line in lines]
 
     def pin(self, cores: tuple[int, ...]) -> None:
         """Leave it these cores."""
@@ -141,6 +143,13 @@ class Worker:
             with suppress(OSError):  # it has just ended
                 for thread in Path(f"/proc/{self.pid}/task").iterdir():
                     os.sched_setaffinity(int(thread.name), cores)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def reason_of_end(status: int | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from explorer.events import Finding, Surveyed, SurveyTimed
+from explorer.events import Event, Surveyed, SurveyTimed
 from explorer.recipe import Recipe
 
 NO_FORECASTS = "Latency and quality can't be predicted while you move a slider."
@@ -35,7 +35,7 @@ def basis_of(source: str, recipe: Recipe) -> str:
     return hashlib.sha256(f"{source} {survey_base(recipe).to_json()}".encode()).hexdigest()[:16]
 
 
-def surveyed(findings: Iterable[Finding], basis: str) -> dict[str, Any]:
+def surveyed(findings: Iterable[Event], basis: str) -> dict[str, Any]:
     """The `basis`, and as `points` each setting that was surveyed.
 
     A point has the output error and quality, and the latency's ratio where it was timed.

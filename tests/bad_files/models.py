@@ -50,7 +50,8 @@ def model(
 
 def data(*nodes: onnx.NodeProto, **parts: Any) -> bytes:
     """The file of `model`."""
-    return model(*nodes, **parts).SerializeToString()
+    content: bytes = model(*nodes, **parts).SerializeToString()
+    return content
 
 
 def product(name: str = "first", x: str = "x", y: str = "y") -> onnx.NodeProto:
@@ -63,7 +64,8 @@ def good_proto() -> onnx.ModelProto:
 
 
 def good() -> bytes:
-    return good_proto().SerializeToString()
+    content: bytes = good_proto().SerializeToString()
+    return content
 
 
 def picture_model() -> bytes:

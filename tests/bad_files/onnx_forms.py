@@ -40,7 +40,8 @@ def changed(change: Callable[[onnx.ModelProto], object]) -> bytes:
     """The good network with something done to it."""
     proto = good_proto()
     change(proto)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def with_weight(**fields: Any) -> bytes:
@@ -130,7 +131,8 @@ def renamed(name: str, change: str) -> bytes:
         proto.graph.initializer[0].name = proto.graph.node[0].input[1] = name
     elif change == "input":
         proto.graph.input[0].name = proto.graph.node[0].input[0] = name
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def not_text() -> bytes:
@@ -147,7 +149,8 @@ def outside(location: Callable[[Places], str], **entries: str) -> Callable[[Plac
         weights.data_location = TensorProto.EXTERNAL
         for key, text in {"location": location(places), **entries}.items():
             weights.external_data.add(key=key, value=text)
-        return proto.SerializeToString()
+        data: bytes = proto.SerializeToString()
+        return data
 
     return content
 
@@ -156,7 +159,8 @@ def sparse() -> bytes:
     proto = model(node("Add", "x s"))
     values, at = tensor("s", np.ones(1, np.float32)), tensor("i", np.zeros(1, np.int64))
     proto.graph.sparse_initializer.add(values=values, indices=at, dims=[4])
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 RULES = {

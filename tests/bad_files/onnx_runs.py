@@ -124,7 +124,7 @@ def lstm(hidden: int) -> bytes:
 
 def tree() -> bytes:
     """A decision tree whose first node leads back to itself."""
-    whole = {
+    whole: dict[str, Any] = {
         "nodes_treeids": [0, 0],
         "nodes_nodeids": [0, 1],
         "nodes_featureids": [0, 0],
@@ -142,7 +142,8 @@ def tree() -> bytes:
     }
     proto = model(node("TreeEnsembleRegressor", "x", domain="ai.onnx.ml", **whole))
     proto.opset_import.add(domain="ai.onnx.ml", version=3)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 CASES = (

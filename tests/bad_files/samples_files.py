@@ -38,7 +38,7 @@ def described(descr: str, shape: str, content: bytes = bytes(16)) -> bytes:
 class Innocent:
     """Would run a function when unpickled."""
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         return print, ("unpickled",)
 
 

@@ -88,7 +88,8 @@ def sparse(layout: str) -> bytes:
     """A sparse tensor whose indices point far outside it."""
     with torch.sparse.check_sparse_tensor_invariants(False):
         if layout == "coo":
-            made = torch.sparse_coo_tensor([[10**9]], [1.0], (4,), check_invariants=False)
+            places, values = torch.tensor([[10**9]]), torch.tensor([1.0])
+            made = torch.sparse_coo_tensor(places, values, (4,), check_invariants=False)
         else:
             made = torch.sparse_csr_tensor(
                 [0, 10**9, 1], [7], [1.0], (2, 2), check_invariants=False
@@ -110,9 +111,9 @@ def with_storage(*size: int, numel: int, stored: bytes = bytes(16)) -> bytes:
             return storage if isinstance(found, Call) else None
 
     class Lie:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[object, ...]:
             stride = tuple(1 for _ in size)
-            parts = (Call(""), 0, size, stride, False, {})
+            parts: tuple[object, ...] = (Call(""), 0, size, stride, False, {})
             return torch._utils._rebuild_tensor_v2, parts
 
     Pickler(file, 2).dump({"w": Lie()})

@@ -25,7 +25,8 @@ class Linear(nn.Module):
         self.layer = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)
+        y: Tensor = self.layer(x)
+        return y
 
 
 def scripted(module: nn.Module) -> bytes:
@@ -60,7 +61,8 @@ class ReadsFile(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         found = torch.from_file(self.path, False, 16, dtype=torch.uint8)
-        return self.layer(x) + found.float().mean()
+        y: Tensor = self.layer(x) + found.float().mean()
+        return y
 
 
 class WritesFile(nn.Module):
@@ -72,7 +74,7 @@ class WritesFile(nn.Module):
         self.layer = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layer(x)
+        y: Tensor = self.layer(x)
         for path in self.paths:
             kept = torch.from_file(path, True, 16, dtype=torch.uint8)
             kept.fill_(65)
@@ -140,7 +142,8 @@ class Loops(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         while self.on:
             x = x + 1
-        return self.layer(x)
+        y: Tensor = self.layer(x)
+        return y
 
 
 class Grows(nn.Module):
@@ -200,7 +203,7 @@ class Payload:
     def __init__(self, places: Places) -> None:
         self.command = " ".join(f"touch {path};" for path in places.markers)
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         import os
 
         return os.system, (self.command,)

@@ -160,7 +160,8 @@ class ConvNext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         y = self.scale * self.narrow(nn.functional.gelu(self.wide(y)))
-        return x + y.permute(0, 3, 1, 2)
+        out: Tensor = x + y.permute(0, 3, 1, 2)
+        return out
 
 
 class Extremes(nn.Module):
@@ -173,7 +174,8 @@ class Extremes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        return self.head(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1))
+        y: Tensor = self.head(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1))
+        return y
 
 
 def group_normalised() -> nn.Module:

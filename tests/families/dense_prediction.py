@@ -27,7 +27,8 @@ class UNet(nn.Module):
         two = self.down2(self.pool(one))
         x = self.bottom(self.pool(two))
         x = self.mix2(torch.cat([self.up2(x), two], 1))
-        return self.head(self.mix1(torch.cat([self.up1(x), one], 1)))
+        y: Tensor = self.head(self.mix1(torch.cat([self.up1(x), one], 1)))
+        return y
 
 
 class DeepLab(nn.Module):
@@ -66,7 +67,8 @@ class FullyConvolutional(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         early = self.early(x)
         late = self.up(self.score_late(self.late(early)))
-        return self.head(self.score_early(early) + late)
+        y: Tensor = self.head(self.score_early(early) + late)
+        return y
 
 
 class SubPixel(nn.Module):
@@ -82,7 +84,8 @@ class SubPixel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.shuffle(self.widen(torch.relu(self.stem(x)))))
-        return self.shuffle(self.head(torch.relu(self.mix(x))))
+        y: Tensor = self.shuffle(self.head(torch.relu(self.mix(x))))
+        return y
 
 
 class PixelUnshuffled(nn.Module):
@@ -96,7 +99,8 @@ class PixelUnshuffled(nn.Module):
         self.head = nn.Conv2d(16, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.mix(self.fold(torch.relu(self.stem(x))))))
+        y: Tensor = self.head(torch.relu(self.mix(self.fold(torch.relu(self.stem(x))))))
+        return y
 
 
 OUTPUT = {"head": "feeds graph output"}

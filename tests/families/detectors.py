@@ -16,7 +16,8 @@ class Bottleneck(nn.Module):
         self.second = ConvNorm(channels, channels, 3, act=nn.SiLU)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x))
+        y: Tensor = x + self.second(self.first(x))
+        return y
 
 
 class C2f(nn.Module):
@@ -32,7 +33,8 @@ class C2f(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = list(self.first(x).chunk(2, 1))
         parts.extend(stage(parts[-1]) for stage in self.stages)
-        return self.last(torch.cat(parts, 1))
+        y: Tensor = self.last(torch.cat(parts, 1))
+        return y
 
 
 class C3(nn.Module):
@@ -47,7 +49,8 @@ class C3(nn.Module):
         self.last = ConvNorm(outputs, outputs, act=nn.SiLU)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.cat([self.stage(self.left(x)), self.right(x)], 1))
+        y: Tensor = self.last(torch.cat([self.stage(self.left(x)), self.right(x)], 1))
+        return y
 
 
 class Pyramid(nn.Module):
@@ -63,11 +66,14 @@ class Pyramid(nn.Module):
         parts = [self.first(x)]
         for _ in range(3):
             parts.append(self.pool(parts[-1]))
-        return self.last(torch.cat(parts, 1))
+        y: Tensor = self.last(torch.cat(parts, 1))
+        return y
 
 
 class Yolo8(nn.Module):
     """Anchor-free: C2f, SPPF, upsampled neck; boxes as distributions over distances."""
+
+    bins: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     module = make()
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert part.running_mean is not None and part.running_var is not None
             nn.init.uniform_(part.running_mean, -0.5, 0.5)
             nn.init.uniform_(part.running_var, 0.5, 2)
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
@@ -102,7 +103,8 @@ class Add(nn.Module):
         self.body, self.shortcut, self.act = body, shortcut or nn.Identity(), act()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.shortcut(x) + self.body(x))
+        y: Tensor = self.act(self.shortcut(x) + self.body(x))
+        return y
 
 
 class SqueezeExcite(nn.Module):
@@ -121,7 +123,8 @@ class SqueezeExcite(nn.Module):
         self.act, self.gate = act(), gate()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+        y: Tensor = x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+        return y
 
 
 class Classifier(nn.Module):
@@ -133,4 +136,5 @@ class Classifier(nn.Module):
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.pool(self.body(self.stem(x))).flatten(1))
+        y: Tensor = self.head(self.pool(self.body(self.stem(x))).flatten(1))
+        return y

@@ -12,32 +12,36 @@ HIDDEN = 16
 class Recurrent(nn.Module):
     """A recurrent layer of torch, and a head on its last step or on all."""
 
-    def __init__(self, kind: type[nn.RNNBase], layers: int = 1, both: bool = False) -> None:
+    def __init__(
+        self, kind: type[nn.RNN | nn.LSTM | nn.GRU], layers: int = 1, both: bool = False
+    ) -> None:
         super().__init__()
         self.stem = nn.Linear(6, 12)
         self.cell = kind(12, HIDDEN, layers, batch_first=True, bidirectional=both)
         self.head = nn.Linear(HIDDEN * (2 if both else 1), 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.cell(torch.relu(self.stem(x)))[0])
+        y: Tensor = self.head(self.cell(torch.relu(self.stem(x)))[0])
+        return y
 
 
 class LastStep(nn.Module):
     """The head reads the final state instead of the sequence."""
 
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, kind: type[nn.RNN | nn.LSTM | nn.GRU]) -> None:
         super().__init__()
         self.cell, self.head = kind(6, HIDDEN), nn.Linear(HIDDEN, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         state = self.cell(x.transpose(0, 1))[1]
-        return self.head((state[0] if isinstance(state, tuple) else state)[-1])
+        y: Tensor = self.head((state[0] if isinstance(state, tuple) else state)[-1])
+        return y
 
 
 class Streaming(nn.Module):
     """Takes its state as an input and gives it back, as networks on devices do."""
 
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, kind: type[nn.RNN | nn.LSTM | nn.GRU]) -> None:
         super().__init__()
         self.stem, self.cell, self.head = nn.Linear(6, 12), kind(12, HIDDEN), nn.Linear(HIDDEN, 5)
 
@@ -58,7 +62,8 @@ class ConvRecurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.cell(self.conv(x).transpose(1, 2))[0]
-        return self.head(torch.relu(self.mid(y[:, -1])))
+        out: Tensor = self.head(torch.relu(self.mid(y[:, -1])))
+        return out
 
 
 def keyword_spotting() -> nn.Module:
@@ -93,7 +98,8 @@ class Temporal(nn.Module):
         self.head = nn.Linear(24, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x)[:, :, -1])
+        y: Tensor = self.head(self.body(x)[:, :, -1])
+        return y
 
 
 def _states(count: int) -> tuple[Tensor, ...]:

@@ -19,7 +19,8 @@ class Feedforward(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(x)))
+        y: Tensor = self.fc2(functional.gelu(self.fc1(x)))
+        return y
 
 
 def split_heads(x: Tensor, heads: int = HEADS) -> Tensor:
@@ -50,7 +51,8 @@ class Fused(nn.Module):
         n, length, _ = x.shape
         qkv = self.qkv(x).reshape(n, length, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
-        return self.proj(join_heads(attend(q * 0.4, k, v)))
+        y: Tensor = self.proj(join_heads(attend(q * 0.4, k, v)))
+        return y
 
 
 class Chunked(Fused):
@@ -58,7 +60,8 @@ class Chunked(Fused):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        return self.proj(join_heads(attend(split_heads(q), split_heads(k), split_heads(v))))
+        y: Tensor = self.proj(join_heads(attend(split_heads(q), split_heads(k), split_heads(v))))
+        return y
 
 
 class Scaled(Fused):
@@ -66,7 +69,8 @@ class Scaled(Fused):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part) for part in self.qkv(x).split(WIDTH, dim=2))
-        return self.proj(join_heads(functional.scaled_dot_product_attention(q, k, v)))
+        y: Tensor = self.proj(join_heads(functional.scaled_dot_product_attention(q, k, v)))
+        return y
 
 
 class Separate(nn.Module):
@@ -79,7 +83,8 @@ class Separate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part(x)) for part in (self.q, self.k, self.v))
-        return self.proj(join_heads(attend(q, k, v)))
+        y: Tensor = self.proj(join_heads(attend(q, k, v)))
+        return y
 
 
 class Summed(Separate):
@@ -90,7 +95,8 @@ class Summed(Separate):
         q, k, v = (part(x).view(n, length, HEADS, -1) for part in (self.q, self.k, self.v))
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(q.shape[-1])
         mixed = torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), v)
-        return self.proj(mixed.reshape(n, length, -1))
+        y: Tensor = self.proj(mixed.reshape(n, length, -1))
+        return y
 
 
 class GroupedQuery(nn.Module):
@@ -104,7 +110,8 @@ class GroupedQuery(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         k, v = (self._repeat(split_heads(part(x), HEADS // 2)) for part in (self.k, self.v))
-        return self.proj(join_heads(attend(split_heads(self.q(x)), k, v)))
+        y: Tensor = self.proj(join_heads(attend(split_heads(self.q(x)), k, v)))
+        return y
 
     def _repeat(self, x: Tensor) -> Tensor:
         if not self.expand:
@@ -122,11 +129,14 @@ class Block(nn.Module):
         self.norm1, self.norm2, self.first = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH), first
 
     def forward(self, x: Tensor) -> Tensor:
+        y: Tensor
         if self.first:
             x = x + self.attention(self.norm1(x))
-            return x + self.feedforward(self.norm2(x))
+            y = x + self.feedforward(self.norm2(x))
+            return y
         x = self.norm1(x + self.attention(x))
-        return self.norm2(x + self.feedforward(x))
+        y = self.norm2(x + self.feedforward(x))
+        return y
 
 
 class Vision(nn.Module):
@@ -143,11 +153,14 @@ class Vision(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.positions
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        y: Tensor = self.head(self.norm(self.blocks(x))[:, 0])
+        return y
 
 
 class Text(nn.Module):
     """Embedded ids, positions and segments, blocks, pooled by the first token."""
+
+    places: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +173,8 @@ class Text(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         x = self.words(ids) + self.positions(self.places[:, : ids.shape[1]])
         x = self.blocks(self.norm(x))
-        return self.head(torch.tanh(self.pool(x[:, 0])))
+        y: Tensor = self.head(torch.tanh(self.pool(x[:, 0])))
+        return y
 
 
 class Encoder(nn.Module):
@@ -173,7 +187,8 @@ class Encoder(nn.Module):
         self.head = nn.Linear(WIDTH, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.encoder(x).mean(1))
+        y: Tensor = self.head(self.encoder(x).mean(1))
+        return y
 
 
 class MultiHead(nn.Module):
@@ -187,7 +202,8 @@ class MultiHead(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         x = x + self.attention(x, other, other, need_weights=False)[0]
-        return self.head((x + self.feedforward(self.norm(x))).mean(1))
+        y: Tensor = self.head((x + self.feedforward(self.norm(x))).mean(1))
+        return y
 
 
 class Sequence(nn.Module):
@@ -199,11 +215,14 @@ class Sequence(nn.Module):
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.norm(self.block(self.stem(x))))
+        y: Tensor = self.head(self.norm(self.block(self.stem(x))))
+        return y
 
 
 class WindowAttention(nn.Module):
     """Fused attention in windows, with a learnt bias for each relative position."""
+
+    index: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -224,7 +243,8 @@ class WindowAttention(nn.Module):
             scores = scores.view(-1, windows, HEADS, length, length) + mask[:, None]
             scores = scores.view(-1, HEADS, length, length)
         mixed = scores.softmax(-1) @ qkv[2]
-        return self.proj(mixed.transpose(1, 2).reshape(n, length, -1))
+        y: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, length, -1))
+        return y
 
 
 class SwinBlock(nn.Module):
@@ -261,7 +281,8 @@ class SwinBlock(nn.Module):
         y = torch.roll(self.norm1(x), (-self.shift, -self.shift), (1, 2)) if self.shift else None
         y = self._paste(self.attention(self._cut(self.norm1(x) if y is None else y), self.mask))
         x = x + (torch.roll(y, (self.shift, self.shift), (1, 2)) if self.shift else y)
-        return x + self.feedforward(self.norm2(x))
+        out: Tensor = x + self.feedforward(self.norm2(x))
+        return out
 
 
 class Swin(nn.Module):
@@ -278,7 +299,8 @@ class Swin(nn.Module):
         x = self.blocks(self.patches(x).permute(0, 2, 3, 1))
         x = torch.cat([x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], -1)
         x = self.merge(self.merge_norm(x))
-        return self.head(self.norm(x).mean((1, 2)))
+        y: Tensor = self.head(self.norm(x).mean((1, 2)))
+        return y
 
 
 def _ids() -> tuple[Tensor, ...]:

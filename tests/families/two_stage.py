@@ -1,5 +1,8 @@
 """A two-stage detector (arXiv 1506.01497), written as a graph: torch alone has no RoiAlign."""
 
+from math import prod
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -22,10 +25,10 @@ class _Builder:
         return name
 
     def weight(self, name: str, *shape: int) -> str:
-        values = self.random.standard_normal(shape) / np.sqrt(max(1, np.prod(shape[1:])))
+        values = self.random.standard_normal(shape) / np.sqrt(max(1, prod(shape[1:])))
         return self.constant(name, values.astype(np.float32))
 
-    def node(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
@@ -97,7 +100,8 @@ def two_stage(nms_first: bool) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def _decode(b: _Builder, deltas: str) -> str:
