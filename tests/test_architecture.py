@@ -23,7 +23,8 @@ LEVELS = {
     "storage_types": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
     "search": 6, "opening": 6, "widget": 6, "pipeline": 7, "jobs": 8, "exports": 8,
-    "__init__": 9, "ui": 10, "cli": 10, "notebook": 10, "__main__": 11,
+    "__init__": 9, "command_options": 9, "commands": 10, "ui": 10, "notebook": 10,
+    "cli": 11, "__main__": 12,
 }  # fmt: skip
 # Leaves: a value may know another, and nothing else of ours.
 LEAVES = {name for name, level in LEVELS.items() if level == 0}

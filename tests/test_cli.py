@@ -15,6 +15,7 @@ from conftest import ROOT, SAMPLES, run_onnx
 from onnx_net import Net
 
 from explorer import cli
+from explorer.command_options import remarks_on
 from explorer.recipe import LayerChoice, Recipe
 
 MODEL = str(SAMPLES / "fashion_resnet.onnx")
@@ -189,7 +190,7 @@ def test_what_has_no_effect_is_told(
     recipe: Recipe, flags: dict[str, object], remarks: list[str]
 ) -> None:
     given = {"weight_bits": None, "bits_scope": None, **flags}
-    assert cli._remarks(recipe, argparse.Namespace(**given)) == remarks
+    assert remarks_on(recipe, argparse.Namespace(**given)) == remarks
 
 
 def test_no_compensate_is_worse(tmp_path: Path) -> None:
