@@ -9,14 +9,13 @@ from typing import Any
 
 from explorer.graph.shapes import input_sizes
 from explorer.jobs.context import Context
+from explorer.jobs.open_models import File
 from explorer.jobs.terms import TERMS
 from explorer.model import Model
 from explorer.pipeline import Watch
 from explorer.report import Latency
 
 PASSING = "passing-"  # files that are there until they are timed
-
-File = dict[str, Any]
 
 
 def file_of(path: str, model: Model) -> File:
