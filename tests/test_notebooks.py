@@ -21,7 +21,7 @@ assert panel.recipe == Recipe(pattern="channel", ratio=0.5, weight_bits=8)
 assert panel.report.profile == explorer.profile(panel.model)
 assert counted.macs < explorer.profile(model).macs and latency.runs > 0
 assert quality.metric == naive.metric == "accuracy" and quality.value > naive.value
-assert {each["place"] for each in found} <= {layer.name for layer in model.layers}
+assert {each.probe.place for each in found} <= {layer.name for layer in model.layers}
 assert panel.original.profile == explorer.profile(model)
 """,
     "pruning_against_quantization": """
