@@ -192,7 +192,8 @@ def run(
         calibration = calibration_of(opened, watch)
     small = apply(model, planned, calibration, watch.check)
     reason = why_not_compensated(model, planned, calibration)
-    counted, path = profile(small), place.keep(small)
+    path = place.keep(small)  # first, as another process may begin to time it
+    counted = profile(small)
     sizes, is_narrow = counted.input_sizes, is_weight_only(small)
     why_not = sentence_of(reason)
     yield Encoded(Artifact(path, small.id, small.name, sizes, why_not, is_narrow))
