@@ -1,4 +1,4 @@
-"""What work on a model says as it goes on: typed events, each with JSON of its own.
+"""What work on a model says as it goes on: typed events, each with its own JSON form.
 
 The pipeline yields them, processes send them as JSON, and whoever waits gets the same values back.
 Loads nothing heavy, so that the server can read them.

@@ -50,7 +50,7 @@ class Layer:
     `weight` names its initialiser of `weight_shape`; `channels` are its outputs on the weight axis
     `out_axis`, its inputs lie on `in_axis`. A recurrent cell is two layers, of its input weights
     and of its recurrent weights, whose channels are its hidden units. `closed` says why compressing
-    leaves the layer alone (it is quantized already, or stands inside a subgraph).
+    leaves the layer alone (it is quantized already, or is inside a subgraph).
     """
 
     name: str

@@ -49,7 +49,7 @@ from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
 from explorer.reasons import sentence_of
 from explorer.recipe import Recipe
-from explorer.report import Latency, Plan
+from explorer.report import Latency
 from explorer.search.sensitivity import find_probes, measure_sensitivity
 from explorer.search.spending import spend
 from explorer.search.survey import settings
@@ -140,10 +140,10 @@ class Wanted:
     unreconstructed: bool = True
 
 
-Preview = Callable[[Plan, Calibration | None], Iterator[Event]]
+Preview = Callable[[Calibration | None], Iterator[Event]]
 
 
-def _no_preview(_: Plan, __: Calibration | None) -> Iterator[Event]:
+def _no_preview(_: Calibration | None) -> Iterator[Event]:
     yield from ()
 
 
@@ -186,7 +186,7 @@ def run(
     planned = plan(model, recipe, calibration)
     yield Planned(planned)
     yield Estimated(estimate(model, planned))
-    yield from preview(planned, calibration)
+    yield from preview(calibration)
     watch.progress(0.3, "compressing")
     if calibration is None:
         calibration = calibration_of(opened, watch)

@@ -1,8 +1,8 @@
 """Why something of a network is left alone, or not treated as asked.
 
 A value decides, its sentence is for people: code compares reasons or their `code`, never the words.
-What a rule of the channel trace says of a layer's channels stands in that rule (`held`), as nothing
-is decided by it.
+What a rule of the channel trace says of a layer's channels is written in that rule (`held`), as
+nothing is decided by it.
 """
 
 from collections.abc import Mapping

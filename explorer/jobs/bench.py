@@ -223,11 +223,11 @@ class Bench:
     def _watch(self, round_: int, is_quiet: bool = False) -> _Round:
         def tell(fraction: float, text: str) -> None:
             with self.lock:
-                if round_ == self._round:
+                if round_ == self._round and not is_quiet:
                     self.progress = fraction, text
                     self._tell()
 
-        return _Round(lambda: round_ != self._round, _silent if is_quiet else tell)
+        return _Round(lambda: round_ != self._round, tell)
 
     def _consume(self, round_: int, events: Iterable[Event], take: Callable[[Event], None]) -> None:
         """Take in what comes, as long as it is wanted."""
@@ -339,7 +339,3 @@ def _close_all() -> None:
 def _fresh(model: Model) -> Model:
     """The same model without what it remembers."""
     return model.with_changes()
-
-
-def _silent(_: float, __: str) -> None:
-    """Say nothing of progress."""

@@ -1,6 +1,6 @@
 """What a running task can say and ask: results, progress, and whether to stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,11 @@ class Context:
         """Send a result, and stop here if the job isn't wanted any more."""
         self.emit("result", value=to_json(event))
         self.check()
+
+    def send_all(self, events: Iterable[Event]) -> None:
+        """Send results as they come, and stop as `send` does."""
+        for event in events:
+            self.send(event)
 
     def progress(self, fraction: float, text: str) -> None:
         """Say how far the work is."""

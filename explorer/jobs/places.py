@@ -25,7 +25,7 @@ def file_of(path: str, model: Model) -> File:
 
 @dataclass
 class Desk:
-    """A `pipeline.Place` of a job: a process of its own does the timing.
+    """A `pipeline.Place` of a job: a separate process does the timing.
 
     `original` is the path of the original's file, `out` where the compressed model goes. Timing is
     asked for as soon as the file is there, so that it goes on beside the scoring.

@@ -42,7 +42,6 @@ from explorer.measure.pictures import picture_of
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.model import Model
 from explorer.recipe import Recipe
-from explorer.report import Plan
 from explorer.widget.counts import counts
 from explorer.widget.parts import needed
 
@@ -75,12 +74,10 @@ def open_model(context: Context, source: Source) -> None:
     context.progress(0.0, "reading the model")
     opened = opened_source(source)
     context.send(Hosted(replace(describe_host(), leaks=leaks(Path.cwd()))))
-    for event in pipeline.introduce(opened):
-        context.send(event)
+    context.send_all(pipeline.introduce(opened))
     desk = Desk(context, source["model"], opened.model)
     desk.time_original()
-    for event in pipeline.measure_original(opened, desk, context):
-        context.send(event)
+    context.send_all(pipeline.measure_original(opened, desk, context))
 
 
 @task
@@ -95,15 +92,13 @@ def compress(
     opened, asked = opened_source(source), Recipe.from_json(recipe)
     desk = Desk(context, source["model"], opened.model, out)
     preview = partial(preview_counts, opened.model, asked, counted)
-    for event in pipeline.run(opened, asked, desk, context, preview=preview):
-        context.send(event)
+    context.send_all(pipeline.run(opened, asked, desk, context, preview=preview))
 
 
 def preview_counts(
     model: Model,
     recipe: Recipe,
     counted: list[str] | None,
-    planned: Plan,
     calibration: Calibration | None,
 ) -> Iterator[Counted]:
     """`Counted` without the parts that are `counted` already; nothing where all are."""
@@ -161,8 +156,7 @@ def survey(
     def is_enough() -> bool:
         return time.monotonic() >= deadline or desk.handed_over == MOST_TIMED
 
-    for event in pipeline.survey(opened, base, desk, context, done, is_enough):
-        context.send(event)
+    context.send_all(pipeline.survey(opened, base, desk, context, done, is_enough))
 
 
 @task
@@ -206,8 +200,7 @@ def spend(
     """`Bought`: what a budget of lost quality buys; `found` are all sensitivities, as JSON."""
     opened, base = _first_samples(source), Recipe.from_json(recipe)
     probed = [Sensitivity.from_dict(each) for each in found]
-    for event in pipeline.buy(opened, base, probed, points, on, context):
-        context.send(event)
+    context.send_all(pipeline.buy(opened, base, probed, points, on, context))
 
 
 def _first_samples(source: Source) -> pipeline.Opened:
