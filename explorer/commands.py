@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,20 +12,7 @@ import explorer
 from explorer.command_options import aim_of, check_output, check_spending, recipe_of, remarks_on
 from explorer.description import Relabelling, Scoring
 from explorer.errors import RecipeError
-from explorer.events import (
-    Bought,
-    Encoded,
-    Event,
-    Planned,
-    Probed,
-    ProbesCounted,
-    Relabelled,
-    Scored,
-    Timed,
-    newest,
-    report_of,
-    require,
-)
+from explorer.events import Bought, Event, Probed, ProbesCounted, require
 from explorer.findings import Sensitivity
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
@@ -37,6 +24,7 @@ from explorer.render.text import (
     spent_table,
 )
 from explorer.report import Plan, Quality, Report
+from explorer.runs import Original, Run
 
 if TYPE_CHECKING:
     from explorer.formats.data import Dataset
@@ -66,24 +54,21 @@ def compress(options: argparse.Namespace) -> dict[str, Any]:
         _progress(remark)
     place, watch = pipeline.Here(), _Watch()
     wanted = pipeline.Wanted(first=False, timed=options.latency, unreconstructed=False)
-    done = tuple(pipeline.run(opened, recipe, place, watch, wanted))
-    artifact, planned = require(done, Encoded).artifact, require(done, Planned).plan
-    reason = artifact.not_compensated
+    run = Run(recipe).after(pipeline.run(opened, recipe, place, watch, wanted))
+    assert run.plan is not None  # the pipeline has made it, the file and the model
+    assert run.artifact is not None
+    assert place.model is not None
+    reason = run.artifact.not_compensated
     if reason is not None and recipe.compensate and not recipe.is_identity:
         _progress(f"without weight reconstruction: {reason}")
-    before = (*pipeline.introduce(opened), *_score_original(opened, watch))
-    timed = newest(done, Timed)
-    if timed is not None:  # of one measurement, run by run
-        before = (*before, Timed(timed.latency.of_reference()))
-    reports = [
-        report_of(opened.model.id, opened.model.name, before),
-        report_of(artifact.model_id, artifact.name, done),
-    ]
-    assert place.model is not None  # the pipeline has kept it
+    original = _measured_original(opened, watch)
+    if run.latency is not None:  # of one measurement, run by run
+        original = replace(original, latency=run.latency.of_reference())
+    reports = [original.report(), run.report()]
     place.model.save(options.out)
     if options.json:
-        return _compressed_json(reports, planned)
-    return {"table": f"{report_table(reports)}\n\n{plan_table(planned)}"}
+        return _compressed_json(reports, run.plan)
+    return {"table": f"{report_table(reports)}\n\n{plan_table(run.plan)}"}
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
@@ -113,8 +98,7 @@ def sensitivity(options: argparse.Namespace) -> dict[str, Any]:
     given = {"round_to": options.round_to, "seed": options.seed}
     base = replace(base, **{name: value for name, value in given.items() if value is not None})
     opened, watch = _opened(options, calibrates_on_data=True), _Watch()
-    before = (*pipeline.introduce(opened), *_score_original(opened, watch))
-    report = report_of(opened.model.id, opened.model.name, before)
+    report = _measured_original(opened, watch).report()
     found = list(_probed(pipeline.sensitivity(opened, base, watch)))
     rows = [each.to_dict() for each in found]
     answer, tables = {**report.to_dict(), "sensitivity": rows}, [sensitivity_table(report, found)]
@@ -186,16 +170,18 @@ def _opened(options: argparse.Namespace, calibrates_on_data: bool = False) -> "O
     return Opened(model, data, calibration, metric=metric, scoring=scoring)
 
 
-def _score_original(opened: "Opened", watch: "_Watch") -> tuple[Event, ...]:
-    """The original's quality; doubts about it or the labels go to standard error."""
+def _measured_original(opened: "Opened", watch: "_Watch") -> Original:
+    """The original with its quality; doubts about that or the labels go to standard error."""
     from explorer import pipeline  # noqa: PLC0415 - loaded when needed
 
-    events = tuple(pipeline.score(opened, opened.model, watch, first=False, beside_itself=True))
-    scored, relabelled = newest(events, Scored), newest(events, Relabelled)
-    if scored is not None and opened.scoring is not None:
-        found = relabelled.relabelling if relabelled is not None else None
-        _tell_doubts(opened.model, opened.scoring, found, scored.quality)
-    return events
+    original = (
+        Original()
+        .after(pipeline.introduce(opened))
+        .after(pipeline.score(opened, opened.model, watch, first=False, beside_itself=True))
+    )
+    if original.quality is not None and opened.scoring is not None:
+        _tell_doubts(opened.model, opened.scoring, original.relabelling, original.quality)
+    return original
 
 
 class _Watch:
@@ -257,10 +243,10 @@ def _tell_doubts(
     from explorer.render.insights import class_count, guessing  # noqa: PLC0415
 
     if found is not None:
-        print(relabelling_sentence(asdict(found)), file=sys.stderr)
+        print(relabelling_sentence(found), file=sys.stderr)
     elif quality is not None:
         classes = class_count(original.outputs[scoring.output].shape)
-        for sentence in guessing(asdict(quality), classes):
+        for sentence in guessing(quality, classes):
             print(sentence, file=sys.stderr)
 
 

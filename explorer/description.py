@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.network import Layer, Shape, TensorSpec
 
@@ -89,3 +90,7 @@ class Artifact:
     input_sizes: Mapping[str, Shape]
     not_compensated: str | None
     weight_only: bool
+
+    def arguments(self) -> dict[str, Any]:
+        """The file as an argument of a task in `explorer.jobs.tasks`."""
+        return {"path": self.path, "name": self.name, "input_sizes": self.input_sizes}

@@ -15,7 +15,7 @@ from cattrs.preconf.json import make_converter
 from explorer.description import Artifact, Description, Host, Relabelling
 from explorer.findings import Sensitivity, Spent
 from explorer.recipe import Recipe
-from explorer.report import Latency, Plan, Profile, Quality, Report
+from explorer.report import Latency, Plan, Profile, Quality
 
 Document = Mapping[str, Any]  # JSON that is handed on as it is, to JavaScript or a drawing
 KIND = "event"
@@ -312,15 +312,3 @@ def require(events: tuple[Event, ...], kind: type[EventType]) -> EventType:
     event = newest(events, kind)
     assert event is not None
     return event
-
-
-def report_of(model_id: str, name: str, events: tuple[Event, ...]) -> Report:
-    """What events say of one model."""
-    timed, scored = newest(events, Timed), newest(events, Scored)
-    return Report(
-        model_id,
-        name,
-        require(events, Profiled).profile,
-        latency=timed.latency if timed is not None else None,
-        quality=scored.quality if scored is not None else None,
-    )

@@ -26,6 +26,7 @@ from explorer.pipeline import Opened
 from explorer.recipe import Recipe
 from explorer.render.text import machine_text
 from explorer.report import Report
+from explorer.runs import FIRST_RECIPE
 from explorer.widget.achieved import achieved_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
@@ -33,7 +34,6 @@ from explorer.widget.choice import read_choice
 from explorer.widget.forecast import basis_of, surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
-from explorer.widget.trials import FIRST_RECIPE, report_of
 from explorer.widget.words import PANEL, describe
 
 Path = str | os.PathLike[str]
@@ -113,8 +113,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ExplorerError: as for `model`.
         """
-        trial, model = self._bench.made()
-        return report_of(model.id, model.name, trial.parts)
+        return self._bench.made()[0].report()
 
     @property
     def original(self) -> Report:
@@ -123,8 +122,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ExplorerError: it can't be measured.
         """
-        parts = self._bench.measured_original()
-        return report_of(parts["model"]["id"], parts["model"]["name"], parts)
+        return self._bench.measured_original().report()
 
     def close(self) -> None:
         """Take the panel away, and stop the work."""
@@ -197,12 +195,12 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _status(bench: Bench, name: str) -> dict[str, Any]:
     """The line above the panel."""
-    host, trial = bench.original.get("host"), bench.view.trial
-    machine = f"measured on {machine_text(host)}" if host else ""
+    host, run = bench.original.host, bench.view.run
+    machine = f"measured on {machine_text(host)}" if host is not None else ""
     fraction, work = bench.progress or (1.0, "" if bench.busy else machine)
     return {
         "name": name,
-        "setting": describe(trial.recipe) if trial else "…",
+        "setting": describe(run.recipe) if run else "…",
         "achieved": achieved_text(bench.view),
         "busy": bench.busy,
         "fraction": fraction,

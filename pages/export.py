@@ -2,4 +2,4 @@
 
 from explorer.ui import export, frame
 
-frame.draw(export.draw, parts=("file",))
+frame.draw(export.draw, parts=("artifact",))

@@ -2,4 +2,4 @@
 
 from explorer.ui import frame, graph_view
 
-frame.draw(graph_view.draw, parts=("file",))
+frame.draw(graph_view.draw, parts=("artifact",))

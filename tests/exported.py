@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from explorer.description import Host
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.recipe import LayerChoice, Recipe
 from explorer.report import Latency, LayerPlan, Plan, Profile, Quality, Report
@@ -50,7 +51,7 @@ def outcome(**changes: Any) -> Outcome:
         remarks=(f"Layer {HOSTILE[4]!r} is odd.", HOSTILE[5]),
         advice=("Open it so.",),
         clock="It was timed.",
-        host={"cpu": HOSTILE[3], "runtime": "onnxruntime 1"},
+        host=Host(HOSTILE[3], 2, "onnxruntime 1", None),
         inputs=((HOSTILE[2], "float32", f"{HOSTILE[5]} x 3"),),
         is_weight_only=True,
     )

@@ -1,22 +1,24 @@
 """The heading says what was achieved beside what was asked."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import pytest
 from conftest import SAMPLES
+from values import DESCRIPTION
 
 import explorer
 from explorer import LayerChoice, Recipe
+from explorer.report import LayerPlan
+from explorer.runs import Original, Run, View
 from explorer.widget.achieved import achieved_ratio, achieved_text
-from explorer.widget.trials import Trial, View
 
-LAYER: dict[str, Any] = {"channels": 16, "kept": 16, "removable": 0, "sparsity": 0.0}
+LAYER = LayerPlan("a", "Conv", 16, 16, 0.0, 32, "float32")
 
 
-def layer(name: str, **changes: Any) -> dict[str, Any]:
-    return {**LAYER, "name": name, "closed": False, **changes}
+def layer(name: str, **changes: Any) -> LayerPlan:
+    return replace(LAYER, name=name, **changes)
 
 
 def test_channels_are_counted_where_any_can_go() -> None:
@@ -50,12 +52,13 @@ def test_the_heading_says_both_where_they_differ(pattern: str) -> None:
     model = explorer.load(SAMPLES / "fashion_resnet.onnx")
     recipe = Recipe(pattern=pattern, ratio=0.95)
     plan = explorer.plan(model, recipe)
-    original = {"model": {"layers": [asdict(layer) for layer in model.layers]}}
-    view = View(original, {}, Trial(recipe, {"plan": plan.to_dict()}))
+    original = Original(description=replace(DESCRIPTION, layers=model.layers))
     weights = {layer.name: prod(layer.weight_shape) for layer in model.layers}
-    ratio = achieved_ratio(recipe, plan.to_dict()["layers"], weights)
+    ratio = achieved_ratio(recipe, plan.layers, weights)
     assert ratio is not None
     same = f"{100 * ratio:.0f}" == "95"
-    assert achieved_text(view) == ("" if same else f"asked 95 %, achieved {100 * ratio:.0f} %")
+    assert achieved_text(View(original, Run(recipe, plan))) == (
+        "" if same else f"asked 95 %, achieved {100 * ratio:.0f} %"
+    )
     assert same == (pattern == "unstructured")
-    assert achieved_text(View(original, {}, Trial(recipe))) == ""
+    assert achieved_text(View(original, Run(recipe))) == ""

@@ -11,12 +11,13 @@ import torch
 from conftest import run_onnx, with_weights
 from exporting import export_new, export_old
 from torch import nn
+from values import PROFILE
 
 import explorer
 from explorer import Recipe
 from explorer.render.text import report_table
+from explorer.runs import Original, Run, View
 from explorer.widget.cards import cards
-from explorer.widget.trials import View
 
 IMAGES = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
 RECIPES = {
@@ -107,10 +108,9 @@ def test_a_file_without_notes_has_none() -> None:
 
 
 def test_the_card_compares_like_with_like() -> None:
-    sizes = {"params": 1, "macs": 1, "peak_activation_bytes": 1}
-    before = {**sizes, "file_bytes": 55_442, "annotation_bytes": 22_648}
-    after = {**sizes, "file_bytes": 16_397, "annotation_bytes": 0}
-    view = View(original={"profile": before}, compressed={"profile": after}, trial=None)
+    before = replace(PROFILE, file_bytes=55_442, annotation_bytes=22_648)
+    after = replace(PROFILE, file_bytes=16_397, annotation_bytes=0)
+    view = View(Original(profile=before), Run(Recipe(), profile=after))
     card = cards(view, busy=False)[0]
     assert (card.original, card.value, card.difference) == ("32.8 kB", "16.4 kB", "−50 %")
     assert card.note == "without 22.6 kB of exporter metadata, 41 % of the original file"

@@ -8,7 +8,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from pandas.io.formats.style import Styler
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from streamlit.testing.v1 import AppTest
-from values import PROFILE as PROFILE_OF_ONE
+from values import ARTIFACT, planned
 
 import explorer
 from explorer.digits import speedup
@@ -43,53 +43,26 @@ from explorer.recipe import (
 from explorer.render import labels
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
+from explorer.render.insights import insights
 from explorer.render.text import spent_sentence
-from explorer.report import Quality
-from explorer.ui import graph_view, layer_table, netron, panel, reading, results, sensitivity_map
+from explorer.report import Latency, LayerPlan, Profile, Quality
+from explorer.runs import Original, Run, View
+from explorer.ui import graph_view, layer_table, netron, panel, reading, sensitivity_map
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
 from explorer.ui.slices import base_of
 from explorer.ui.sources import samples
 from explorer.widget.cards import cards, numbers, relative
-from explorer.widget.trials import Trial, View, view_of
 from explorer.widget.words import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 PATIENCE_S = 120
-PROFILE = {
-    "params": 1000,
-    "nonzero_params": 1000,
-    "macs": 5000,
-    "file_bytes": 4000,
-    "gzip_bytes": 3000,
-    "packed_bytes": 4000,
-    "peak_activation_bytes": 100,
-    "uncounted_ops": [],
-}
-QUALITY = {
-    "metric": "accuracy",
-    "value": 0.91,
-    "low": 0.90,
-    "high": 0.92,
-    "samples": 1000,
-    "reference_value": 0.93,
-    "p_value": 0.001,
-}
-LATENCY = {
-    "median_s": 1e-4,
-    "iqr_s": 1e-6,
-    "min_s": 9e-5,
-    "runs": 50,
-    "threads": 1,
-    "runtime": "onnxruntime",
-    "reliable": True,
-    "ratio": 0.5,
-    "ratio_low": 0.45,
-    "ratio_high": 0.55,
-    "control_ratio": 1.0,
-    "reference_median_s": 2e-4,
-}
+PROFILE = Profile(1000, 1000, 5000, 4000, 3000, 4000, 100)
+QUALITY = Quality("accuracy", 0.91, 0.90, 0.92, 1000, 0.93, 0.001)
+LATENCY = Latency(
+    1e-4, 1e-6, 9e-5, 50, 1, "onnxruntime", True, 0.5, 0.45, 0.55, 1.0, reference_median_s=2e-4
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +145,7 @@ def test_samples_of_series_and_of_text_show_measured_numbers(key: str) -> None:
     settled(page)
     session = page.session_state["explorer"]
     assert session.source.key == key
-    assert session.view.trial.complete
+    assert session.view.run.complete
     assert session.source.title in html_of(page)
     assert panel_of(page)["numbers"][-1]["title"] == "Accuracy"
     assert set(kinds_of(page)) <= {"computed", "measured", "noisy"}
@@ -199,7 +172,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again() -> None:
     session.set_recipe(Recipe(pattern="channel", ratio=0.37))
     settled(page.run())
     assert graph_view.GONE not in [text.value for text in page.run().caption]
-    session.view.trial.file.unlink()
+    session.view.run.file.unlink()
     assert graph_view.GONE in [text.value for text in page.run().caption]
     page.switch_page("pages/graph.py")
     assert graph_view.GONE in [text.value for text in page.run().caption]
@@ -208,7 +181,7 @@ def test_a_compressed_model_that_was_removed_can_be_made_again() -> None:
     (again,) = [button for button in page.button if button.label == "Write it again"]
     again.click()
     settled(page.run())
-    assert session.view.trial.file is not None
+    assert session.view.run.file is not None
     assert session.recipe.ratio == 0.37
     assert graph_view.GONE not in [text.value for text in page.run().caption]
 
@@ -233,7 +206,7 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first() -> None:
     assert any("channels remain" in text for row in chart["data"][0]["text"] for text in row)
     choose(page, ratio=0.55)
     settled(page)
-    assert session.view.trial.recipe.ratio == 0.55
+    assert session.view.run.recipe.ratio == 0.55
     assert session.probing.running
     known = len(session.sensitivities)
     wait_for_probes(page, known + 2)
@@ -289,11 +262,11 @@ def test_points_buy_a_recipe_that_becomes_the_setting() -> None:
     assert not page.error
     assert session.recipe.ratio != 0.55
     assert not session.recipe.is_identity
-    assert session.view.trial.recipe == session.recipe
+    assert session.view.run.recipe == session.recipe
     spent = session.spending.bought(session.source, session.recipe)
     assert (spent.points, spent.on) == (5.0, "macs")
-    assert session.view.compressed["profile"] == asdict(spent.profile)
-    assert session.view.compressed["quality"] == asdict(spent.quality)  # there are few samples
+    assert session.view.profile == spent.profile
+    assert session.view.quality == spent.quality  # there are few samples
     assert any(spent_sentence(spent) == text.value for text in page.caption)
     choose(page, ratio=0.1)
     settled(page)
@@ -347,8 +320,8 @@ def test_a_setting_tried_before_comes_from_memory(app: AppTest) -> None:
     settled(app)
     choose(app, ratio=recipe.ratio)
     assert not session.busy
-    assert session.view.trial.recipe == recipe
-    assert session.view.trial.complete
+    assert session.view.run.recipe == recipe
+    assert session.view.run.complete
 
 
 @pytest.mark.parametrize(
@@ -382,12 +355,12 @@ def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app: Ap
 
 def test_a_choice_for_one_layer_reaches_the_plan(app: AppTest) -> None:
     session = app.session_state["explorer"]
-    name = session.original["model"]["layers"][-1]["name"]
+    name = session.original.description.layers[-1].name
     session.set_recipe(Recipe(pattern="channel", ratio=0.6, layers=(LayerChoice(name, None, 8),)))
     settled(app.run())
-    planned = {layer["name"]: layer for layer in session.view.trial.parts["plan"]["layers"]}
-    assert planned[name]["weight_bits"] == 8
-    assert {layer["weight_bits"] for layer in planned.values()} == {8, 32}
+    bits = {layer.name: layer.weight_bits for layer in session.view.run.layers}
+    assert bits[name] == 8
+    assert set(bits.values()) == {8, 32}
 
 
 def test_a_model_that_guesses_points_to_how_its_samples_were_read(
@@ -417,7 +390,7 @@ def test_without_samples_there_is_no_accuracy(app: AppTest, tmp_path: Path) -> N
     number, page = panel_of(app)["numbers"][-1], html_of(app)
     assert (number["title"], number["kind_text"]) == ("Agreement", "on random inputs")
     assert "No samples were given, so 256 random inputs" in page
-    assert app.session_state["explorer"].view.trial.parts["file"]["not_compensated"]
+    assert app.session_state["explorer"].view.run.artifact.not_compensated
 
 
 def test_input_sizes_can_be_set(app: AppTest, tmp_path: Path) -> None:
@@ -436,7 +409,7 @@ def test_input_sizes_can_be_set(app: AppTest, tmp_path: Path) -> None:
     assert panel_of(app)["numbers"][2]["original"] == 2 * 600 * (48 + 128)
     assert panel_of(app)["model"] != before[0]
     assert len(session.sources) == before[1]
-    assert session.view.compressed["latency"] and session.view.compressed["quality"]
+    assert session.view.latency and session.view.quality
     with np.load(session.source.data) as made:
         assert made["x"].shape == (256, 3, 20, 30)
     script = again_offers(outcome_of(session))[0].content()
@@ -514,7 +487,7 @@ FOUND = Sensitivity(
     probe=Probe("<b>b</b>", ("<b>b</b>", "c"), ratio=0.5),
     channels=16,
     kept=8,
-    profile=PROFILE_OF_ONE,
+    profile=PROFILE,
     quality=Quality("accuracy", 0.91, 0.90, 0.92, 1000, 0.93, 0.001),
     output_error=0.25,
 )
@@ -573,7 +546,8 @@ def test_losses_are_written_with_a_true_minus_and_zero_has_none() -> None:
 
 
 def test_columns_without_anything_to_say_are_left_out() -> None:
-    dense, sparse = {"sparsity": 0.0}, {"sparsity": 0.5}
+    dense = LayerPlan("a", "Gemm", 4, 4, 0.0, 32, "float32")
+    sparse = replace(dense, sparsity=0.5)
     assert {"zeros", *layer_table.LOSSES}.isdisjoint(layer_table.shown_columns([dense], {}))
     assert "zeros" in layer_table.shown_columns([dense, sparse], {})
     assert set(layer_table.LOSSES) < set(layer_table.shown_columns([dense], {"loss_ratio": [1.0]}))
@@ -598,17 +572,18 @@ def test_sensitivity_depends_on_how_but_not_on_how_much() -> None:
 
 
 def test_an_estimate_shows_at_once_and_what_is_not_measured_is_open() -> None:
-    estimate = {**PROFILE, "params": 500, "nonzero_params": None, "gzip_bytes": None}
-    view = view_of({"profile": PROFILE}, Trial(Recipe(ratio=0.5), {"estimate": estimate}))
-    assert view.estimated
+    estimate = replace(PROFILE, params=500, nonzero_params=None, gzip_bytes=None)
+    view = View(Original(profile=PROFILE), Run(Recipe(ratio=0.5), estimate=estimate))
+    assert view.is_estimated
     shown = {card.title: card for card in cards(view, busy=True)}
     assert (shown["Parameters"].kind, shown["Parameters"].difference) == ("estimated", "−50 %")
     assert (shown["Latency"].kind, shown["Latency"].value) == ("coming", "–")
 
 
 def test_cards_say_what_is_measured_and_how_sure_it_is() -> None:
-    parts = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
-    shown = {c.title: c for c in cards(View(parts, parts, None), busy=False)}
+    known: dict[str, Any] = {"profile": PROFILE, "latency": LATENCY, "quality": QUALITY}
+    view = View(Original(**known), Run(Recipe(), **known))
+    shown = {c.title: c for c in cards(view, busy=False)}
     assert shown["File size"].difference == "no change"
     assert (shown["Latency"].difference, shown["Latency"].interval) == (
         "2.00× faster",
@@ -622,11 +597,11 @@ def test_cards_say_what_is_measured_and_how_sure_it_is() -> None:
     assert {shown["Latency"].kind, shown["Accuracy"].kind} == {"measured"}
     (macs,) = numbers([shown["MACs"]])
     assert "FLOPs = 2 × MACs" in macs["definition"]
-    assert (macs["value"], macs["original"]) == (PROFILE["macs"], PROFILE["macs"])
+    assert (macs["value"], macs["original"]) == (PROFILE.macs, PROFILE.macs)
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "naive", "note"),
+    ("metric", "value", "without", "note"),
     [
         ("accuracy", 0.91, 0.1634, "16.34 % (reconstruction gains 74.66 pp)"),
         ("accuracy", 0.91, 0.92, "92.00 % (reconstruction loses 1.00 pp)"),
@@ -635,40 +610,30 @@ def test_cards_say_what_is_measured_and_how_sure_it_is() -> None:
     ],
 )
 def test_the_card_says_what_reconstruction_gains(
-    metric: str, value: float, naive: float, note: str
+    metric: str, value: float, without: float, note: str
 ) -> None:
-    quality = {**QUALITY, "metric": metric, "value": value}
-    parts = {
-        "file": {"path": "small.onnx", "not_compensated": None},
-        "estimate": PROFILE,
-        "quality": quality,
-    }
-    trial = Trial(Recipe(ratio=0.3), parts)
-    assert cards(view_of({}, trial), busy=True)[-1].note == "without reconstruction: measuring …"
-    trial = Trial(trial.recipe, {**parts, "naive_quality": {**quality, "value": naive}}, True)
-    view = view_of({}, trial)
-    (card,) = [card for card in cards(view, busy=False) if card.note]
+    quality = replace(QUALITY, metric=metric, value=value)
+    run = Run(Recipe(ratio=0.3), artifact=ARTIFACT, estimate=PROFILE, quality=quality)
+    assert cards(View(run=run), busy=True)[-1].note == "without reconstruction: measuring …"
+    whole = replace(run, unreconstructed=replace(quality, value=without), complete=True)
+    (card,) = [card for card in cards(View(run=whole), busy=False) if card.note]
     assert card.note == f"without reconstruction: {note}"
     assert numbers([card])[0]["note"] == card.note
-    newer = Trial(Recipe(ratio=0.4), {"estimate": PROFILE})
-    assert cards(view_of({}, newer), busy=True)[-1].note == ""
-    off = {**parts, "file": {"path": "small.onnx", "not_compensated": "it is switched off"}}
-    assert cards(view_of({}, Trial(newer.recipe, off, True)), busy=False)[-1].note == ""
+    newer = Run(Recipe(ratio=0.4), estimate=PROFILE)
+    assert cards(View(run=newer), busy=True)[-1].note == ""
+    off = replace(ARTIFACT, not_compensated="it is switched off")
+    plain = replace(run, artifact=off, complete=True)
+    assert cards(View(run=plain), busy=False)[-1].note == ""
 
 
-def test_the_naive_number_reaches_the_sentences() -> None:
+def test_what_it_is_without_reconstruction_reaches_the_sentences() -> None:
     recipe = Recipe(weight_bits=4, granularity="tensor")
-    layer = {
-        "name": "a", "channels": 8, "kept": 8, "sparsity": 0.0, "weight_bits": 4,
-        "storage": "int4", "closed": False, "unprunable": None, "skipped": None,
-    }  # fmt: skip
-    plan = {"layers": [layer]}
-    parts = {"plan": plan, "estimate": PROFILE, "quality": QUALITY}
-    collapsed = {**parts, "naive_quality": {**QUALITY, "value": 0.6}}
-    before = Trial(recipe, collapsed, True)
-    newer = Trial(recipe, {"plan": plan, "estimate": PROFILE})
-    for newest, is_told in ((before, True), (Trial(recipe, parts), False), (newer, False)):
-        told = " ".join(results.surprises_of(view_of({}, newest)))
+    plan = planned(recipe, LayerPlan("a", "Gemm", 8, 8, 0.0, 4, "int4"))
+    newer = Run(recipe, plan, estimate=PROFILE)
+    scored = replace(newer, quality=QUALITY)
+    collapsed = replace(scored, unreconstructed=replace(QUALITY, value=0.6))
+    for newest, is_told in ((collapsed, True), (scored, False), (newer, False)):
+        told = " ".join(each.sentence for each in insights(View(run=newest)))
         assert ("this loses 33.0 pp" in told) == is_told
 
 
@@ -705,8 +670,8 @@ def test_a_ratio_of_latencies_is_said_as_a_speed(ratio: float, text: str) -> Non
 
 
 def test_a_difference_that_the_clock_cannot_see_is_not_a_number() -> None:
-    same = {**LATENCY, "ratio": 0.99, "ratio_low": 0.97, "ratio_high": 1.02}
-    view = View({}, {"latency": same}, None)
+    same = replace(LATENCY, ratio=0.99, ratio_low=0.97, ratio_high=1.02)
+    view = View(run=Run(Recipe(), latency=same))
     card = next(card for card in cards(view, busy=False) if card.title == "Latency")
     assert (card.difference, card.tone) == ("not measurable", "even")
 
@@ -847,7 +812,7 @@ def test_a_link_shows_the_same_model_and_setting() -> None:
     session = page.session_state["explorer"]
     assert session.selected.key == "vowels_cnn"
     settled(page)
-    assert session.view.trial.recipe == Recipe(
+    assert session.view.run.recipe == Recipe(
         weight_bits=4, layers=(LayerChoice("classifier", weight_bits=8),)
     )
     choose(page, weight_bits=8, layers=())
@@ -855,7 +820,7 @@ def test_a_link_shows_the_same_model_and_setting() -> None:
     assert json.loads(page.query_params["setting"]) == {"weight_bits": 8}
     settled(page)
     assert session.source.key == "vowels_cnn"
-    assert session.view.trial.recipe == Recipe(weight_bits=8)
+    assert session.view.run.recipe == Recipe(weight_bits=8)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "pages").glob("*.py")))
@@ -867,7 +832,7 @@ def test_every_page_has_a_link(name: str) -> None:
     page.run()
     assert not page.error
     assert page.session_state["explorer"].source.key == "vowels_cnn"
-    assert page.session_state["explorer"].view.trial.recipe == Recipe(weight_bits=4)
+    assert page.session_state["explorer"].view.run.recipe == Recipe(weight_bits=4)
     assert page.query_params["model"] == "vowels_cnn"
     assert "INT4 weights" in html_of(page)
 
@@ -928,7 +893,7 @@ def test_a_link_may_say_input_sizes(
     page.query_params["model"], page.query_params["sizes"] = "fashion_mlp", sizes
     settled(page.run())
     session = page.session_state["explorer"]
-    assert session.original["profile"]["input_sizes"] == {"image": read}
+    assert session.original.profile.input_sizes == {"image": read}
     assert page.query_params["model"] == "fashion_mlp"
     assert ("sizes" in page.query_params) == (sentence is None)
     said = [each.value.replace("\\", "") for each in page.error]

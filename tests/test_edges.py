@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import onnx
 import pytest
 import torch
 from conftest import ROOT, SAMPLES, run_onnx, with_weights
+from values import planned
 
 import explorer
 from explorer.cli import main
@@ -23,6 +23,7 @@ from explorer.measure.quality import count_answers, model_outputs
 from explorer.measure.runtime import run_all
 from explorer.measure.sample_axis import row_notes, sample_sizes
 from explorer.render.insights import insights
+from explorer.runs import Original, Run, View
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 16)).astype(np.float32)
@@ -168,11 +169,11 @@ def test_one_class_for_all_samples_is_told() -> None:
     model = with_weights(BESIDE, first=(16, 4))
     data = {"x": np.tile(X[:1], (30, 1))}
     quality = explorer.evaluate(model, data, model)
-    original = {"quality": asdict(quality), "model": {"outputs": []}}
+    run = Run(explorer.Recipe(), planned(explorer.Recipe()))
     for same, answers in ((data, 1), ({"x": X}, 4)):
         found = count_answers(model, load_data(same, model))
         assert found == answers
-        told = insights(explorer.Recipe(), {}, {**original, "answers": found}, {}, {})
+        told = insights(View(Original(quality=quality, answers=found), run))
         assert any("same class" in each.sentence for each in told) == (answers == 1)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values import EVENTS, LATENCY, PLAN, PROFILE, QUALITY
+from values import EVENTS, LATENCY, QUALITY
 
-from explorer.events import Event, Scored, Timed, from_json, newest, report_of, to_json
-from explorer.report import Report
+from explorer.events import Event, Scored, Timed, from_json, newest, to_json
 
 JSON = st.recursive(
     st.none()
@@ -77,9 +76,3 @@ def test_the_newest_of_a_kind_counts() -> None:
     first, second = Scored(QUALITY, on_first=True), Scored(QUALITY)
     assert newest((first, Timed(LATENCY), second), Scored) is second
     assert newest((first,), Timed) is None
-
-
-def test_a_report_is_what_events_say_of_a_model() -> None:
-    report = report_of("abc", "net", EVENTS)
-    assert report == Report("abc", "net", PROFILE, LATENCY, QUALITY)
-    assert PLAN.model_id == report.model_id

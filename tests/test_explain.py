@@ -1,5 +1,7 @@
 """The plan explains itself: which layers are coupled and why, and what is prunable."""
 
+from dataclasses import replace
+
 from conftest import with_weights
 
 import explorer
@@ -7,7 +9,7 @@ from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
 from explorer.render.text import counted_samples, plan_table
-from explorer.report import GroupPlan, Plan
+from explorer.report import GroupPlan, LayerPlan, Plan
 
 RESIDUAL = """
     <ir_version: 8, opset_import: ["" : 17]>
@@ -101,11 +103,11 @@ def test_a_channel_that_is_all_there_is_in_a_tensor_stays() -> None:
 
 
 def test_a_file_says_how_its_weights_are_stored_and_how_to_open_it() -> None:
-    floats = {"storage": "float32", "closed": False}
-    unsigned = {**floats, "storage": "uint8"}
+    floats = LayerPlan("a", "Gemm", 4, 4, 0.0, 32, "float32")
+    unsigned = replace(floats, storage="uint8")
     assert file_sentences([floats, unsigned], is_weight_only=False) == [UNSIGNED]
-    assert file_sentences([{**floats, "storage": "int8"}], is_weight_only=True) == [WEIGHT_ONLY]
-    assert file_sentences([floats, {**unsigned, "closed": True}], is_weight_only=False) == []
+    assert file_sentences([replace(floats, storage="int8")], is_weight_only=True) == [WEIGHT_ONLY]
+    assert file_sentences([floats, replace(unsigned, closed=True)], is_weight_only=False) == []
 
 
 def test_one_sample_is_no_plural() -> None:

@@ -139,7 +139,7 @@ def test_the_report_of_a_model_that_was_never_scored_says_so() -> None:
         compressed=replace(given.compressed, quality=None, latency=None),
         points=(),
         remarks=(),
-        host={},
+        host=None,
         clock="",
     )
     text = Elements(page(bare)).text

@@ -16,12 +16,14 @@ import torch
 from conftest import SAMPLES, with_weights
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from values import known
 
 from explorer import Recipe
 from explorer.errors import FILES_GONE, DataError, JobError, QuotaError
 from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
+from explorer.render.insights import insights
 from explorer.ui import metric, reading, renumbering, results
 from explorer.ui.folders import Storage
 from explorer.ui.input_sizes import shape_in
@@ -118,13 +120,11 @@ def test_a_model_with_images(session: Session) -> None:
     assert source is not None
     assert source.title == "my net with pictures"
     assert source.domain == session.folder.domain
-    quality = session.original["quality"]
-    assert (quality["metric"], quality["samples"]) == ("accuracy", 48)
-    assert quality["value"] > 0.8  # so colours, sizes and the range of values were found
+    quality = session.original.quality
+    assert (known(quality).metric, known(quality).samples) == ("accuracy", 48)
+    assert known(quality).value > 0.8  # so colours, sizes and the range of values were found
     assert any("set aside for calibration" in note for note in source.notes)
-    trial = session.view.trial
-    assert trial is not None
-    assert trial.parts["file"]["not_compensated"] is None
+    assert known(known(session.view.run).artifact).not_compensated is None
 
 
 OPEN_SIZES = """
@@ -153,8 +153,8 @@ def test_everything_is_counted_at_the_size_of_the_samples(session: Session) -> N
 def counted(session: Session) -> tuple[list[int], int]:
     """The size of the input, and the MACs of the original."""
     assert session.notice is None
-    profile = session.original["profile"]
-    return list(profile["input_sizes"]["x"]), profile["macs"]
+    profile = known(session.original.profile)
+    return list(profile.input_sizes["x"]), profile.macs
 
 
 def test_images_are_read_otherwise_on_request(session: Session) -> None:
@@ -170,7 +170,7 @@ def test_images_are_read_otherwise_on_request(session: Session) -> None:
     assert session.source != before
     assert session.source is not None
     assert json.loads(str(session.source.preparation))["scale"] == "0..1"
-    assert session.original["quality"]["value"] < 0.5
+    assert known(session.original.quality).value < 0.5
     assert [each for each in session.sources.values() if each.drop] == [session.source]
     assert len(list(session.folder.path.glob("*-test.npz"))) == 1
 
@@ -179,12 +179,12 @@ def test_samples_alone_are_for_the_open_model(session: Session) -> None:
     drop(session, ("net.onnx", RESNET))
     assert session.source is not None
     assert session.source.made_up
-    assert session.original["model"]["made_up"]
+    assert known(session.original.description).made_up
     drop(session, ("pictures.zip", pictures()))
     assert session.notice is None
     assert session.source.title == "net (own data)"
     assert not session.source.made_up
-    assert session.original["quality"]["metric"] == "accuracy"
+    assert known(session.original.quality).metric == "accuracy"
 
 
 def lookup(*, shift: int = 0) -> bytes:
@@ -220,19 +220,18 @@ def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
     ids = np.arange(240).reshape(40, 6) % 20
     labels = np.random.default_rng(0).standard_normal((40, 5))
     drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=ids, y=labels)))
-    assert session.original["quality"]["metric"] == "r2"
-    assert "real numbers" in session.original["model"]["scoring"]["reason"]
+    assert known(session.original.quality).metric == "r2"
+    scoring = known(known(session.original.description).scoring)
+    assert "real numbers" in scoring.reason
     assert session.source is not None
-    titles = [
-        metric.title_of(name, session.original["model"]["scoring"]) for name in ("automatic", "mae")
-    ]
+    titles = [metric.title_of(name, scoring) for name in ("automatic", "mae")]
     assert titles == ["Automatic (R²)", "Mean absolute error"]
     before = session.tried
     session.set_metric("mae")
     settled(session)
     assert session.notice is None
-    assert session.original["quality"]["metric"] == "mae"
-    assert {trial.parts["quality"]["metric"] for trial in session.tried} == {"mae"}
+    assert known(session.original.quality).metric == "mae"
+    assert {known(run.quality).metric for run in session.tried} == {"mae"}
     session.set_metric("accuracy")
     settled(session)
     assert session.notice is not None
@@ -263,19 +262,19 @@ def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> 
     names = ["north", "east", "south", "west"]  # in the order of the outputs
     lines = [f"{','.join(map(str, np.eye(4)[n % 4]))},{names[n % 4]}" for n in range(120)]
     drop(session, ("compass.onnx", scores(4)), ("compass.csv", "\n".join(lines).encode()))
-    source, quality = session.source, session.original["quality"]
+    source, quality = session.source, session.original.quality
     assert source is not None
     assert source.drop is not None
-    assert quality["value"] == 0.5
+    assert known(quality).value == 0.5
     assert source.pairs == (("east", 0), ("north", 1), ("south", 2), ("west", 3))
-    told = " ".join(results.surprises_of(session.view, None, source.classes))
+    told = " ".join(each.sentence for each in insights(session.view, None, source.classes))
     assert "on 100.0 % if 2 labels are renumbered ('east' as class 1, 'north' as class 0)" in told
-    mapping = renumbering.renumbered(source.pairs, session.original["relabelling"])
+    mapping = renumbering.renumbered(source.pairs, known(session.original.relabelling))
     session.read(replace(source.drop, mapping=json.dumps(mapping)))
     settled(session)
     assert session.source is not None
-    assert session.original["quality"]["value"] == 1.0
-    assert session.original["relabelling"] is None
+    assert known(session.original.quality).value == 1.0
+    assert session.original.relabelling is None
     assert session.source.classes == tuple(names)
     assert "as chosen: 'east' = 1, 'north' = 0" in " ".join(session.source.notes)
 
@@ -349,8 +348,8 @@ def test_torch_files_become_onnx(
 ) -> None:
     drop(session, (name, content()), shape=shape)  # type: ignore[operator]
     assert session.notice is None
-    assert session.original["profile"]["params"] == 8 * 9 + 8 + 8 * 4 + 4
-    assert session.original["quality"]["metric"] == "agreement" or session.view.compressed
+    assert known(session.original.profile).params == 8 * 9 + 8 + 8 * 4 + 4
+    assert known(session.original.quality).metric == "agreement"
 
 
 def test_torchscript_asks_for_a_shape(session: Session) -> None:
@@ -366,7 +365,7 @@ def test_weights_of_a_known_architecture(session: Session) -> None:
     torch.save(architecture.build().state_dict(), file)
     drop(session, ("weights.pth", file.getvalue()))
     assert session.notice is None
-    assert session.original["profile"]["params"] > 60_000
+    assert known(session.original.profile).params > 60_000
 
 
 @pytest.mark.parametrize(
@@ -405,8 +404,8 @@ def test_a_new_setting_waits_for_the_import(session: Session) -> None:
     session.set_recipe(Recipe(weight_bits=4))
     settled(session)
     assert session.source is not None
-    assert session.view.trial is not None
-    assert session.view.trial.recipe == Recipe(weight_bits=4)
+    assert session.view.run is not None
+    assert session.view.run.recipe == Recipe(weight_bits=4)
 
 
 def test_a_closed_session_leaves_nothing(session: Session, pool: LocalPool) -> None:

@@ -1,52 +1,62 @@
 """Sentences: each appears where it should, and only there."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import values
 from conftest import SAMPLES
+from values import UNREMARKABLE, planned
 
 from explorer import Recipe, load, plan
+from explorer.description import Host
+from explorer.network import TensorSpec
 from explorer.reasons import COUPLED, Reason, held, on_request, quantized
 from explorer.recipe import LayerChoice
 from explorer.render.insights import insights
+from explorer.report import LayerPlan, Quality
+from explorer.runs import Original, Run, View
 
-PROFILE = {"macs": 1000, "file_bytes": 1000, "params": 100}
-QUALITY = {"metric": "accuracy", "value": 0.9, "samples": 1000, "reference_value": 0.9}
-LATENCY = {"ratio": 1.0, "ratio_low": 0.98, "ratio_high": 1.02, "reliable": True}
-LAYER = {
-    "name": "conv", "channels": 16, "kept": 16, "sparsity": 0.0, "group": "conv", "skipped": None,
-    "weight_bits": 32, "storage": "float32", "removable": 15, "unprunable": None, "closed": False,
-}  # fmt: skip
+PROFILE = replace(values.PROFILE, params=100, macs=1000, file_bytes=1000, annotation_bytes=0)
+QUALITY = Quality("accuracy", 0.9, 0.88, 0.92, 1000, 0.9, 1.0)
+LATENCY = replace(values.LATENCY, ratio=1.0, ratio_low=0.98, ratio_high=1.02)
+UNKNOWN = Original()
+LAYER = LayerPlan("conv", "Conv", 16, 16, 0.0, 32, "float32", group="conv", removable=15)
 
 
-def surprises(*facts: Any) -> list[str]:
+def surprises(run: Run, original: Original = UNKNOWN, *more: Any) -> list[str]:
     """The sentences of `insights`."""
-    return [insight.sentence for insight in insights(*facts)]
+    return [insight.sentence for insight in insights(View(original, run), *more)]
+
+
+def of_plan(recipe: Recipe, *layers: LayerPlan, **known: Any) -> Run:
+    return Run(recipe, planned(recipe, *layers), **known)
 
 
 def told(
     recipe: Recipe,
     layer: dict[str, Any] | None = None,
-    host: dict[str, Any] | None = None,
+    has_vnni: bool = True,
     as_insights: bool = False,
-    **compressed: Any,
+    **measured: Any,
 ) -> Any:
-    original = {"profile": PROFILE, "latency": LATENCY, "quality": {**QUALITY, "p_value": 1.0}}
-    after = {
-        "profile": {**PROFILE, **compressed.get("profile", {})},
-        "latency": {**LATENCY, **compressed.get("latency", {})},
-        "quality": {**QUALITY, "p_value": 1.0, **compressed.get("quality", {})},
-        "naive_quality": compressed.get("naive_quality"),
-    }
-    plan = {"layers": [{**LAYER, **(layer or {})}]}
-    found = insights(recipe, plan, original, after, host or {"has_vnni": True})
+    host = Host("a processor", 2, "onnxruntime 1.0", has_vnni)
+    original = Original(host, profile=PROFILE, latency=LATENCY, quality=QUALITY)
+    run = of_plan(
+        recipe,
+        replace(LAYER, **(layer or {})),
+        profile=replace(PROFILE, **measured.get("profile", {})),
+        latency=replace(LATENCY, **measured.get("latency", {})),
+        quality=replace(QUALITY, **measured.get("quality", {})),
+        unreconstructed=measured.get("unreconstructed"),
+    )
+    found = insights(View(original, run))
     return found if as_insights else " ".join(each.sentence for each in found)
 
 
 def because(reason: Reason) -> dict[str, Any]:
     """What a plan says of a layer of which no channel goes."""
-    return {"unprunable": str(reason), "unprunable_reason": asdict(reason)}
+    return {"unprunable": str(reason), "unprunable_reason": reason}
 
 
 def test_nothing_surprising_is_not_mentioned() -> None:
@@ -81,7 +91,7 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
         (
             told(
                 Recipe(weight_bits=8, activation_bits=8),
-                host={"has_vnni": False},
+                has_vnni=False,
                 latency={"ratio": 1.3, "ratio_low": 1.2},
             ),
             "This CPU has no VNNI",
@@ -124,37 +134,37 @@ def test_what_fewer_macs_do_to_the_time(
     "recipe", [CHANNEL, Recipe(weight_bits=8), Recipe(pattern="2:4")], ids=["channel", "8", "2:4"]
 )
 def test_a_network_without_layers_has_one_sentence(recipe: Recipe) -> None:
-    parts = {"profile": {**PROFILE, "macs": 0}, "latency": LATENCY}
-    assert surprises(recipe, {"layers": []}, parts, parts, {}) == [
+    known: dict[str, Any] = {"profile": replace(PROFILE, macs=0), "latency": LATENCY}
+    assert surprises(of_plan(recipe, **known), Original(**known)) == [
         "This network has no layer with weights, so nothing in it can be compressed."
     ]
-    assert surprises(Recipe(), {"layers": []}, parts, parts, {}) == []
+    assert surprises(of_plan(Recipe(), **known), Original(**known)) == []
 
 
 def test_a_network_without_macs_has_none_to_save() -> None:
-    parts = {"profile": {**PROFILE, "macs": 0}, "latency": LATENCY}
-    assert surprises(CHANNEL, {"layers": [LAYER | {"kept": 8}]}, parts, parts, {}) == []
+    known: dict[str, Any] = {"profile": replace(PROFILE, macs=0), "latency": LATENCY}
+    assert surprises(of_plan(CHANNEL, replace(LAYER, kept=8), **known), Original(**known)) == []
 
 
 BY_TENSOR = Recipe(weight_bits=4, granularity="tensor")
 NARROW = {"weight_bits": 4, "storage": "int4"}
-COLLAPSED = {**QUALITY, "value": 0.562}
+COLLAPSED = replace(QUALITY, value=0.562)
 
 
-def test_what_one_scale_for_all_channels_costs_is_told_with_the_naive_number() -> None:
+def test_what_one_scale_for_all_channels_costs_is_told() -> None:
     sentence = "Without reconstruction, this loses 33.8 pp: with per-tensor granularity, one scale"
-    assert sentence in told(BY_TENSOR, NARROW, naive_quality=COLLAPSED)
+    assert sentence in told(BY_TENSOR, NARROW, unreconstructed=COLLAPSED)
     not_refitted = replace(BY_TENSOR, compensate=False)
     assert sentence in told(not_refitted, NARROW, quality={"value": 0.562})
 
 
 @pytest.mark.parametrize(
-    ("recipe", "layer", "naive"),
+    ("recipe", "layer", "without"),
     [
         (replace(BY_TENSOR, granularity="channel"), NARROW, COLLAPSED),
-        (BY_TENSOR, NARROW, {**QUALITY, "value": 0.86}),
+        (BY_TENSOR, NARROW, replace(QUALITY, value=0.86)),
         (BY_TENSOR, NARROW, None),
-        (BY_TENSOR, NARROW, {**COLLAPSED, "metric": "snr_db", "reference_value": None}),
+        (BY_TENSOR, NARROW, replace(COLLAPSED, metric="snr_db", reference_value=None)),
         (BY_TENSOR, {**NARROW, "sparsity": 0.5}, COLLAPSED),
         (BY_TENSOR, {**NARROW, "kept": 8}, COLLAPSED),
         (BY_TENSOR, {**NARROW, "closed": True, **because(held("is in a loop"))}, COLLAPSED),
@@ -163,19 +173,21 @@ def test_what_one_scale_for_all_channels_costs_is_told_with_the_naive_number() -
     ids="channel, little, unknown, decibels, masked, pruned, closed, float".split(", "),
 )
 def test_other_losses_are_not_put_down_to_the_scale(
-    recipe: Recipe, layer: dict[str, Any], naive: dict[str, Any] | None
+    recipe: Recipe, layer: dict[str, Any], without: Quality | None
 ) -> None:
-    assert "one scale" not in told(recipe, layer, naive_quality=naive)
+    assert "one scale" not in told(recipe, layer, unreconstructed=without)
+
+
+def scored(quality: Quality, classes: int | str) -> Original:
+    described = replace(UNREMARKABLE, outputs=(TensorSpec("y", "float32", ("n", classes)),))
+    return Original(description=described, quality=quality)
 
 
 def of_original(
     value: float, low: float, samples: int = 1000, classes: int | str = 10, **other: Any
 ) -> list[str]:
-    quality = {**QUALITY, "value": value, "low": low, "samples": samples, **other}
-    model = {"outputs": [{"shape": ["n", classes]}]}
-    plan_ = {"layers": [LAYER]}
-    original = {"quality": quality, "model": model}
-    return surprises(Recipe(), plan_, original, {}, {}, "How it was read")
+    quality = replace(QUALITY, value=value, low=low, samples=samples, **other)
+    return surprises(of_plan(Recipe(), LAYER), scored(quality, classes), "How it was read")
 
 
 def test_an_original_that_guesses_points_to_how_the_samples_were_read() -> None:
@@ -185,8 +197,7 @@ def test_an_original_that_guesses_points_to_how_the_samples_were_read() -> None:
         "labels don't fit this model; see 'How it was read'."
     ]
     assert of_original(0.02, 0.01)
-    original = {"quality": {**QUALITY, "low": 0.1}, "model": {"outputs": [{"shape": [1, 10]}]}}
-    (said,) = surprises(Recipe(), {"layers": [LAYER]}, original, {}, {})
+    (said,) = surprises(of_plan(Recipe(), LAYER), scored(replace(QUALITY, low=0.1), 10))
     assert said.endswith("don't fit this model.")
 
 
@@ -242,8 +253,8 @@ def test_a_choice_for_one_layer_that_has_no_effect_is_explained(
 
 def test_a_choice_for_the_last_layer_of_a_sample_is_explained() -> None:
     recipe = Recipe(pattern="channel", ratio=0.3, layers=(LayerChoice("classifier", 0.5),))
-    planned = plan(load(SAMPLES / "fashion_resnet.onnx"), recipe).to_dict()
-    assert surprises(recipe, planned, {}, {}, {}) == [
+    found = plan(load(SAMPLES / "fashion_resnet.onnx"), recipe)
+    assert surprises(Run(recipe, found)) == [
         "You asked to prune 50 % of 'classifier', but it keeps all its channels: it feeds graph "
         "output "
         "'logits'."
@@ -251,8 +262,8 @@ def test_a_choice_for_the_last_layer_of_a_sample_is_explained() -> None:
 
 
 def test_results_that_are_not_there_yet_are_no_surprise() -> None:
-    plan = {"layers": [LAYER | {"kept": 8}]}
-    assert surprises(CHANNEL, plan, {}, {"profile": None}, {}) == []
+    assert surprises(of_plan(CHANNEL, replace(LAYER, kept=8))) == []
+    assert surprises(Run(CHANNEL, profile=PROFILE)) == []
 
 
 REFUSED = "int8 needs opset 13, which the graph can't be raised to: Resize 'up' grows"
@@ -275,15 +286,13 @@ def test_weights_that_can_not_be_stored_in_few_bits_say_why(
 
 
 def test_what_was_not_done_on_opening_is_said() -> None:
-    original = {"model": {"remarks": ["Its graph is used as it is."]}}
-    assert surprises(Recipe(), {"layers": [LAYER]}, original, {}, {}) == [
-        "Its graph is used as it is."
-    ]
+    original = Original(description=replace(UNREMARKABLE, remarks=("It is used as it is.",)))
+    assert surprises(of_plan(Recipe(), LAYER), original) == ["It is used as it is."]
 
 
 HELD = because(on_request("is averaged over"))
 SLOW = {"ratio": 1.3, "ratio_low": 1.2, "ratio_high": 1.4}
-LOSSY = {**QUALITY, "value": 0.6}
+LOSSY = replace(QUALITY, value=0.6)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +309,7 @@ LOSSY = {**QUALITY, "value": 0.6}
         ),
         (
             Recipe(weight_bits=8, granularity="tensor"),
-            {"layer": {"weight_bits": 8, "storage": "int8"}, "naive_quality": LOSSY},
+            {"layer": {"weight_bits": 8, "storage": "int8"}, "unreconstructed": LOSSY},
             {"granularity": "channel"},
         ),
     ],

@@ -3,19 +3,36 @@
 import queue
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SAMPLES
+from values import known
 
 from explorer import Recipe, apply, calibrate, evaluate, load, pipeline, plan
-from explorer.events import Probed, ProbesCounted, Surveyed, SurveyTimed, newest
+from explorer.events import (
+    Described,
+    Estimated,
+    Hosted,
+    Planned,
+    Probed,
+    ProbesCounted,
+    Profiled,
+    Relabelled,
+    Scored,
+    ScoredWithoutReconstruction,
+    Surveyed,
+    SurveyTimed,
+    Timed,
+    newest,
+)
 from explorer.formats.data import load_data
 from explorer.jobs import Domain, Job, LocalPool, State, worker
 from explorer.jobs.context import Cancelled, Context
 from explorer.jobs.open_models import opened_source
+from explorer.runs import Original, Run
 from explorer.search.sensitivity import find_probes, measure_probe
 
 LIMIT_S = 120
@@ -72,25 +89,21 @@ def test_opening_a_model(desk: Desk) -> None:
     job = desk.submit("open_model", {"source": source()})
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.DONE, None)
-    assert set(job.parts) == {
-        "host",
-        "profile",
-        "model",
-        "latency",
-        "first_quality",
-        "quality",
-        "relabelling",
-    }
-    assert job.parts["quality"]["samples"] == 10_000
-    assert job.parts["model"]["labelled"]
+    kinds = {Hosted, Profiled, Described, Timed, Scored, Relabelled}
+    assert {type(event) for event in job.events} == kinds
+    original = Original().after(job.events)
+    assert known(original.first_quality).samples == 1000
+    assert known(original.quality).samples == 10_000
+    assert known(original.description).labelled
 
 
 def test_compressing(desk: Desk, tmp_path: Path) -> None:
     job = compress(desk, tmp_path / "o.onnx")
     assert job.wait(LIMIT_S)
-    assert list(job.parts)[:2] == ["plan", "estimate"]
-    assert job.parts["estimate"]["macs"] == job.parts["profile"]["macs"]
-    assert (tmp_path / "o.onnx").stat().st_size == job.parts["profile"]["file_bytes"]
+    assert [type(event) for event in job.events[:2]] == [Planned, Estimated]
+    run = Run(Recipe()).after(job.events)
+    assert known(run.estimate).macs == known(run.profile).macs
+    assert (tmp_path / "o.onnx").stat().st_size == known(run.profile).file_bytes
 
 
 def test_a_compensated_setting_also_says_what_it_comes_to_without(
@@ -99,11 +112,15 @@ def test_a_compensated_setting_also_says_what_it_comes_to_without(
     model = load(SAMPLES / "vowels_cnn.onnx")
     data = load_data(SAMPLES / "vowels_test.npz", model)
     job = run_vowels(desk, tmp_path, Recipe(pattern="channel", ratio=0.6))
-    assert [name for name in job.parts if "quality" in name] == ["quality", "naive_quality"]
+    run = Run(Recipe()).after(job.events)
+    scores = [
+        event for event in job.events if isinstance(event, Scored | ScoredWithoutReconstruction)
+    ]
+    assert [type(event) for event in scores] == [Scored, ScoredWithoutReconstruction]
     naive = plan(model, Recipe(pattern="channel", ratio=0.6, compensate=False))
     expected = evaluate(apply(model, naive), data, model)
-    assert job.parts["naive_quality"] == asdict(expected)
-    assert job.parts["quality"]["value"] > expected.value
+    assert run.unreconstructed == expected
+    assert known(run.quality).value > expected.value
 
 
 @pytest.mark.parametrize(
@@ -117,20 +134,20 @@ def test_a_compensated_setting_also_says_what_it_comes_to_without(
 def test_nothing_is_naive_where_nothing_is_refitted(
     desk: Desk, tmp_path: Path, recipe: Recipe, reason: str
 ) -> None:
-    job = run_vowels(desk, tmp_path, recipe)
-    assert reason in job.parts["file"]["not_compensated"]
-    assert "quality" in job.parts
-    assert "naive_quality" not in job.parts
+    run = Run(recipe).after(run_vowels(desk, tmp_path, recipe).events)
+    assert reason in known(known(run.artifact).not_compensated)
+    assert run.quality is not None
+    assert run.unreconstructed is None
 
 
 def test_without_samples_there_is_no_score(desk: Desk, tmp_path: Path) -> None:
-    job = run_vowels(desk, tmp_path, Recipe(pattern="channel", ratio=0.3), data=None)
-    assert job.parts["file"]["not_compensated"] is None
-    assert not {"quality", "naive_quality"} & set(job.parts)
-    job = run_vowels(
-        desk, tmp_path, Recipe(pattern="channel", ratio=0.3), data=None, calibration=None
-    )
-    assert "samples" in job.parts["file"]["not_compensated"]
+    recipe = Recipe(pattern="channel", ratio=0.3)
+    run = Run(recipe).after(run_vowels(desk, tmp_path, recipe, data=None).events)
+    assert known(run.artifact).not_compensated is None
+    assert (run.quality, run.unreconstructed) == (None, None)
+    job = run_vowels(desk, tmp_path, recipe, data=None, calibration=None)
+    artifact = known(Run(recipe).after(job.events).artifact)
+    assert "samples" in known(artifact.not_compensated)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +163,7 @@ def test_the_file_says_whether_only_weights_are_quantized(
     desk: Desk, tmp_path: Path, recipe: Recipe, weight_only: bool
 ) -> None:
     job = run_vowels(desk, tmp_path, recipe, data=None)
-    assert job.parts["file"]["weight_only"] is weight_only
+    assert known(Run(recipe).after(job.events).artifact).weight_only is weight_only
 
 
 def probe_vowels(desk: Desk, done: list[str], **changed: Any) -> Job:

@@ -19,7 +19,8 @@ from explorer.jobs.context import Cancelled
 from explorer.jobs.kept import Kept
 from explorer.notebook import Explorer
 from explorer.pipeline import Opened
-from explorer.widget.trials import WENT_BACK, Trial
+from explorer.render.text import WENT_BACK
+from explorer.runs import Run
 
 MODEL, DATA = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
 CALIBRATION = SAMPLES / "vowels_calibration.npz"
@@ -186,9 +187,10 @@ class Looking:
         self.bench = Bench(opened, HALF, self.look)
 
     def look(self) -> None:
-        trial = self.bench.view.trial
-        if trial is not None:
-            self.seen += [name for name in trial.parts if name not in self.seen]
+        run = self.bench.view.run
+        if run is not None:
+            names = [name for name, value in vars(run).items() if value is not None]
+            self.seen += [name for name in names if name not in self.seen]
 
 
 def test_numbers_come_as_they_are_known() -> None:
@@ -198,7 +200,7 @@ def test_numbers_come_as_they_are_known() -> None:
     looking.bench.start()
     looking.bench.made()
     looking.bench.close()
-    order = ["estimate", "profile", "first_quality", "quality", "latency", "naive_quality"]
+    order = ["estimate", "profile", "first_quality", "quality", "latency", "unreconstructed"]
     assert [name for name in looking.seen if name in order] == order
 
 
@@ -280,14 +282,12 @@ def test_models_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Kept()
     model = explorer.load(MODEL)
     monkeypatch.setattr("explorer.jobs.kept.KEPT_BYTES", 2.5 * len(model.data))
-    trials = [
-        Trial(Recipe(pattern="channel", ratio=ratio), complete=True) for ratio in (0.1, 0.2, 0.3)
-    ]
-    kept.keep(trials[0], model)
-    kept.keep(trials[1], model)
-    assert kept.recall(trials[0].recipe) == trials[0]  # so it goes later
-    kept.keep(trials[2], model)
-    assert [kept.recall(trial.recipe) is not None for trial in trials] == [True, False, True]
+    runs = [Run(Recipe(pattern="channel", ratio=ratio), complete=True) for ratio in (0.1, 0.2, 0.3)]
+    kept.keep(runs[0], model)
+    kept.keep(runs[1], model)
+    assert kept.recall(runs[0].recipe) == runs[0]  # so it goes later
+    kept.keep(runs[2], model)
+    assert [kept.recall(run.recipe) is not None for run in runs] == [True, False, True]
 
 
 def test_a_model_without_weights_opens() -> None:

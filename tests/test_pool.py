@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import SAMPLES
+from values import known
 
 from benchmarks.storms import storm_of
 from explorer import Recipe
 from explorer.events import ProbesCounted
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
+from explorer.runs import Original, Run
 
 LIMIT_S = 60
 NEAR_S = 10.0  # enough for a busy machine; what is right ends at once
@@ -74,12 +76,13 @@ def running(job: Job) -> Job:
     return job
 
 
-def test_parts_arrive_while_the_job_runs(pool: Pool, here: Domain) -> None:
+def test_results_arrive_while_the_job_runs(pool: Pool, here: Domain) -> None:
     job = running(compress(pool, here))
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.DONE, None)
-    assert {"plan", "estimate", "file", "profile", "latency", "quality"} <= set(job.parts)
-    assert (here.folder / "0.3-one.onnx").stat().st_size == job.parts["profile"]["file_bytes"]
+    run = Run(Recipe()).after(job.events)
+    assert None not in (run.plan, run.estimate, run.artifact, run.latency, run.quality)
+    assert (here.folder / "0.3-one.onnx").stat().st_size == known(run.profile).file_bytes
 
 
 def test_the_newest_of_a_session_wins(pool: Pool, here: Domain) -> None:
@@ -140,7 +143,8 @@ def test_a_cancelled_job_ends_and_the_next_begins(pool: Pool, here: Domain) -> N
 def test_what_a_job_hands_over_belongs_to_it(pool: Pool, here: Domain) -> None:
     job = pool.submit("one", here, "open_model", {"source": VOWELS})
     assert job.wait(LIMIT_S)
-    assert {"profile", "model", "latency", "quality"} <= set(job.parts)
+    original = Original().after(job.events)
+    assert original.description is not None and original.is_complete
 
 
 def test_a_mistake_is_a_sentence_and_the_pool_goes_on(pool: Pool, here: Domain) -> None:

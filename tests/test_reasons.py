@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 from conftest import SAMPLES
+from values import planned
 
 import explorer
 from explorer import Recipe
@@ -28,7 +29,8 @@ from explorer.reasons import (
 )
 from explorer.recipe import LayerChoice
 from explorer.render.insights import insights
-from explorer.report import Plan
+from explorer.report import LayerPlan, Plan
+from explorer.runs import Run, View
 
 EVERY = [
     quantized(4), inside("Loop", "l"), fused("FusedMatMul", "m"), COUPLED, on_request("is summed"),
@@ -111,9 +113,21 @@ def test_patterns_say_what_they_can_not_divide(transformer: explorer.Model) -> N
     ids=lambda each: getattr(each, "code", ""),
 )
 def test_layers_that_share_a_reason_are_counted(reason: Reason, said: str) -> None:
-    layer = {"closed": True, "unprunable": str(reason), "unprunable_reason": asdict(reason),
-             "channels": 4, "kept": 4, "sparsity": 0.0, "skipped": None, "storage": "int8",
-             "weight_bits": 8, "removable": 0}  # fmt: skip
-    plan = {"layers": [{**layer, "name": name} for name in "ab"]}
-    sentences = [each.sentence for each in insights(Recipe(), plan, {}, {}, {})]
+    layers = [
+        LayerPlan(
+            name,
+            "Gemm",
+            channels=4,
+            kept=4,
+            sparsity=0.0,
+            weight_bits=8,
+            storage="int8",
+            unprunable=str(reason),
+            unprunable_reason=reason,
+            closed=True,
+        )
+        for name in "ab"
+    ]
+    run = Run(Recipe(), planned(Recipe(), *layers))
+    sentences = [each.sentence for each in insights(View(run=run))]
     assert f"{said}: counted, but not compressed." in sentences

@@ -9,14 +9,24 @@ from typing import Any
 
 import pytest
 import streamlit
-from values import ARTIFACT, LATENCY, PLAN
-from values import PROFILE as COUNTS
-from values import QUALITY as ACCURACY
+from values import (
+    ARTIFACT,
+    DESCRIPTION,
+    LATENCY,
+    MADE,
+    MEASURED,
+    OPENED,
+    PLAN,
+    PLANNED,
+    PROFILE,
+    QUALITY,
+)
 
 from explorer import Recipe
 from explorer.errors import JobError
 from explorer.events import Encoded, Estimated, Event, ModelRead, Planned, Profiled, Scored, Timed
 from explorer.jobs import Domain, Job, State
+from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
 from explorer.ui import session as sessions
 from explorer.ui.folders import Storage
@@ -25,10 +35,9 @@ from explorer.ui.session import Session
 from explorer.ui.sources import Drop, Source, samples
 from explorer.ui.trying import BEGAN_ANEW
 from explorer.widget.cards import cards
-from explorer.widget.trials import FIRST_RECIPE, Trial
 
 NEAR_S = 5.0
-MODEL = {"model": {"samples": 0}}
+SCORED = Original(description=DESCRIPTION)  # once there is something to score it by
 
 
 class Interrupting:
@@ -70,7 +79,7 @@ def visit(pool: Interrupting, tmp_path: Path) -> Session:
     visit = Session(pool, folder)
     model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
     visit.open(model)
-    pool.jobs[-1][0].parts = MODEL
+    pool.jobs[-1][0].events = (OPENED,)
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
     return visit
@@ -91,10 +100,10 @@ def test_the_later_of_two_settings_at_the_same_moment_is_followed(
     assert done.wait(NEAR_S)
     job, arguments = pool.jobs[-1]
     assert arguments["recipe"] == later.to_json()
-    job.parts = {"estimate": {}, "plan": {}}
+    job.events = PLANNED
     visit.advance()
-    assert visit.view.trial is not None
-    assert visit.view.trial.recipe == later
+    assert visit.view.run is not None
+    assert visit.view.run.recipe == later
 
 
 @pytest.mark.parametrize(
@@ -134,18 +143,17 @@ def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
     secret.write_bytes(b"of somebody else")
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     job, arguments = pool.jobs[-1]
-    facts = {"path": str(secret), "not_compensated": None}
-    job.parts = {"estimate": {}, "plan": {}, "file": facts}
+    job.events = (*PLANNED, Encoded(replace(ARTIFACT, path=str(secret))))
     visit.advance()
-    trial = visit.view.trial
-    assert trial is not None
-    assert trial.file is None  # nothing was written where it was asked for
+    run = visit.view.run
+    assert run is not None
+    assert run.file is None  # nothing was written where it was asked for
     asked = Path(arguments["out"])
     asked.symlink_to(secret)
-    assert trial.file is None
+    assert run.file is None
     asked.unlink()
     asked.write_bytes(b"a model")
-    assert trial.file == asked
+    assert run.file == asked
 
 
 def test_files_of_others_are_not_imported(visit: Session) -> None:
@@ -231,12 +239,12 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
     assert not has_news()
     events: list[tuple[Event, bool]] = [
         (Planned(PLAN), False),
-        (Estimated(COUNTS), True),
+        (Estimated(PROFILE), True),
         (Encoded(ARTIFACT), False),
-        (Profiled(COUNTS), False),
+        (Profiled(PROFILE), False),
         (Timed(LATENCY), True),
         (Timed(LATENCY), False),  # the same, but surer
-        (Scored(ACCURACY), True),
+        (Scored(QUALITY), True),
     ]
     for event, is_news in events:
         job.add(event)
@@ -252,7 +260,7 @@ def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     file = Path(pool.jobs[-1][1]["out"])
     file.write_bytes(b"a model")
-    pool.jobs[-1][0].parts = {"plan": {}, "estimate": {}, "file": {"path": str(file)}}
+    pool.jobs[-1][0].events = MADE
     for _ in range(2):  # the first setting, then what is missing of the original
         pool.jobs[-1][0].end(State.DONE)
         visit.advance()
@@ -300,16 +308,16 @@ def test_a_first_setting_that_fails_makes_way_for_the_usual_one(
 def test_a_setting_that_fails_goes_back_and_that_is_said(
     visit: Session, pool: Interrupting, tmp_path: Path
 ) -> None:
-    def end(state: State, error: str | None = None, **parts: Any) -> None:
+    def end(state: State, error: str | None = None, events: tuple[Event, ...] = ()) -> None:
         job, _ = pool.jobs[-1]
-        job.parts = parts
+        job.events = events
         job.end(state, error)
         visit.advance()
 
     before, asked = visit.recipe, Recipe(pattern="channel", ratio=0.5)
     file = tmp_path / "compressed.onnx"
     file.touch()
-    end(State.DONE, plan={}, estimate={}, file={"path": str(file)})
+    end(State.DONE, events=MADE)
     visit.set_recipe(asked)
     end(State.FAILED, "It was killed.")
     assert visit.recipe == before
@@ -320,18 +328,13 @@ def test_a_setting_that_fails_goes_back_and_that_is_said(
     assert (visit.recipe, visit.notice) == (before, "It was killed.")
 
 
-PROFILE = {"params": 1, "macs": 2, "file_bytes": 3, "peak_activation_bytes": 4}
-QUALITY = {"metric": "accuracy", "value": 0.9, "low": 0.8, "high": 0.95, "samples": 10}
-MEASURED = {"plan": {}, "estimate": PROFILE, "profile": PROFILE, "quality": QUALITY}
-
-
 def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
     visit: Session, pool: Interrupting, tmp_path: Path
 ) -> None:
-    visit.original = {"model": {"samples": 10}}
+    visit.original = SCORED
     file = tmp_path / "compressed.onnx"
     file.touch()
-    pool.jobs[-1][0].parts = {**MEASURED, "file": {"path": str(file), "not_compensated": None}}
+    pool.jobs[-1][0].events = MEASURED
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
     assert {card.kind for card in cards(visit.view, busy=False)} == {
@@ -343,13 +346,13 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
     visit.set_recipe(asked)
     pool.jobs[-1][0].position = 3
     visit.advance()
-    assert visit.view.trial is not None
-    assert visit.view.trial.recipe == asked
+    assert visit.view.run is not None
+    assert visit.view.run.recipe == asked
     shown = cards(visit.view, visit.busy, visit.queued)
     assert {(card.kind, card.value) for card in shown} == {("queued", "queued, 3 ahead")}
-    assert [trial.recipe for trial in visit.tried] != [asked]
+    assert [run.recipe for run in visit.tried] != [asked]
     pool.jobs[-1][0].state = State.RUNNING
-    pool.jobs[-1][0].parts = {"plan": {}, "estimate": PROFILE}
+    pool.jobs[-1][0].events = PLANNED
     visit.advance()
     kinds = [card.kind for card in cards(visit.view, visit.busy, visit.queued)]
     assert kinds == [*4 * ["estimated"], "coming", "coming"]
@@ -358,10 +361,10 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
 def test_while_files_are_imported_the_numbers_are_not_those_of_another_setting(
     visit: Session, pool: Interrupting, tmp_path: Path
 ) -> None:
-    pool.jobs[-1][0].parts = {**MEASURED, "file": {"path": str(tmp_path), "not_compensated": None}}
+    pool.jobs[-1][0].events = MEASURED
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
-    visit.original = {"model": {"samples": 10}}
+    visit.original = SCORED
     visit.receive([("m.onnx", b"no model")])
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     assert {card.value for card in cards(visit.view, visit.busy)} == {"–"}
@@ -372,20 +375,20 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
 ) -> None:
     sample, file = samples()[0], tmp_path / "small.onnx"
     file.touch()
-    usual = Trial(
-        FIRST_RECIPE,
-        {**MEASURED, "file": {"path": str(file), "not_compensated": None}},
+    usual = replace(
+        Run(FIRST_RECIPE).after(MEASURED),
+        artifact=replace(ARTIFACT, path=str(file)),
         complete=True,
     )
-    monkeypatch.setattr(Memory, "_originals", {sample: MODEL})
+    monkeypatch.setattr(Memory, "_originals", {sample: Original().after([OPENED])})
     monkeypatch.setattr(Memory, "_shared", OrderedDict({(sample, FIRST_RECIPE.to_json()): usual}))
     asked = Recipe(pattern="channel", ratio=0.5)
     link = {"model": sample.key, "setting": asked.to_json()}
     monkeypatch.setattr(streamlit, "query_params", link)
     visit = Session(pool, Storage(tmp_path).folder())
     links.follow(visit)
-    assert visit.view.trial is not None
-    assert (visit.view.trial.recipe, visit.view.compressed) == (asked, {})
+    assert visit.view.run is not None
+    assert visit.view.run == Run(asked)
     assert visit.tried == ()
     assert [arguments["recipe"] for _, arguments in pool.jobs] == [asked.to_json()]
 
@@ -393,7 +396,7 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
 def test_a_new_model_starts_from_the_usual_setting(visit: Session, pool: Interrupting) -> None:
     def open_(source: Source) -> Recipe:
         visit.open(source)
-        pool.jobs[-1][0].parts = MODEL
+        pool.jobs[-1][0].events = (OPENED,)
         pool.jobs[-1][0].end(State.DONE)
         visit.advance()
         assert visit.source == source
@@ -416,8 +419,7 @@ def test_a_setting_can_be_measured_again(visit: Session, pool: Interrupting) -> 
     def measured(latency: float) -> None:
         file = Path(pool.jobs[-1][1]["out"])
         file.touch()
-        parts = {**MEASURED, "latency": latency}
-        pool.jobs[-1][0].parts = {**parts, "file": {"path": str(file), "not_compensated": None}}
+        pool.jobs[-1][0].events = (*MEASURED, Timed(replace(LATENCY, min_s=latency)))
         pool.jobs[-1][0].end(State.DONE)
         visit.advance()
         while visit.busy:  # of the original
@@ -433,5 +435,6 @@ def test_a_setting_can_be_measured_again(visit: Session, pool: Interrupting) -> 
     visit.measure_again()  # once is enough
     assert len(pool.jobs) == count + 1
     measured(2.0)
-    assert visit.view.compressed["latency"] == 2.0
-    assert [trial.parts["latency"] for trial in visit.tried] == [2.0]
+    assert visit.view.latency is not None
+    assert visit.view.latency.min_s == 2.0
+    assert [run.latency for run in visit.tried] == [visit.view.latency]

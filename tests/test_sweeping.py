@@ -4,18 +4,19 @@ from pathlib import Path
 
 import pytest
 from test_slices import SOURCE, Stopped
+from values import MEASURED
 
 from explorer.errors import JobError
+from explorer.events import Counted
 from explorer.jobs import Domain, Job, State
 from explorer.recipe import Recipe
+from explorer.runs import Run
 from explorer.ui.folders import SWEPT
 from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
 from explorer.ui.sweeping import Sweeping
-from explorer.widget.trials import Trial
 
 ONE, TWO, THREE = (Recipe(pattern="channel", ratio=ratio) for ratio in (0.1, 0.2, 0.3))
-FILE = {"file": {"path": "small.onnx"}, "quality": {"value": 0.9}}
 
 
 class Clock:
@@ -64,15 +65,15 @@ def test_each_setting_is_measured_and_remembered_as_the_panel_does_it(
     assert sweeping.time_left_s is None
     for count in range(1, 4):
         clock.now_s += 2.0 * count
-        pool.jobs[-1].parts = FILE
+        pool.jobs[-1].events = MEASURED
         pool.jobs[-1].end(State.DONE)
         assert go_on(sweeping) is None
         assert sweeping.progress == (count, 3)
         assert sweeping.time_left_s == (3 - count) * (1 + count)  # 2; 2, 4; 2, 4, 6 seconds
     assert (sweeping.running, sweeping.paused, sweeping.current) == (False, False, None)
     assert asked(pool) == [each.to_json() for each in (ONE, TWO, THREE)]
-    assert [trial.recipe for trial in memory.tried(SOURCE).values()] == [ONE, TWO, THREE]
-    assert all(trial.complete for trial in memory.tried(SOURCE).values())
+    assert [run.recipe for run in memory.tried(SOURCE).values()] == [ONE, TWO, THREE]
+    assert all(run.complete for run in memory.tried(SOURCE).values())
     assert go_on(sweeping) is None
     assert len(pool.jobs) == 3
 
@@ -81,8 +82,8 @@ def test_what_is_known_is_not_measured_again_even_without_its_file(
     pool: Stopped, memory: Memory
 ) -> None:
     sweeping = Sweeping(pool, "one", memory)
-    memory.remember(SOURCE, Trial(ONE, FILE, complete=True))
-    memory.remember(SOURCE, Trial(TWO, FILE))  # not all of it is known
+    memory.remember(SOURCE, Run(ONE, complete=True))
+    memory.remember(SOURCE, Run(TWO).after(MEASURED))  # not all of it is known
     sweeping.start(SOURCE, (ONE, TWO))
     go_on(sweeping)
     assert asked(pool) == [TWO.to_json()]
@@ -120,7 +121,7 @@ def test_a_pause_lasts_until_one_goes_on(pool: Stopped, sweeping: Sweeping) -> N
 
 
 def test_stopped_it_keeps_what_has_come(pool: Stopped, memory: Memory, sweeping: Sweeping) -> None:
-    pool.jobs[0].parts = FILE
+    pool.jobs[0].events = MEASURED
     pool.jobs[0].end(State.DONE)
     go_on(sweeping)
     sweeping.stop()
@@ -183,9 +184,9 @@ def test_counts_are_kept_for_the_panel_and_not_asked_for_twice(
         "criterion": "reconstruction", "round_to": 8, "granularity": "channel", "group_size": 32,
         "widths": False, "compensate": True, "seed": 0,
     }  # fmt: skip
-    pool.jobs[0].parts = {**FILE, "counts": {"model": "m", "fixed": fixed, "masks": {}, "bits": {}}}
+    counts = {"model": "m", "fixed": fixed, "masks": {}, "bits": {}}
+    pool.jobs[0].events = (Counted(counts), *MEASURED)
     pool.jobs[0].end(State.DONE)
     go_on(sweeping)
     assert [arguments["counted"] for arguments in pool.asked] == [None, []]
-    (trial,) = memory.tried(SOURCE).values()
-    assert set(trial.parts) == set(FILE)
+    assert memory.counts(SOURCE, ONE) == counts

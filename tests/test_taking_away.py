@@ -18,11 +18,11 @@ from test_app import PATIENCE_S, choose, drop, own_model, page_on, settled
 
 from explorer import LayerChoice, Recipe
 from explorer.render.text import command_line, format_bytes
+from explorer.runs import Run
 from explorer.ui import export, offers
 from explorer.ui.current_outcome import files_of, outcome_of
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
-from explorer.widget.trials import Trial
 
 SETTING = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
 HOSTILE = "$(touch x) `y` 'z' \"{q}\" </script> %s"
@@ -41,15 +41,15 @@ def session_of(page: AppTest) -> Session:
     return found
 
 
-def trial_of(session: Session) -> Trial:
-    trial = session.view.trial
-    assert trial is not None
-    return trial
+def run_of(session: Session) -> Run:
+    run = session.view.run
+    assert run is not None
+    return run
 
 
-def file_of(trial: Trial | None) -> Path:
-    assert trial is not None and trial.file is not None
-    return trial.file
+def file_of(run: Run | None) -> Path:
+    assert run is not None and run.file is not None
+    return run.file
 
 
 def source_of(session: Session) -> Source:
@@ -63,9 +63,9 @@ def buttons_of(page: AppTest) -> list[str]:
 
 def content_of(session: Session, label: str) -> bytes | str:
     """What is downloaded by that button."""
-    trial, source, outcome = trial_of(session), source_of(session), outcome_of(session)
+    run, source, outcome = run_of(session), source_of(session), outcome_of(session)
     offered = [
-        *offers.file_offers(trial, file_of(trial), source.stem),
+        *offers.file_offers(run, file_of(run), source.stem),
         *offers.given_offers(source),
         *offers.again_offers(outcome),
         *offers.telling_offers(outcome),
@@ -111,8 +111,8 @@ def test_the_file_with_gzip_is_as_large_as_the_page_says(sample: AppTest) -> Non
     session = session_of(sample)
     packed = content_of(session, "With gzip (.onnx.gz)")
     assert isinstance(packed, bytes)
-    assert len(packed) == session.view.compressed["profile"]["gzip_bytes"]
-    assert gzip.decompress(packed) == file_of(session.view.trial).read_bytes()
+    assert len(packed) == run_of(session).report().profile.gzip_bytes
+    assert gzip.decompress(packed) == file_of(session.view.run).read_bytes()
 
 
 def test_the_script_makes_the_same_file(sample: AppTest, tmp_path: Path) -> None:
@@ -120,12 +120,13 @@ def test_the_script_makes_the_same_file(sample: AppTest, tmp_path: Path) -> None
     (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
     (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
     assert "the same file as on the page, byte for byte" in printed
-    quality = session.view.compressed["quality"]
+    quality, latency = session.view.quality, session.view.latency
+    assert quality is not None and latency is not None
     lines = [line.split() for line in printed.splitlines()]
-    assert ["value", str(quality["value"]), str(quality["value"])] in lines
-    assert ["runtime", *2 * session.view.compressed["latency"]["runtime"].split()] in lines
+    assert ["value", str(quality.value), str(quality.value)] in lines
+    assert ["runtime", *2 * latency.runtime.split()] in lines
 
 
 def test_the_cells_of_the_notebook_make_the_same_file(
@@ -141,8 +142,8 @@ def test_the_cells_of_the_notebook_make_the_same_file(
     for cell in json.loads(text_of(session, "Jupyter notebook (.ipynb)"))["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
-    assert names["small"].id == trial_of(session).parts["file"]["model_id"]
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
+    assert names["small"].id == run_of(session).report().model_id
     assert "byte for byte" in capsys.readouterr().out
 
 
@@ -163,33 +164,34 @@ def test_the_script_stops_at_another_model(sample: AppTest, tmp_path: Path) -> N
 
 def test_the_report_and_the_card_have_the_numbers_of_the_screen(sample: AppTest) -> None:
     session = session_of(sample)
-    size = format_bytes(session.view.compressed["profile"]["file_bytes"])
-    accuracy = f"{100 * session.view.compressed['quality']['value']:.2f} %"
+    report = run_of(session).report()
+    assert report.quality is not None
+    size, accuracy = format_bytes(report.profile.file_bytes), f"{100 * report.quality.value:.2f} %"
     for label in ("Report (.html)", "Model card (.md)"):
         text = text_of(session, label)
         assert size in text
         assert accuracy in text
-        assert trial_of(session).parts["file"]["model_id"] in text
+        assert run_of(session).report().model_id in text
 
 
 def test_other_storages_are_files_of_their_own(sample: AppTest) -> None:
     session = session_of(sample)
     assert "make_8" not in [button.key for button in sample.button]
-    before = trial_of(session)
+    before = run_of(session)
     sample.button(key="make_4").click()
     settled(sample.run())
-    assert trial_of(session).recipe == replace(SETTING, weight_bits=4)
+    assert run_of(session).recipe == replace(SETTING, weight_bits=4)
     assert "INT8 weights (.onnx)" in buttons_of(sample.run())
     known = dict(export.variants(session, session.recipe))
     saved = known[SETTING]
     assert saved is not None
-    assert file_of(saved).read_bytes() != file_of(session.view.trial).read_bytes()
+    assert file_of(saved).read_bytes() != file_of(session.view.run).read_bytes()
     told = offers.numbers_text(saved)
     assert told.startswith(format_bytes(file_of(saved).stat().st_size))
     assert "weights in int8" in told
     choose(sample, weight_bits=8)
     settled(sample.run())
-    assert trial_of(session).recipe == before.recipe
+    assert run_of(session).recipe == before.recipe
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +230,8 @@ def test_the_command_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path
     assert line in [code.value for code in upload.code]
     words = [sys.executable, *shlex.split(line)[1:], "--json"]
     answer = json.loads(run(words, tmp_path))["compressed"]
-    assert answer["model_id"] == trial_of(session).parts["file"]["model_id"]
-    assert answer["quality"] == session.view.compressed["quality"]
+    assert answer["model_id"] == run_of(session).report().model_id
+    assert answer["quality"] == run_of(session).report().to_dict()["quality"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [files.model, files.data, files.calibration, "compressed.onnx"]
     )
@@ -245,7 +247,7 @@ def test_the_script_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path:
     (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
     assert "byte for byte" in printed
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.trial).read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
 
 
 def test_samples_that_come_with_the_explorer_need_no_download(sample: AppTest) -> None:

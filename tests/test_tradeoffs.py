@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import values
 from exported import outcome
 from streamlit.testing.v1 import AppTest
 from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of, widget
+from values import DESCRIPTION, planned
 
 from explorer.exports import figures
 from explorer.exports.figures import costs_text
@@ -19,6 +21,8 @@ from explorer.names import LONGEST_NAME
 from explorer.recipe import LayerChoice, Recipe
 from explorer.render.lines_chart import parallel
 from explorer.render.tradeoff_charts import Mark, front_of, scatter
+from explorer.report import LayerPlan
+from explorer.runs import Original, Run
 from explorer.search.sweep import Design
 from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.picks import ORIGINAL, Picks
@@ -32,31 +36,30 @@ from explorer.ui.tried import (
     results_of,
 )
 from explorer.widget.tradeoff import tried
-from explorer.widget.trials import Trial
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
-LAYER = {"name": HOSTILE, "channels": 16, "kept": 16, "sparsity": 0.0, "weight_bits": 32,
-         "closed": False}  # fmt: skip
-ORIGINAL_PARTS = {
-    "profile": PROFILE,
-    "latency": {**LATENCY, "ratio": 1.01},
-    "quality": {**QUALITY, "value": 0.93},
-    "model": {"layers": [{**LAYER, "dtype": "float32", "closed": None}]},
-}
+LAYER = replace(values.LAYER, name=HOSTILE, channels=16)
+MEASURED = Original(
+    description=replace(DESCRIPTION, layers=(LAYER,)),
+    profile=PROFILE,
+    latency=replace(LATENCY, ratio=1.01),
+    quality=replace(QUALITY, value=0.93),
+)
 
 
-def trial(ratio: float, size: int, accuracy: float, **changes: Any) -> Trial:
+def run(ratio: float, size: int, accuracy: float, **changes: Any) -> Run:
     recipe = Recipe(pattern="channel", ratio=ratio, **changes)
-    parts = {
-        "profile": {**PROFILE, "file_bytes": size},
-        "latency": LATENCY,
-        "quality": {**QUALITY, "value": accuracy},
-        "plan": {"layers": [{**LAYER, "kept": 8, "weight_bits": recipe.weight_bits}]},
-    }
-    return Trial(recipe, parts, complete=True)
+    return Run(
+        recipe,
+        planned(recipe, LayerPlan(HOSTILE, "Gemm", 16, 8, 0.0, recipe.weight_bits, "float32")),
+        profile=replace(PROFILE, file_bytes=size),
+        latency=LATENCY,
+        quality=replace(QUALITY, value=accuracy),
+        complete=True,
+    )
 
 
-GOOD, POOR, SMALL = trial(0.3, 2000, 0.91), trial(0.4, 3000, 0.90), trial(0.6, 1000, 0.80)
+GOOD, POOR, SMALL = run(0.3, 2000, 0.91), run(0.4, 3000, 0.90), run(0.6, 1000, 0.80)
 KEYS = [each.recipe.to_json() for each in (GOOD, POOR, SMALL)]
 
 
@@ -65,8 +68,8 @@ def picks() -> Picks:
     return Picks()
 
 
-def results(picks: Picks, *trials: Trial) -> tuple[Any, ...]:
-    return results_of(ORIGINAL_PARTS, trials or (GOOD, POOR, SMALL), "m", picks)
+def results(picks: Picks, *runs: Run) -> tuple[Any, ...]:
+    return results_of(MEASURED, runs or (GOOD, POOR, SMALL), "m", picks)
 
 
 def test_pinned_settings_stand_first_and_the_others_as_they_were_tried(picks: Picks) -> None:
@@ -80,7 +83,7 @@ def test_pinned_settings_stand_first_and_the_others_as_they_were_tried(picks: Pi
 
 
 def test_the_original_stands_there_once_and_is_the_unit_of_time(picks: Picks) -> None:
-    (one, *_) = found = results(picks, Trial(Recipe(), GOOD.parts, complete=True), GOOD)
+    (one, *_) = found = results(picks, replace(GOOD, recipe=Recipe()), GOOD)
     assert [each.key for each in found] == [ORIGINAL, KEYS[0]]
     assert (one.setting, one.values["latency"], one.quality.value) == ("original", 1.0, 0.93)
 
@@ -138,7 +141,7 @@ def test_lines_run_from_the_least_to_the_greatest_of_each_axis(picks: Picks) -> 
 
 
 def test_charts_hold_no_markup_of_strangers(picks: Picks) -> None:
-    odd = trial(0.2, 2500, 0.9, layers=(LayerChoice(HOSTILE, 0.5),))
+    odd = run(0.2, 2500, 0.9, layers=(LayerChoice(HOSTILE, 0.5),))
     picks.rename("m", odd.recipe.to_json(), HOSTILE)
     found = results(picks, odd)
     marks, quality = marks_of(found), quality_axis(found)
@@ -154,8 +157,8 @@ def test_charts_hold_no_markup_of_strangers(picks: Picks) -> None:
 
 
 def test_what_cannot_be_drawn_is_left_out_of_the_charts_only(picks: Picks) -> None:
-    untimed = Trial(GOOD.recipe, {"profile": PROFILE, "plan": {"layers": []}}, complete=True)
-    found = results_of({"profile": PROFILE}, (untimed,), "m", picks)
+    untimed = Run(GOOD.recipe, planned(GOOD.recipe), profile=PROFILE, complete=True)
+    found = results_of(Original(profile=PROFILE), (untimed,), "m", picks)
     assert len(found) == 2
     assert quality_axis(found) is None
     assert front_of(marks_of(found), COSTS["macs"], COSTS["latency"]) == []
@@ -165,15 +168,15 @@ def test_what_cannot_be_drawn_is_left_out_of_the_charts_only(picks: Picks) -> No
 def test_settings_alike_have_labels_of_their_own(picks: Picks) -> None:
     choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
     other = tuple(LayerChoice(name, 0.4) for name in "abcdefg")
-    found = results(picks, trial(0.3, 1, 0.9, layers=choices), trial(0.3, 1, 0.9, layers=other))
+    found = results(picks, run(0.3, 1, 0.9, layers=choices), run(0.3, 1, 0.9, layers=other))
     labels = labels_of(found)
     assert len(set(labels.values())) == len(found) == 3
 
 
 def test_two_results_differ_where_it_says(picks: Picks) -> None:
-    small = trial(0.3, 1500, 0.91, weight_bits=8)
-    slow = {**small.parts, "latency": {**LATENCY, "ratio": 0.58, "ratio_low": 0.53}}
-    original, good, bits = results(picks, GOOD, Trial(small.recipe, slow, complete=True))
+    small = run(0.3, 1500, 0.91, weight_bits=8)
+    slow = replace(small, latency=replace(LATENCY, ratio=0.58, ratio_low=0.53))
+    original, good, bits = results(picks, GOOD, slow)
     told = comparing.settings_html(good, bits)
     assert "Weight bits" in told
     assert "Pruning ratio" not in told
@@ -255,7 +258,7 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     page.button(key="sweep_go_on").click().run()
     session.set_recipe(Recipe(weight_bits=4))  # a hand on the panel meanwhile
     settled(page.run())
-    assert session.view.trial.recipe == Recipe(weight_bits=4)
+    assert session.view.run.recipe == Recipe(weight_bits=4)
     run_until(page, lambda: not session.sweeping.running)
     assert (session.sweeping.progress, session.sweeping.failures) == ((3, 3), ())
     assert len(session.tried) == before + 4
@@ -333,14 +336,14 @@ def test_no_axis_of_accuracy_leaves_0_to_100_percent(
     picks: Picks, accuracy: float, spread: float
 ) -> None:
     low, high = max(0.0, accuracy - spread), min(1.0, accuracy + spread)
-    scored = {**QUALITY, "value": accuracy, "low": low, "high": high, "reference_value": high}
-    parts = {**GOOD.parts, "quality": scored}
-    original = {**ORIGINAL_PARTS, "quality": {**scored, "value": high}}
-    found = results_of(original, (replace(GOOD, parts=parts),), "m", picks)
+    scored = replace(QUALITY, value=accuracy, low=low, high=high, reference_value=high)
+    good = replace(GOOD, quality=scored)
+    original = replace(MEASURED, quality=replace(scored, value=high))
+    found = results_of(original, (good,), "m", picks)
     quality = quality_axis(found)
     assert quality is not None
     figure = scatter(marks_of(found), COSTS["file_bytes"], quality)
-    told = tried(original, (replace(GOOD, parts=parts),), busy=False)
+    told = tried(original, (good,), busy=False)
     for least, most in (figure.layout.yaxis.range, told["range"]):
         assert 0 <= least < most <= 1
         assert least <= low <= high <= most
@@ -349,7 +352,7 @@ def test_no_axis_of_accuracy_leaves_0_to_100_percent(
 
 
 def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) -> None:
-    noisy = replace(GOOD, parts={**GOOD.parts, "latency": {**LATENCY, "reliable": False}})
+    noisy = replace(GOOD, latency=replace(LATENCY, reliable=False))
     found = results(picks, noisy, POOR)
     columns = columns_of(found, ())
     assert columns["timing"] == ["reliable", "not reliable", "reliable"]  # so in the CSV, too
@@ -362,7 +365,7 @@ def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) ->
         (trace,) = [each for each in figure.data if each.name == "Structured (channels)"]
         assert list(trace.marker.symbol) == symbols
     assert "not reliable" in comparing.numbers_html(found[0], found[1])
-    points = tried(ORIGINAL_PARTS, (noisy, POOR), busy=False)["points"]
+    points = tried(MEASURED, (noisy, POOR), busy=False)["points"]
     assert [point["reliable"] for point in points] == [True, False, True]
     point = Point("a", {"latency": 0.5, "file_bytes": 1.0}, 0.9, 0.8, 1.0, "90 %", False)
     assert costs_text(point)[2] == "0.50, not reliable"

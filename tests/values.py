@@ -1,5 +1,8 @@
 """One small value of each kind that results are made of."""
 
+from dataclasses import replace
+from typing import TypeVar
+
 from explorer.description import Artifact, Description, Host, Relabelling, Scoring
 from explorer.events import (
     Answered,
@@ -32,6 +35,20 @@ from explorer.findings import Probe, Sensitivity, Spent
 from explorer.network import Layer, TensorSpec, ValueRange
 from explorer.recipe import LayerChoice, Recipe
 from explorer.report import GroupPlan, Latency, LayerPlan, Plan, Profile, Quality
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """A value that is known by now."""
+    assert value is not None
+    return value
+
+
+def planned(recipe: Recipe, *layers: LayerPlan) -> Plan:
+    """A plan of nothing but layers."""
+    return Plan("abc", recipe, layers, ())
+
 
 RECIPE = Recipe(pattern="channel", ratio=0.5, layers=(LayerChoice("a", 0.25, 8),))
 PROFILE = Profile(
@@ -72,6 +89,11 @@ DESCRIPTION = Description(
     scoring=Scoring("accuracy", "labels are classes", ("accuracy", "top5")),
 )
 ARTIFACT = Artifact("small.onnx", "def", "net small", {"x": (1, 3)}, None, False)
+UNREMARKABLE = replace(DESCRIPTION, remarks=())
+OPENED = Described(replace(DESCRIPTION, samples=0))
+PLANNED = (Planned(PLAN), Estimated(PROFILE))
+MADE = (*PLANNED, Encoded(ARTIFACT))
+MEASURED = (*MADE, Profiled(PROFILE), Scored(QUALITY))
 
 EVENTS: tuple[Event, ...] = (
     Hosted(Host("a processor", 2, "onnxruntime 1.0", None, ("open a connection",))),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from explorer.jobs import Pool
@@ -48,7 +48,7 @@ class Visit:
         opened = source is not None and source != before
         notes = source.notes if source is not None and opened else ()
         shown |= {*notes, *([source.title] if source else [])}
-        parts = tuple(strings_in(session.original))
+        parts = tuple(strings_in(asdict(session.original)))
         seconds = time.monotonic() - started
         return Seen(session.notice, opened, notes, tuple(shown), parts, seconds)
 

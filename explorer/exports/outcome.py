@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from explorer.description import Host
 from explorer.recipe import Recipe
 from explorer.render.text import machine_text
 from explorer.report import Plan, Report
@@ -89,7 +89,7 @@ class Outcome:
     remarks: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     clock: str = ""
-    host: Mapping[str, Any] = field(default_factory=dict)
+    host: Host | None = None
     inputs: tuple[tuple[str, str, str], ...] = ()
     input_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     is_weight_only: bool = False
@@ -104,4 +104,4 @@ class Outcome:
     @property
     def machine(self) -> str:
         """Where it was measured: processor, threads, runtime; empty where nobody said."""
-        return machine_text(self.host) if self.host else ""
+        return machine_text(self.host) if self.host is not None else ""

@@ -16,15 +16,15 @@ from explorer.errors import ExplorerError, JobError
 from explorer.events import Counted, Event, Finding, Hosted, Planned
 from explorer.jobs.context import Cancelled
 from explorer.jobs.kept import Kept
-from explorer.jobs.named_parts import parts_of
 from explorer.jobs.tasks import preview_counts
 from explorer.measure.host import describe_host
 from explorer.model import Model
 from explorer.pipeline import Here, Opened
 from explorer.recipe import Recipe
+from explorer.render.text import WENT_BACK
+from explorer.runs import Original, Run, View
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
-from explorer.widget.trials import WENT_BACK, Parts, Trial, View, view_of
 
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
 
@@ -57,7 +57,7 @@ class Bench:
         self.recipe = recipe
         self.notice: str | None = None
         self.progress: tuple[float, str] | None = None
-        self.original: Parts = {}
+        self.original = Original()
         self._changed = changed
         self._moved = threading.Condition(self.lock)
         self._thread: threading.Thread | None = None
@@ -66,8 +66,8 @@ class Bench:
         self._due = self._original_due = True
         self._owed: ExplorerError | None = None  # to the code that asked for what failed
         self._is_owed = False
-        self._running: Trial | None = Trial(recipe)
-        self._shown: Trial | None = None
+        self._running: Run | None = Run(recipe)
+        self._shown: Run | None = None
         self._kept = Kept()
         _benches.add(self)
         self._surveys: dict[Recipe, dict[str, Finding]] = {}  # by what they depend on, and key
@@ -86,15 +86,15 @@ class Bench:
     @property
     def view(self) -> View:
         """What to show now."""
-        return view_of(self.original, self._running or self._shown)
+        return View(self.original, self._running or self._shown)
 
     @property
-    def tried(self) -> tuple[Trial, ...]:
+    def tried(self) -> tuple[Run, ...]:
         """Every setting with measured quality, oldest first."""
-        trials = dict(self._kept.trials)
-        if self._running is not None and "quality" in self._running.parts:
-            trials[self._running.recipe.to_json()] = self._running
-        return tuple(trials.values())
+        runs = dict(self._kept.runs)
+        if self._running is not None and self._running.quality is not None:
+            runs[self._running.recipe.to_json()] = self._running
+        return tuple(runs.values())
 
     @property
     def counts(self) -> Counts | None:
@@ -117,7 +117,7 @@ class Bench:
             self._owed, self._is_owed = None, answers
             recalled = self._kept.recall(recipe)
             self._due, self._shown = recalled is None, recalled or self._shown
-            self._running = Trial(recipe) if self._due else None
+            self._running = Run(recipe) if self._due else None
             self._start()
             if answers or not self._due:
                 self._tell()
@@ -136,7 +136,7 @@ class Bench:
             self._thread = None
             self._moved.notify_all()
 
-    def made(self, timeout_s: float | None = None) -> tuple[Trial, Model]:
+    def made(self, timeout_s: float | None = None) -> tuple[Run, Model]:
         """The newest setting once it is made and measured, and its model.
 
         Raises:
@@ -154,7 +154,7 @@ class Bench:
             assert model is not None  # what is shown was made or recalled
             return self._shown, model
 
-    def measured_original(self, timeout_s: float | None = None) -> Parts:
+    def measured_original(self, timeout_s: float | None = None) -> Original:
         """The original once it is measured, which comes after the newest setting.
 
         Raises:
@@ -163,7 +163,7 @@ class Bench:
         """
         with self.lock:
             self._wait(lambda: not self._original_due, timeout_s)
-            if "model" not in self.original:
+            if self.original.description is None:
                 raise JobError(self.notice or "Nothing was measured; the explorer is closed.")
             return self.original
 
@@ -256,7 +256,7 @@ class Bench:
             self._tell()
 
     def _introduce(self, round_: int) -> None:
-        if "model" not in self.original:
+        if self.original.description is None:
             events = (Hosted(describe_host()), *pipeline.introduce(self._opened))
             self._consume(round_, events, self._take_original)
 
@@ -306,10 +306,10 @@ class Bench:
             self._kept.keep_counts(recipe, event.counts)
             return
         assert self._running is not None
-        self._running = Trial(recipe, {**self._running.parts, **parts_of(event)})
+        self._running = self._running.after([event])
 
     def _take_original(self, event: Event) -> None:
-        self.original = {**self.original, **parts_of(event)}
+        self.original = self.original.after([event])
 
     def _fail(self, round_: int, error: ExplorerError) -> None:
         """Say it; the setting goes back to one that could be made."""

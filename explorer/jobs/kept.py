@@ -5,43 +5,43 @@ from collections import OrderedDict
 
 from explorer.model import Model
 from explorer.recipe import Recipe
+from explorer.runs import Run
 from explorer.widget.parts import Counts, fixed_of, joined
-from explorer.widget.trials import Trial
 
 KEPT_BYTES = 2**29  # of compressed models; older ones are made again
 
 
 class Kept:
-    """See the module; `trials` are by their settings, the oldest first."""
+    """See the module; `runs` are by their settings, the oldest first."""
 
     def __init__(self) -> None:
-        self.trials: dict[str, Trial] = {}
+        self.runs: dict[str, Run] = {}
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._counts: dict[str, Counts] = {}  # by what isn't on the sliders
 
-    def recall(self, recipe: Recipe) -> Trial | None:
-        """A complete trial of a setting whose model is still there."""
+    def recall(self, recipe: Recipe) -> Run | None:
+        """A complete run of a setting whose model is still there."""
         setting = recipe.to_json()
         if setting not in self._models:
             return None
         self._models.move_to_end(setting)
-        return self.trials[setting]
+        return self.runs[setting]
 
-    def model(self, trial: Trial) -> Model | None:
-        """What was made of a setting, with nothing in its caches."""
-        return self._models.get(trial.recipe.to_json())
+    def model(self, run: Run) -> Model | None:
+        """What a run made, with nothing in its caches."""
+        return self._models.get(run.recipe.to_json())
 
-    def keep(self, trial: Trial, model: Model) -> None:
-        """Keep a complete trial with its model."""
-        setting = trial.recipe.to_json()
-        self.trials[setting], self._models[setting] = trial, model
+    def keep(self, run: Run, model: Model) -> None:
+        """Keep a complete run with its model."""
+        setting = run.recipe.to_json()
+        self.runs[setting], self._models[setting] = run, model
         while len(self._models) > 1 and self._bytes() > KEPT_BYTES:
             self._models.popitem(last=False)
 
-    def keep_measured(self, trial: Trial | None) -> None:
-        """Keep what is known of a trial that was dropped, where it was scored."""
-        if trial is not None and "quality" in trial.parts:
-            self.trials.setdefault(trial.recipe.to_json(), trial)
+    def keep_measured(self, run: Run | None) -> None:
+        """Keep what is known of a run that was dropped, where it was scored."""
+        if run is not None and run.quality is not None:
+            self.runs.setdefault(run.recipe.to_json(), run)
 
     def counts(self, recipe: Recipe) -> Counts | None:
         """What the panel counts recipes with that are like this one but for the sliders."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from explorer.events import Event
-from explorer.jobs.named_parts import parts_of
 
 
 class State(Enum):
@@ -33,16 +32,15 @@ class Domain:
 class Job:
     """One piece of work: what has come of it so far, updated while it runs.
 
-    `events` are its results as they arrive (see `tasks`), `parts` the same by name; `progress` is a
-    fraction in [0, 1] and what is being done; `error` is the sentence to show where the state is
-    FAILED. `position` counts the jobs ahead of what it waits for.
+    `events` are its results as they arrive (see `tasks`); `progress` is a fraction in [0, 1] and
+    what is being done; `error` is the sentence to show where the state is FAILED. `position` counts
+    the jobs ahead of what it waits for.
     """
 
     session: str
     domain: Domain
     state: State = State.WAITING
     events: tuple[Event, ...] = ()
-    parts: dict[str, Any] = field(default_factory=dict)
     progress: tuple[float, str] = (0.0, "waiting")
     error: str | None = None
     position: int = 0
@@ -61,11 +59,10 @@ class Job:
     def add(self, event: Event) -> None:
         """Take in one result more."""
         self.events = (*self.events, event)
-        self.parts = {**self.parts, **parts_of(event)}
         self._tell()
 
     def wait_for(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until something is so that a part or the end may bring; False where time ran out."""
+        """Wait until a result or the end makes something so; False where time ran out first."""
         with self._told:
             return self._told.wait_for(is_so, timeout_s)
 

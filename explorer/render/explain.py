@@ -1,10 +1,9 @@
 """Why layers are coupled and how to run a file, in sentences for people new to both."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from explorer.reasons import on_request
-from explorer.report import GroupPlan
+from explorer.report import GroupPlan, LayerPlan
 from explorer.storage_types import UINT8
 
 NAMES_SHOWN = 3
@@ -51,9 +50,9 @@ def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
     return list(sentences.values())
 
 
-def file_sentences(layers: Sequence[Mapping[str, Any]], is_weight_only: bool) -> list[str]:
+def file_sentences(layers: Sequence[LayerPlan], is_weight_only: bool) -> list[str]:
     """What to know before running a compressed file; `layers` are those of its plan."""
-    is_unsigned = any(layer["storage"] == UINT8.name and not layer["closed"] for layer in layers)
+    is_unsigned = any(layer.storage == UINT8.name and not layer.closed for layer in layers)
     return [UNSIGNED] * is_unsigned + [WEIGHT_ONLY] * is_weight_only
 
 

@@ -2,8 +2,8 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from explorer.description import Host, Relabelling
 from explorer.digits import MINUS, fixed, interval, signed, three_digits
 from explorer.findings import Sensitivity, Spent
 from explorer.metrics import METRICS
@@ -19,6 +19,7 @@ MOVES_SHOWN = 4
 INPUTS_SHOWN = 4
 NOT_RELIABLE = "not reliable"
 AIM_NAMES = {"size": "the file size", "macs": "the MACs", "time": "the latency"}
+WENT_BACK = "Reverted to the previous setting."
 NOTES = "  of which exporter metadata"
 NOTHING_TO_COMPRESS = "No layer of this network can be quantized, and no channel removed."
 # Fields of a recipe with a flag of their own in the shell.
@@ -71,9 +72,9 @@ def format_sizes(sizes: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(texts[:INPUTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def machine_text(host: Mapping[str, Any]) -> str:
-    """Where latency was measured: processor, threads and runtime, of `describe_host`."""
-    return f"{host['cpu']}, 1 thread, {host['runtime']}"
+def machine_text(host: Host) -> str:
+    """Where latency was measured: processor, threads and runtime."""
+    return f"{host.cpu}, 1 thread, {host.runtime}"
 
 
 def format_ratio(latency: Latency) -> str:
@@ -201,13 +202,12 @@ def spent_table(spent: Spent) -> str:
     return f"{spent_sentence(spent)}{table}"
 
 
-def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) -> str:
-    """That labels seem to be in another order than the outputs, a `Relabelling` as a dictionary.
+def relabelling_sentence(found: Relabelling, classes: Sequence[str] = ()) -> str:
+    """That labels seem to be in another order than the outputs.
 
     `classes` are the names of the labels, where they are known.
     """
-    numbers = list(found["numbers"])
-    moved = [label for label, number in enumerate(numbers) if label != number]
+    numbers, moved = found.numbers, found.moved
 
     def shown(label: int) -> str:
         return repr(classes[label]) if label < len(classes) else f"label {label}"
@@ -216,7 +216,7 @@ def relabelling_sentence(found: Mapping[str, Any], classes: Sequence[str] = ()) 
     more = f" and {len(moved) - MOVES_SHOWN} more" if len(moved) > MOVES_SHOWN else ""
     return (
         f"The labels seem to be in another order than the model's outputs: it is right on "
-        f"{100 * found['accuracy']:.1f} % of the samples, and on {100 * found['reassigned']:.1f} % "
+        f"{100 * found.accuracy:.1f} % of the samples, and on {100 * found.reassigned:.1f} % "
         f"if {len(moved)} labels are renumbered ({moves}{more})."
     )
 

@@ -6,11 +6,11 @@ from typing import Any
 import streamlit as st
 
 from explorer.events import Compared, Document, WeightsCompared, require
+from explorer.runs import Run
 from explorer.ui import drawings, panel, sizes
 from explorer.ui.headings import heading
 from explorer.ui.questions import Answer
 from explorer.ui.session import Session
-from explorer.widget.trials import Trial
 
 NO_SAMPLES = "There are no samples to compare the two models on; add some to this model."
 NO_CLASSES = "This model has no class scores, so there are no predicted classes to compare."
@@ -54,13 +54,13 @@ def _draw_flips(session: Session) -> None:
 
 
 def _draw_weights(session: Session) -> None:
-    trial = _finished(session)
-    if trial is None:
+    run = _finished(session)
+    if run is None:
         st.caption(WAITING)
         return
-    layers = [layer["name"] for layer in trial.parts["plan"]["layers"]]
+    layers = [layer.name for layer in run.layers]
     layer = st.selectbox("Layer", layers, key="weights_layer")
-    answer = _ask(session, trial, "weights", {"layer": layer})
+    answer = _ask(session, run, "weights", {"layer": layer})
     if answer is None:
         st.caption("Reading the weights …")
     elif answer.error is not None:
@@ -75,11 +75,11 @@ def _draw_weights(session: Session) -> None:
 
 def _compared(session: Session) -> tuple[Document, Sequence[Document]] | None:
     """The changes on all samples and pictures of some, or None and a word on the page."""
-    if session.original.get("model", {}).get("samples") == 0:
+    if session.original.samples == 0:
         st.caption(NO_SAMPLES)
         return None
-    trial = _finished(session)
-    answer = _ask(session, trial, "compare", {}) if trial is not None else None
+    run = _finished(session)
+    answer = _ask(session, run, "compare", {}) if run is not None else None
     if answer is None:
         st.caption(WAITING)
     elif answer.error is not None:
@@ -92,15 +92,17 @@ def _compared(session: Session) -> tuple[Document, Sequence[Document]] | None:
     return None
 
 
-def _finished(session: Session) -> Trial | None:
+def _finished(session: Session) -> Run | None:
     """The setting on the screen, once its file is written."""
-    trial = session.view.trial
-    return trial if trial is not None and trial.named_file is not None else None
+    run = session.view.run
+    return run if run is not None and run.finished_file is not None else None
 
 
-def _ask(session: Session, trial: Trial, task: str, more: Mapping[str, Any]) -> Answer | None:
+def _ask(session: Session, run: Run, task: str, more: Mapping[str, Any]) -> Answer | None:
     assert session.source is not None
-    given = {"source": session.source.arguments(), "small": trial.named_file, **more}
+    assert run.artifact is not None
+    small = run.artifact.arguments()
+    given = {"source": session.source.arguments(), "small": small, **more}
     return session.questions.ask(session.source, task, given)
 
 

@@ -3,7 +3,7 @@
 Names are anybody's, so all are escaped. No Streamlit here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from html import escape
 from typing import Any
@@ -12,7 +12,7 @@ from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
 from explorer.render.labels import NUMBERS, RECIPE, VALUES, precision
 from explorer.render.text import format_bytes, format_count, format_seconds
-from explorer.ui.tried import Result, latency_text, quality_text
+from explorer.ui.tried import Kept, Result, latency_text, quality_text
 from explorer.widget.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
 from explorer.widget.words import choice_in_words, percent
 
@@ -83,7 +83,7 @@ def _value(name: str, value: Any) -> str:
 
 def _sizes(one: Result, other: Result) -> Iterator[Row]:
     for key, text in SIZES:
-        before, after = ((each.profile or {}).get(key) for each in (one, other))
+        before, after = (getattr(each.profile, key, None) for each in (one, other))
         cells = [UNKNOWN if value is None else text(value) for value in (before, after)]
         change = relative(before, after) if before is not None and after is not None else UNKNOWN
         yield NUMBERS[key], cells[0], cells[1], change
@@ -121,20 +121,20 @@ def _gained(one: Result, other: Result) -> str:
     return METRICS[one.quality.metric].change_text(change)
 
 
-def _layers(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    others = {layer["name"]: layer for layer in other}
+def _layers(one: Sequence[Kept], other: Sequence[Kept]) -> Iterator[Row]:
+    others = {layer.name: layer for layer in other}
     for layer in one:
-        against = others.get(layer["name"])
-        if against is None or layer["closed"]:
+        against = others.get(layer.name)
+        if against is None or layer.closed:
             continue
         before, after = _layer(layer), _layer(against)
         if before != after:
-            is_even = layer["kept"] == against["kept"]
-            change = "" if is_even else f"{relative(layer['kept'], against['kept'])} channels"
-            yield layer["name"], before, after, change
+            is_even = layer.channels == against.channels
+            change = "" if is_even else f"{relative(layer.channels, against.channels)} channels"
+            yield layer.name, before, after, change
 
 
-def _layer(layer: Mapping[str, Any]) -> str:
-    bits = "" if layer["weight_bits"] is None else f", {precision(layer['weight_bits'])}"
-    sparsity = f", {percent(layer['sparsity'])} % sparsity" if layer["sparsity"] else ""
-    return f"{layer['kept']} channels{sparsity}{bits}"
+def _layer(layer: Kept) -> str:
+    bits = "" if layer.weight_bits is None else f", {precision(layer.weight_bits)}"
+    sparsity = f", {percent(layer.sparsity)} % sparsity" if layer.sparsity else ""
+    return f"{layer.channels} channels{sparsity}{bits}"

@@ -80,9 +80,9 @@ def _model(session: Session) -> None:
         _drop_box(session, "A model and, if you have them, samples", None, _take_files)
         st.text_input("Input shape", key="w_shape", placeholder="1 x 3 x 224 x 224", help=SHAPE)
         st.caption(FORMATS)
-        leaks = session.original.get("host", {}).get("leaks")
-        if leaks:
-            st.caption(CLOSED.format(leaks=" and ".join(leaks)))
+        host = session.original.host
+        if host is not None and host.leaks:
+            st.caption(CLOSED.format(leaks=" and ".join(host.leaks)))
     reading.draw(session)
     metric.draw(session)
     renumbering.draw(session)

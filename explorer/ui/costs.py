@@ -56,13 +56,16 @@ def draw(session: Session) -> None:
 
 def _answers(session: Session) -> tuple[Answer, Answer] | None:
     """Of the original and of the compressed file; None while they are not known."""
-    trial, source = session.view.trial, session.source
-    small = trial.named_file if trial is not None else None
-    if source is None or small is None:
+    run, source, profile = session.view.run, session.source, session.original.profile
+    small = run.finished_file if run is not None else None
+    if source is None or small is None or profile is None:
         return None
-    sizes = session.original["profile"]["input_sizes"]
-    original = {"path": str(source.model), "name": source.title, "input_sizes": sizes}
-    asked = ({"model": original, "limits": True}, {"model": small})
+    original = {
+        "path": str(source.model),
+        "name": source.title,
+        "input_sizes": profile.input_sizes,
+    }
+    asked = ({"model": original, "limits": True}, {"model": small.arguments()})
     before, after = (session.questions.ask(source, "costs", each) for each in asked)
     return (before, after) if before is not None and after is not None else None
 

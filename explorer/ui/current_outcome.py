@@ -10,16 +10,16 @@ from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
+from explorer.render.insights import insights
 from explorer.render.labels import NUMBERS
 from explorer.render.text import format_shape
-from explorer.report import Latency, Plan
+from explorer.runs import Original, View
 from explorer.ui import results, sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import SAMPLES, Source
 from explorer.widget.achieved import achieved_text
 from explorer.widget.cards import UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
-from explorer.widget.trials import View, report_of
 from explorer.widget.words import DEFINITIONS, describe
 
 LATENCY = (  # the page's own definition points to another place of the page
@@ -32,41 +32,42 @@ PLAIN_NAME = re.compile(r"\w[\w .()+-]*")
 def outcome_of(session: Session) -> Outcome:
     """The finished setting that is on the screen."""
     view, source = session.view, session.source
-    trial = view.trial
+    run, original = view.run, view.original
     assert source is not None
-    assert trial is not None
-    file, described = trial.parts["file"], view.original["model"]
-    chart = tried(view.original, session.tried, busy=False)
-    measured, achieved = view.compressed.get("latency"), achieved_text(view)
+    assert run is not None
+    assert run.plan is not None
+    assert run.artifact is not None
+    chart = tried(original, session.tried, busy=False)
+    achieved = achieved_text(view)
     return Outcome(
         title=source.title,
         stem=source.stem,
-        setting=f"{describe(trial.recipe)}{f' ({achieved})' if achieved else ''}",
+        setting=f"{describe(run.recipe)}{f' ({achieved})' if achieved else ''}",
         day=datetime.now(UTC).date().isoformat(),
-        recipe=trial.recipe,
+        recipe=run.recipe,
         files=files_of(source),
-        original=report_of(described["id"], source.title, view.original),
-        compressed=report_of(file["model_id"], file["name"], view.compressed),
-        plan=Plan.from_dict(trial.parts["plan"]),
+        original=original.report(source.title),
+        compressed=run.report(),
+        plan=run.plan,
         numbers=(*_headlines(view), *_sizes(view)),
-        points=tuple(_point(point, trial.recipe) for point in chart["points"]),
+        points=tuple(_point(point, run.recipe) for point in chart["points"]),
         unit=chart["unit"],
         falls=chart["falls"],
         metric=source.metric,
         remarks=_remarks(view),
-        advice=tuple(file_sentences(trial.parts["plan"]["layers"], file["weight_only"])),
-        clock=sizes.latency_sentence(Latency(**measured)) if measured else "",
-        host=view.original.get("host", {}),
-        inputs=tuple(_input(spec, view.original["profile"]) for spec in described["inputs"]),
+        advice=tuple(file_sentences(run.layers, run.artifact.weight_only)),
+        clock=sizes.latency_sentence(run.latency) if run.latency is not None else "",
+        host=original.host,
+        inputs=tuple(_inputs(original)),
         input_sizes=source.sizes,
-        is_weight_only=file["weight_only"],
+        is_weight_only=run.artifact.weight_only,
         is_made_up=source.made_up,
-        not_compensated=file["not_compensated"],
+        not_compensated=run.artifact.not_compensated,
     )
 
 
 def _remarks(view: View) -> tuple[str, ...]:
-    remarks = results.surprises_of(view)
+    remarks = [each.sentence for each in insights(view)]
     return tuple(remarks or [results.INCOMPLETE] * results.is_incomplete(view))
 
 
@@ -105,9 +106,8 @@ def _headlines(view: View) -> Iterator[Number]:
 
 def _sizes(view: View) -> Iterator[Number]:
     """Those that have no card."""
-    before, after = view.original.get("profile") or {}, view.compressed.get("profile") or {}
     for key, text in sizes.SIZES:
-        old, new = before.get(key), after.get(key)
+        old, new = (getattr(each, key, None) for each in (view.original.profile, view.profile))
         if key == "peak_activation_bytes" or new is None:
             continue
         yield Number(
@@ -136,8 +136,12 @@ def _point(point: Mapping[str, Any], recipe: Recipe) -> Point:
     )
 
 
-def _input(spec: Mapping[str, Any], profile: Mapping[str, Any]) -> tuple[str, str, str]:
+def _inputs(original: Original) -> Iterator[tuple[str, str, str]]:
     """Name, type and shape; with the sizes that were taken, where the file leaves some open."""
-    shape, sizes = format_shape(spec["shape"]), profile["input_sizes"].get(spec["name"])
-    is_open = sizes is not None and list(sizes) != list(spec["shape"])
-    return spec["name"], spec["dtype"], f"{shape}, here {format_shape(sizes)}" if is_open else shape
+    assert original.description is not None
+    assert original.profile is not None
+    for spec in original.description.inputs:
+        shape, sizes = format_shape(spec.shape), original.profile.input_sizes.get(spec.name)
+        if sizes is not None and sizes != spec.shape:
+            shape = f"{shape}, here {format_shape(sizes)}"
+        yield spec.name, spec.dtype, shape

@@ -10,6 +10,7 @@ from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
 from explorer.render.labels import REPRODUCE, precision
 from explorer.render.text import command_line
+from explorer.runs import Run
 from explorer.storage_types import BY_WIDTH
 from explorer.ui import graph_view
 from explorer.ui.current_outcome import files_of, outcome_of
@@ -25,7 +26,6 @@ from explorer.ui.offers import (
 )
 from explorer.ui.session import Session
 from explorer.ui.sources import Source
-from explorer.widget.trials import Trial
 
 BITS = tuple(kind.bits for kind in reversed(BY_WIDTH))  # with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
@@ -38,18 +38,18 @@ COMING = "Available as soon as all numbers are measured."
 
 def draw(session: Session) -> None:
     """Three groups of files, and the shell command."""
-    trial, source = session.view.trial, session.source
-    if trial is None or source is None:
+    run, source = session.view.run, session.source
+    if run is None or source is None:
         st.caption("Nothing has been compressed yet.")
         return
     with st.container(key="export"):
-        _draw_file(session, trial, source)
-        _draw_storages(session, trial, source)
-        outcome = outcome_of(session) if trial.complete else None
+        _draw_file(session, run, source)
+        _draw_storages(session, run, source)
+        outcome = outcome_of(session) if run.complete else None
         heading(REPRODUCE)
-        for offer in [recipe_offer(trial.recipe), *given_offers(source), *again_offers(outcome)]:
+        for offer in [recipe_offer(run.recipe), *given_offers(source), *again_offers(outcome)]:
             _draw_offer(offer)
-        _draw_command(trial.recipe, source)
+        _draw_command(run.recipe, source)
         heading("Share")
         if outcome is None:
             st.caption(COMING)
@@ -57,36 +57,36 @@ def draw(session: Session) -> None:
             _draw_offer(offer)
 
 
-def variants(session: Session, recipe: Recipe) -> Iterator[tuple[Recipe, Trial | None]]:
+def variants(session: Session, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
     """The setting with other widths of weights, and what is known of each."""
-    tried = {trial.recipe.to_json(): trial for trial in session.tried}
+    tried = {run.recipe.to_json(): run for run in session.tried}
     for bits in BITS:
         if bits != recipe.weight_bits:
             other = replace(recipe, weight_bits=bits)
             yield other, tried.get(other.to_json())
 
 
-def _draw_file(session: Session, trial: Trial, source: Source) -> None:
+def _draw_file(session: Session, run: Run, source: Source) -> None:
     heading("The model")
-    file = trial.file
+    file = run.file
     if file is None:
         st.caption("The file is being written." if session.busy else graph_view.GONE)
         if not session.busy:
             st.button("Write it again", on_click=lambda: session.edit_recipe(session.recipe))
         return
-    plain, zipped = file_offers(trial, file, source.stem)
+    plain, zipped = file_offers(run, file, source.stem)
     _draw_offer(plain, is_first=True)
     _draw_offer(zipped)
-    layers, is_weight_only = trial.parts["plan"]["layers"], trial.parts["file"]["weight_only"]
-    for sentence in file_sentences(layers, is_weight_only):
+    assert run.artifact is not None
+    for sentence in file_sentences(run.layers, run.artifact.weight_only):
         st.caption(sentence)
 
 
-def _draw_storages(session: Session, trial: Trial, source: Source) -> None:
+def _draw_storages(session: Session, run: Run, source: Source) -> None:
     heading("Other precisions")
     st.caption(OTHER_PRECISIONS)
     missing = []
-    for recipe, known in variants(session, trial.recipe):
+    for recipe, known in variants(session, run.recipe):
         file = known.file if known else None
         if known is None or file is None:
             missing.append(recipe)

@@ -123,7 +123,7 @@ def _draw_parts(session: Session, live: Part) -> None:
 def _status(session: Session) -> None:
     view, progress = session.view, session.progress
     title = escape(session.source.title) if session.source else "Opening the model"
-    setting = escape(describe(view.trial.recipe)) if view.trial else "…"
+    setting = escape(describe(view.run.recipe)) if view.run else "…"
     achieved = escape(achieved_text(view))
     fraction, text = progress or (1.0, _machine(session))
     state_of_work = "ce-busy" if progress else "ce-idle"
@@ -139,8 +139,8 @@ def _machine(session: Session) -> str:
     """What goes on beside, or where the numbers come from."""
     if session.sweeping.running:
         return f"sweep: {progress_text(session.sweeping)}"
-    host = session.original.get("host")
-    return f"measured on {machine_text(host)}" if host else ""
+    host = session.original.host
+    return f"measured on {machine_text(host)}" if host is not None else ""
 
 
 def _change(difference: str) -> str:

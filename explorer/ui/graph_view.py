@@ -26,8 +26,8 @@ def draw(session: Session) -> None:
         key="graphs",
         label_visibility="collapsed",
     )
-    trial = session.view.trial
-    files = {"Original": session.source.model, "Compressed": trial.file if trial else None}
+    run = session.view.run
+    files = {"Original": session.source.model, "Compressed": run.file if run else None}
     shown = {name: path for name, path in files.items() if chosen in ("Both", name)}
     for column, (name, path) in zip(st.columns(len(shown)), shown.items(), strict=True):
         with column:

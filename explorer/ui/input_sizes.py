@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
 from explorer.errors import DataError
 from explorer.names import cleaned
+from explorer.network import TensorSpec
 from explorer.render.text import format_shape, format_sizes
 from explorer.ui.session import Session
 from explorer.ui.sources import InputSizes
@@ -28,16 +28,16 @@ HELP = (
 
 def draw(session: Session) -> None:
     """The sizes of the open model, in the sidebar."""
-    profile = session.original.get("profile")
-    if session.source is None or profile is None or "model" not in session.original:
+    profile, described = session.original.profile, session.original.description
+    if session.source is None or profile is None or described is None:
         return
-    sizes = profile["input_sizes"]
+    sizes = profile.input_sizes
     with st.expander(title_of(sizes), key="input_sizes"):
-        specs = [spec for spec in session.original["model"]["inputs"] if is_open(spec)]
+        specs = [spec for spec in described.inputs if is_open(spec)]
         st.caption(ABOUT if specs else FIXED)
         if specs:
             _form(session, specs[:MOST_FIELDS], sizes)
-        fields = {spec["name"] for spec in specs[:MOST_FIELDS]}
+        fields = {spec.name for spec in specs[:MOST_FIELDS]}
         others = {name: shape for name, shape in sizes.items() if name not in fields}
         if others:
             st.caption(f"Others: {format_sizes(others)}" if fields else format_sizes(others))
@@ -51,23 +51,23 @@ def title_of(sizes: Mapping[str, Sequence[int]]) -> str:
     return f"Input size{'s' if len(shapes) > 1 else ''}: {shown}"
 
 
-def is_open(spec: Mapping[str, Any]) -> bool:
+def is_open(spec: TensorSpec) -> bool:
     """Whether the file leaves a dimension of an input open."""
-    return any(isinstance(dim, str) for dim in spec["shape"])
+    return any(isinstance(dim, str) for dim in spec.shape)
 
 
 def _form(
-    session: Session, specs: Sequence[Mapping[str, Any]], sizes: Mapping[str, Sequence[int]]
+    session: Session, specs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]]
 ) -> None:
     assert session.source is not None
-    known = {spec["name"]: format_shape(sizes.get(spec["name"], ())) for spec in specs}
+    known = {spec.name: format_shape(sizes.get(spec.name, ())) for spec in specs}
     with st.form("sizes", border=False):
         texts = {}
         for at, spec in enumerate(specs):
-            dims = format_shape([cleaned(str(dim)) for dim in spec["shape"]])
-            texts[spec["name"]] = st.text_input(
-                f"{cleaned(spec['name'])} ({dims})",
-                known[spec["name"]],
+            dims = format_shape([cleaned(str(dim)) for dim in spec.shape])
+            texts[spec.name] = st.text_input(
+                f"{cleaned(spec.name)} ({dims})",
+                known[spec.name],
                 max_chars=200,
                 help=HELP,
                 key=f"w_size_{session.source.key}_{at}",

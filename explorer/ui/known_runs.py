@@ -3,12 +3,14 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
+from explorer.events import Counted, Event, newest
 from explorer.recipe import Recipe
+from explorer.runs import Original, Run
 from explorer.ui.sources import Source, samples
 from explorer.widget.parts import Counts, fixed_of, joined, known, lacks
-from explorer.widget.trials import Parts, Trial
 
 MOST_SHARED = 1000  # settings of samples
 MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
@@ -20,54 +22,54 @@ class Memory:
     Nothing else is shared between visitors.
     """
 
-    _shared: ClassVar[OrderedDict[tuple[Source, str], Trial]] = OrderedDict()  # the latest last
-    _originals: ClassVar[dict[Source, Parts]] = {}
+    _shared: ClassVar[OrderedDict[tuple[Source, str], Run]] = OrderedDict()  # the latest last
+    _originals: ClassVar[dict[Source, Original]] = {}
     _sample_counts: ClassVar[dict[tuple[Source, str], Counts]] = {}
 
     def __init__(self) -> None:
-        self._own: dict[Source, dict[str, Trial]] = {}  # by source and setting
+        self._own: dict[Source, dict[str, Run]] = {}  # by source and setting
         self._counts: dict[tuple[Source, str], Counts] = {}
 
-    def original(self, source: Source) -> Parts:
+    def original(self, source: Source) -> Original:
         """What is known of a model as it is."""
-        return self._originals.get(source, {})
+        return self._originals.get(source, Original())
 
-    def keep_original(self, source: Source, parts: Parts) -> None:
+    def keep_original(self, source: Source, original: Original) -> None:
         """Keep what was found out about a sample."""
         if source in samples():
-            self._originals[source] = parts
+            self._originals[source] = original
 
-    def tried(self, source: Source) -> dict[str, Trial]:
-        """The visitor's trials on a model by their settings, oldest first."""
+    def tried(self, source: Source) -> dict[str, Run]:
+        """The visitor's runs on a model by their settings, oldest first."""
         return dict(self._own.get(source, {}))
 
-    def recall(self, source: Source, recipe: Recipe) -> Trial | None:
-        """A complete trial of a setting whose file is still there; it then counts as tried."""
-        return self._known(source, recipe, lambda trial: trial.file is not None)
+    def recall(self, source: Source, recipe: Recipe) -> Run | None:
+        """A complete run of a setting whose file is still there; it then counts as tried."""
+        return self._known(source, recipe, lambda run: run.file is not None)
 
-    def measured(self, source: Source, recipe: Recipe) -> Trial | None:
+    def measured(self, source: Source, recipe: Recipe) -> Run | None:
         """The same whether or not the file is still there."""
         return self._known(source, recipe, lambda _: True)
 
     def _known(
-        self, source: Source, recipe: Recipe, is_wanted: Callable[[Trial], bool]
-    ) -> Trial | None:
+        self, source: Source, recipe: Recipe, is_wanted: Callable[[Run], bool]
+    ) -> Run | None:
         setting = recipe.to_json()
         own = self._own.get(source, {}).get(setting)
-        for trial in (own, self._shared.get((source, setting))):
-            if trial is not None and trial.complete and is_wanted(trial):
-                self.remember(source, trial)
-                return trial
+        for run in (own, self._shared.get((source, setting))):
+            if run is not None and run.complete and is_wanted(run):
+                self.remember(source, run)
+                return run
         return None
 
-    def remember(self, source: Source, trial: Trial) -> None:
-        """Keep a trial of this visitor."""
-        self._own.setdefault(source, {})[trial.recipe.to_json()] = trial
+    def remember(self, source: Source, run: Run) -> None:
+        """Keep a run of this visitor."""
+        self._own.setdefault(source, {})[run.recipe.to_json()] = run
 
-    def share(self, source: Source, trial: Trial) -> None:
-        """Let all visitors have a complete trial of a sample."""
+    def share(self, source: Source, run: Run) -> None:
+        """Let all visitors have a complete run of a sample."""
         if source in samples():
-            self._shared[source, trial.recipe.to_json()] = trial
+            self._shared[source, run.recipe.to_json()] = run
             while len(self._shared) > MOST_SHARED:
                 self._shared.popitem(last=False)
 
@@ -89,21 +91,23 @@ class Memory:
         counts = self.counts(source, recipe)
         return None if counts is None else sorted(known(counts))
 
-    def taken(self, source: Source, recipe: Recipe, parts: Parts, out: str) -> Parts:
-        """The parts of `compress` but for the counts, which are kept here where they are new.
+    def taken(self, source: Source, recipe: Recipe, events: tuple[Event, ...], out: str) -> Run:
+        """The run that events of `compress` tell of; their counts are kept here where they are new.
 
         The file is the one that was asked for, `out`, whatever the process says.
         """
-        counts = parts.get("counts")
-        if counts is not None and lacks(self.counts(source, recipe), recipe):
-            self.keep_counts(source, recipe, counts)
-        taken = {name: part for name, part in parts.items() if name != "counts"}
-        return {**taken, "file": {**taken["file"], "path": out}} if "file" in taken else taken
+        counted = newest(events, Counted)
+        if counted is not None and lacks(self.counts(source, recipe), recipe):
+            self.keep_counts(source, recipe, counted.counts)
+        run = Run(recipe).after(events)
+        if run.artifact is None:
+            return run
+        return replace(run, artifact=replace(run.artifact, path=out))
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
         return self._sample_counts if source in samples() else self._counts
 
     def forget(self, source: Source) -> None:
-        """Drop this visitor's trials on a model that is gone."""
+        """Drop this visitor's runs on a model that is gone."""
         self._own.pop(source, None)
         self._counts = {key: kept for key, kept in self._counts.items() if key[0] != source}

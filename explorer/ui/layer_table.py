@@ -13,7 +13,7 @@ from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
 from explorer.render.charts import loss_text
 from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
-from explorer.report import Plan
+from explorer.report import LayerPlan, Plan
 from explorer.ui import costs, sensitivity_map
 from explorer.ui.session import Session
 from explorer.widget import words
@@ -70,12 +70,12 @@ LOSSES = ("loss_ratio", "loss_bits")
 
 def draw(session: Session) -> None:
     """The table, or a word while there is no plan."""
-    trial = session.view.trial
-    if trial is None or "plan" not in trial.parts:
+    run = session.view.run
+    if run is None or run.plan is None:
         st.caption("Waiting for the plan of this setting.")
         return
-    planned = trial.parts["plan"]["layers"]
-    names = [layer["name"] for layer in planned]
+    planned = run.layers
+    names = [layer.name for layer in planned]
     found = session.sensitivities
     losses = sensitivity_map.table_columns(found, names)
     key = _key(session)
@@ -94,9 +94,9 @@ def draw(session: Session) -> None:
     if session.recipe.layers:
         without = replace(session.recipe, layers=())
         st.button("Clear overrides", on_click=lambda: session.set_recipe(without))
-    st.caption(trial.parts["plan"].get("others", ""))
+    st.caption(run.plan.others)
     st.html(reasons_html(planned))
-    st.html(ties_html(Plan.from_dict(trial.parts["plan"])))
+    st.html(ties_html(run.plan))
     sensitivity_map.draw(session)
     costs.draw(session)
 
@@ -108,42 +108,42 @@ def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:
 
 
 def shown_columns(
-    planned: Sequence[Mapping[str, Any]], losses: Mapping[str, Sequence[float | None]]
+    planned: Sequence[LayerPlan], losses: Mapping[str, Sequence[float | None]]
 ) -> list[str]:
     """All columns but those that have nothing to say."""
     empty = () if losses else LOSSES
-    if not any(layer["sparsity"] for layer in planned):
+    if not any(layer.sparsity for layer in planned):
         empty = (*empty, "zeros")
     return [name for name in COLUMNS if name not in empty]
 
 
-def rows(planned: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
+def rows(planned: Sequence[LayerPlan], recipe: Recipe) -> dict[str, Any]:
     """The plan's layers and the recipe's overrides as columns."""
-    choices = [recipe.choice(layer["name"]) for layer in planned]
+    choices = [recipe.choice(layer.name) for layer in planned]
     ratios = [None if c.ratio is None else percent(c.ratio) for c in choices]
     return {
-        "layer": [layer["name"] for layer in planned],
-        "op": [layer["op"] for layer in planned],
-        "channels": [layer["channels"] for layer in planned],
-        "removable": [layer["removable"] for layer in planned],
-        "kept": [layer["kept"] for layer in planned],
-        "zeros": [percent(layer["sparsity"]) for layer in planned],
-        "bits": [layer["weight_bits"] for layer in planned],
-        "storage": [layer["storage"] for layer in planned],
+        "layer": [layer.name for layer in planned],
+        "op": [layer.op for layer in planned],
+        "channels": [layer.channels for layer in planned],
+        "removable": [layer.removable for layer in planned],
+        "kept": [layer.kept for layer in planned],
+        "zeros": [percent(layer.sparsity) for layer in planned],
+        "bits": [layer.weight_bits for layer in planned],
+        "storage": [layer.storage for layer in planned],
         "own_ratio": pd.array(ratios, dtype="Int64"),
         "own_bits": pd.array([c.weight_bits for c in choices], dtype="Int64"),
-        "coupled": [few(layer["shrinks_with"]) for layer in planned],
-        "why": [layer["skipped"] or layer["unprunable"] or "" for layer in planned],
+        "coupled": [few(layer.shrinks_with) for layer in planned],
+        "why": [layer.skipped or layer.unprunable or "" for layer in planned],
     }
 
 
-def reasons_html(planned: Sequence[Mapping[str, Any]]) -> str:
+def reasons_html(planned: Sequence[LayerPlan]) -> str:
     """Every reason in full, with the layers left alone for it."""
     reasons: dict[str, list[str]] = {}
     for layer in planned:
-        reason = layer["skipped"] or layer["unprunable"]
+        reason = layer.skipped or layer.unprunable
         if reason:
-            reasons.setdefault(reason, []).append(layer["name"])
+            reasons.setdefault(reason, []).append(layer.name)
     items = "".join(
         f"<li><b>{escape(few(names, NAMES_SHOWN))}:</b> {escape(reason)}</li>"
         for reason, names in reasons.items()

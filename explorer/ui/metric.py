@@ -1,10 +1,8 @@
 """How quality is measured: what was guessed from outputs and labels, and another choice."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 
+from explorer.description import Scoring
 from explorer.metrics import CHOICES, METRICS
 from explorer.ui.projected import project
 from explorer.ui.session import Session
@@ -15,8 +13,9 @@ HELP = "“Automatic” fits the model's outputs and the labels. A change scores
 
 def draw(session: Session) -> None:
     """A choice of the metrics that fit the open model's labels, with the reason for the guess."""
-    scoring = (session.original.get("model") or {}).get("scoring")
-    if session.source is None or not scoring:
+    described = session.original.description
+    scoring = described.scoring if described is not None else None
+    if session.source is None or scoring is None:
         return
     chosen = session.source.metric
     names = [AUTOMATIC, *options(scoring, chosen)]
@@ -31,17 +30,17 @@ def draw(session: Session) -> None:
             lambda name: session.set_metric(None if name == AUTOMATIC else name)
         ),
     )
-    st.caption(f"Scored by {METRICS[scoring['metric']].noun}, {scoring['reason']}.")
+    st.caption(f"Scored by {METRICS[scoring.metric].noun}, {scoring.reason}.")
 
 
-def options(scoring: Mapping[str, Any], chosen: str | None) -> list[str]:
+def options(scoring: Scoring, chosen: str | None) -> list[str]:
     """The metrics that can be chosen; what a process says may be anything."""
-    return [name for name in CHOICES if name in scoring["possible"] or name == chosen]
+    return [name for name in CHOICES if name in scoring.possible or name == chosen]
 
 
-def title_of(name: str, scoring: Mapping[str, Any]) -> str:
+def title_of(name: str, scoring: Scoring) -> str:
     """As the list shows it."""
     if name != AUTOMATIC:
         return METRICS[name].title
-    guess = next(iter(scoring["possible"]), "")
+    guess = next(iter(scoring.possible), "")
     return f"Automatic ({METRICS[guess].noun})" if guess in METRICS else "Automatic"

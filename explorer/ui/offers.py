@@ -14,10 +14,9 @@ from explorer.exports.script import notebook, script
 from explorer.recipe import Recipe
 from explorer.render.labels import precision
 from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
-from explorer.report import Latency, Quality
+from explorer.runs import Run
 from explorer.ui.current_outcome import files_of, is_own
 from explorer.ui.sources import Source
-from explorer.widget.trials import Trial
 
 GZIP_LEVEL = 6  # as in the size with gzip (`explorer.measure.profile`)
 BINARY = "application/octet-stream"
@@ -34,16 +33,15 @@ class Offer:
     content: Callable[[], bytes | str]
 
 
-def file_offers(trial: Trial, file: Path, stem: str) -> tuple[Offer, Offer]:
+def file_offers(run: Run, file: Path, stem: str) -> tuple[Offer, Offer]:
     """The compressed file, as it is and with gzip."""
-    sizes = trial.parts.get("profile") or {}
-    name = f"{stem}_compressed.onnx"
-    plain = f"{format_bytes(sizes['file_bytes'])}, " if sizes else ""
-    zipped = f"{format_bytes(sizes['gzip_bytes'])}, " if sizes.get("gzip_bytes") else ""
+    profile, name = run.profile, f"{stem}_compressed.onnx"
+    plain = f"{format_bytes(profile.file_bytes)}, " if profile else ""
+    zipped = f"{format_bytes(profile.gzip_bytes)}, " if profile and profile.gzip_bytes else ""
     return (
         Offer(
             "Compressed model (.onnx)",
-            f"{plain}{stored_as(trial)}: the file that was timed and scored.",
+            f"{plain}{stored_as(run)}: the file that was timed and scored.",
             name,
             BINARY,
             file.read_bytes,
@@ -58,12 +56,12 @@ def file_offers(trial: Trial, file: Path, stem: str) -> tuple[Offer, Offer]:
     )
 
 
-def variant_offer(trial: Trial, file: Path, stem: str) -> Offer:
+def variant_offer(run: Run, file: Path, stem: str) -> Offer:
     """The file of the same setting with weights of another width."""
-    bits = trial.recipe.weight_bits
+    bits = run.recipe.weight_bits
     name = f"{stem}_compressed_{bits}bit.onnx"
     return Offer(
-        f"{precision(bits)} weights (.onnx)", numbers_text(trial), name, BINARY, file.read_bytes
+        f"{precision(bits)} weights (.onnx)", numbers_text(run), name, BINARY, file.read_bytes
     )
 
 
@@ -133,24 +131,20 @@ def given_offers(source: Source) -> Iterator[Offer]:
             yield Offer(label, about, name, BINARY, path.read_bytes)
 
 
-def stored_as(trial: Trial) -> str:
+def stored_as(run: Run) -> str:
     """The types in which the file holds weights."""
-    layers = trial.parts["plan"]["layers"]
-    types = dict.fromkeys(layer["storage"] for layer in layers if not layer["closed"])
+    types = dict.fromkeys(layer.storage for layer in run.layers if not layer.closed)
     return f"weights in {' and '.join(types)}" if types else "no weights in its layers"
 
 
-def numbers_text(trial: Trial) -> str:
+def numbers_text(run: Run) -> str:
     """Size, time and quality of a file in a line."""
-    parts = trial.parts
-    words = [stored_as(trial)]
-    if parts.get("profile"):
-        words.insert(0, format_bytes(parts["profile"]["file_bytes"]))
-    if parts.get("latency"):
-        latency = Latency(**parts["latency"])
+    latency, quality, words = run.latency, run.quality, [stored_as(run)]
+    if run.profile is not None:
+        words.insert(0, format_bytes(run.profile.file_bytes))
+    if latency is not None:
         words.append(speedup(latency.ratio) if latency.changed else "no measurable latency change")
-    if parts.get("quality"):
-        quality = Quality(**parts["quality"])
+    if quality is not None:
         words.append(f"{METRIC_NAMES[quality.metric]} {format_quality(quality)}")
     return ", ".join(words)
 

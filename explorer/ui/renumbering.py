@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from explorer.description import Relabelling
 from explorer.metrics import CLASS_METRICS
 from explorer.render.text import relabelling_sentence
 from explorer.ui.session import Session
@@ -22,8 +22,8 @@ def draw(session: Session) -> None:
     source = session.source
     if source is None or source.drop is None or not source.pairs or not _has_classes(session):
         return
-    found = session.original.get("relabelling")
-    if found:
+    found = session.original.relabelling
+    if found is not None:
         st.warning(_markdown(relabelling_sentence(found, source.classes)))
         st.button(
             "Renumber the labels",
@@ -49,15 +49,16 @@ def draw(session: Session) -> None:
             st.rerun()
 
 
-def renumbered(pairs: Sequence[tuple[str, int]], found: Mapping[str, Any]) -> dict[str, int]:
-    """The class of each label once a `Relabelling`, as a dictionary, is put into effect."""
-    numbers = dict(enumerate(found["numbers"]))
+def renumbered(pairs: Sequence[tuple[str, int]], found: Relabelling) -> dict[str, int]:
+    """The class of each label once a relabelling is put into effect."""
+    numbers = dict(enumerate(found.numbers))
     return {name: numbers.get(number, number) for name, number in pairs}
 
 
 def _has_classes(session: Session) -> bool:
-    scoring = (session.original.get("model") or {}).get("scoring") or {}
-    return any(name in scoring.get("possible", ()) for name in CLASS_METRICS)
+    described = session.original.description
+    scoring = described.scoring if described is not None else None
+    return scoring is not None and any(name in scoring.possible for name in CLASS_METRICS)
 
 
 def _read_again(session: Session, source: Source, mapping: Mapping[str, int]) -> None:

@@ -7,9 +7,9 @@ import streamlit as st
 
 from explorer.render.insights import Insight, insights
 from explorer.render.labels import INSIGHTS
+from explorer.runs import View
 from explorer.ui import panel, reading
 from explorer.ui.session import Session
-from explorer.widget.trials import View
 
 INCOMPLETE = "Some measurements failed, so this list may be incomplete."
 
@@ -19,7 +19,7 @@ def draw(session: Session) -> None:
     panel.draw(session)
     source = session.source
     title = reading.title_of(source) if source is not None else None
-    told = insights_of(session.view, title, source.classes if source is not None else ())
+    told = insights(session.view, title, source.classes if source is not None else ())
     st.html(_notes_html(told, session))
     _draw_remedies(session, told)
 
@@ -46,28 +46,5 @@ def _quiet(session: Session) -> str:
 
 def is_incomplete(view: View) -> bool:
     """True where a number of this setting is missing that should have been measured."""
-    scored = ("quality",) if view.original.get("model", {}).get("samples") else ()
-    wanted = ("profile", "latency", *scored)
-    return any(not view.compressed.get(name) for name in wanted)
-
-
-def surprises_of(
-    view: View, reading_title: str | None = None, classes: Sequence[str] = ()
-) -> list[str]:
-    """The sentences of `insights_of`."""
-    return [each.sentence for each in insights_of(view, reading_title, classes)]
-
-
-def insights_of(
-    view: View, reading_title: str | None = None, classes: Sequence[str] = ()
-) -> list[Insight]:
-    """About the numbers of this setting.
-
-    `reading_title` is that of what the page says on how samples were read; `classes` names the
-    labels.
-    """
-    if view.trial is None or "plan" not in view.trial.parts:
-        return []
-    known = {**view.compressed, "naive_quality": view.naive}
-    plan, host = view.trial.parts["plan"], view.original.get("host", {})
-    return insights(view.trial.recipe, plan, view.original, known, host, reading_title, classes)
+    is_scored = view.quality is not None or not view.original.samples
+    return view.profile is None or view.latency is None or not is_scored

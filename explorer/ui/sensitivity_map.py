@@ -49,7 +49,8 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
             st.caption(NOTHING_TO_COMPRESS)
         return
     st.caption(caption(found))
-    names = [layer["name"] for layer in session.original["model"]["layers"]]
+    described = session.original.description
+    names = [layer.name for layer in described.layers] if described is not None else []
     figure, height = figure_of(found, names)
     with st.container(height=LARGEST_PX if height > LARGEST_PX else "content", border=False):
         st.plotly_chart(
@@ -72,7 +73,7 @@ def _controls(session: Session) -> None:
             st.progress(done / count if count else 0.0, text)
             st.button("Cancel", key="sensitivity_cancel", on_click=probing.stop)
         return
-    samples = session.original.get("model", {}).get("samples")
+    samples = session.original.samples
     if not probing.is_complete(source, session.recipe):
         st.button(
             "Resume" if done else "Measure sensitivity",

@@ -12,10 +12,21 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
-from explorer.events import Probed
+from explorer.events import (
+    Counted,
+    Described,
+    Encoded,
+    Planned,
+    Probed,
+    Profiled,
+    Scored,
+    ScoredWithoutReconstruction,
+    newest,
+)
 from explorer.findings import Sensitivity
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
+from explorer.runs import FIRST_RECIPE, Original, Run, View
 from explorer.ui.budget_job import Spending
 from explorer.ui.folders import Folder
 from explorer.ui.importing import Importing
@@ -28,12 +39,11 @@ from explorer.ui.sweeping import Sweeping
 from explorer.ui.trying import Trying
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
-from explorer.widget.trials import FIRST_RECIPE, Parts, Trial, View
 
 SETTLE_S = 0.2
 REST_S = 1.0  # that nothing else was to be done before the survey goes on
-# Parts that wait for the next look, or for another part: each look takes a browser's time.
-CAN_WAIT = frozenset({"plan", "counts", "file", "profile", "naive_quality"})
+# Results that wait for the next look, or for another: each look takes a browser's time.
+CAN_WAIT = (Planned, Counted, Encoded, Profiled, ScoredWithoutReconstruction)
 
 _surveys: Store = {}  # of samples, for all visitors
 
@@ -63,7 +73,7 @@ class Session:
         self.folder = folder
         self.sources: dict[str, Source] = {}
         self.source: Source | None = None
-        self.original: Parts = {}
+        self.original = Original()
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
@@ -130,15 +140,15 @@ class Session:
         return self.importing.job or self.trying.job or self._opening
 
     def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
-        """Changes whenever more than numbers has to be drawn anew, or a trial has more `parts`."""
-        trial = self.view.trial
+        """Changes whenever more than numbers has to be drawn anew, or a run has more `parts`."""
+        run = self.view.run
         return (
             self.selected,
             self.source,
             self.busy,
             self.notice,
-            trial and (trial.recipe, *(part in trial.parts for part in parts)),
-            "model" in self.original,
+            run and (run.recipe, *(getattr(run, part) is not None for part in parts)),
+            self.original.description is not None,
             self.probing.running,
             self.spending.running,
             self.sweeping.running,
@@ -163,7 +173,7 @@ class Session:
         return tuple(each.sensitivity for each in found if isinstance(each, Probed))
 
     @property
-    def tried(self) -> tuple[Trial, ...]:
+    def tried(self) -> tuple[Run, ...]:
         """Every run on this model that has numbers, oldest first."""
         return self.trying.tried(self.source) if self.source else ()
 
@@ -192,7 +202,7 @@ class Session:
         self.trying.stop()
         self.spending.stop()
         known = self._memory.original(source)
-        if "model" in known:  # a sample that somebody has opened before
+        if known.description is not None:  # a sample that somebody has opened before
             if self._opening is not None:
                 self._pool.cancel(self._opening)
             self._opening = None
@@ -457,11 +467,11 @@ class Session:
         job = self._opening
         if job is None:
             return
-        ended, parts = job.ended, job.parts  # in this order: no part comes after the end
-        if self._candidate is not None and "model" in parts:
-            self._change_model(self._candidate, parts)
+        ended, events = job.ended, job.events  # in this order: nothing comes after the end
+        if self._candidate is not None and newest(events, Described) is not None:
+            self._change_model(self._candidate, self._memory.original(self._candidate))
         if self._candidate is None:
-            self.original = {**self.original, **parts}
+            self.original = self.original.after(events)
             if ended and job.state is State.DONE and self.source is not None:
                 self._memory.keep_original(self.source, self.original)
         if self._candidate is None and self._due:
@@ -488,13 +498,13 @@ class Session:
                 self.open(refused.resized(()))
                 self.notice = notice
 
-    def _change_model(self, source: Source, parts: Parts) -> None:
+    def _change_model(self, source: Source, original: Original) -> None:
         if self.source is not None and not _is_same_model(source, self.source):
             self.recipe = FIRST_RECIPE  # the sliders were those of the model before
             self.overrides_epoch += 1
         self.source, self._candidate = source, None
         self._replace_readings(source)
-        self.original = {**self._memory.original(source), **parts}
+        self.original = original
         self.trying.clear()
         self._due = True
         self._clear_leaving()
@@ -512,9 +522,7 @@ class Session:
                     path.unlink(missing_ok=True)
 
     def _original_incomplete(self) -> bool:
-        described = self.original.get("model", {})
-        wanted = ("latency", "quality") if described.get("samples") else ("latency",)
-        return self.notice is None and any(name not in self.original for name in wanted)
+        return self.notice is None and not self.original.is_complete
 
 
 def _is_same_model(one: Source, other: Source) -> bool:
@@ -524,4 +532,7 @@ def _is_same_model(one: Source, other: Source) -> bool:
 
 def _news_of(job: Job) -> object:
     """What of a job is worth a look at once; a number that has only become surer isn't."""
-    return job.ended, job.parts.keys() - CAN_WAIT
+    news = [event for event in job.events if not isinstance(event, CAN_WAIT)]
+    return job.ended, {
+        (type(event), isinstance(event, Scored) and event.on_first) for event in news
+    }

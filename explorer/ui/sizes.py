@@ -13,9 +13,9 @@ from explorer.render.text import (
     uncounted_sentence,
 )
 from explorer.report import Latency
+from explorer.runs import View
 from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN, relative
-from explorer.widget.trials import View
 from explorer.widget.words import DEFINITIONS
 
 SIZES = (
@@ -28,11 +28,10 @@ SIZES = (
 def sizes_html(view: View) -> str:
     """Original, compressed and difference of the sizes that have no card, with their meaning."""
     head = "<tr><th>Quantity</th><th>Original</th><th>Compressed</th><th>Difference</th></tr>"
-    before = view.original.get("profile") or {}
-    after = view.compressed.get("profile") or {}
+    before, after = view.original.profile, view.profile
     lines = []
     for key, text in SIZES:
-        old, new = before.get(key), after.get(key)
+        old, new = (getattr(profile, key, None) for profile in (before, after))
         cells = [UNKNOWN if value is None else text(value) for value in (old, new)]
         cells.append(UNKNOWN if old is None or new is None else relative(old, new))
         numbers = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
@@ -58,8 +57,8 @@ def draw(session: Session) -> None:
     """The table, and how the latency was measured."""
     view = session.view
     st.html(sizes_html(view))
-    if view.compressed.get("latency"):
-        st.caption(latency_sentence(Latency(**view.compressed["latency"])))
-    uncounted = (view.original.get("profile") or {}).get("uncounted_ops")
-    if uncounted:
-        st.text(uncounted_sentence(uncounted))
+    if view.latency is not None:
+        st.caption(latency_sentence(view.latency))
+    original = view.original.profile
+    if original is not None and original.uncounted_ops:
+        st.text(uncounted_sentence(original.uncounted_ops))

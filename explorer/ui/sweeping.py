@@ -7,6 +7,7 @@ asks for pushes aside; it is then measured anew. What comes of it goes into the 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.errors import ExplorerError
@@ -16,7 +17,6 @@ from explorer.search.sweep import Design
 from explorer.ui.folders import SWEPT, make_room
 from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
-from explorer.widget.trials import Trial
 
 Failure = tuple[Recipe, str]
 ENDED = "Another model is open, so the sweep over the previous one ended after {} of {} runs."
@@ -131,12 +131,12 @@ class Sweeping:
             return
         self._taken_s.append(self._clock() - self._began_s)
         recipe = self._left.popleft()
-        parts = self._memory.taken(source, recipe, job.parts, self._out)
-        if "file" in parts:
-            trial = Trial(recipe, parts, complete=job.state is State.DONE)
-            self._memory.remember(source, trial)
-            if trial.complete:
-                self._memory.share(source, trial)
+        run = self._memory.taken(source, recipe, job.events, self._out)
+        if run.artifact is not None:
+            run = replace(run, complete=job.state is State.DONE)
+            self._memory.remember(source, run)
+            if run.complete:
+                self._memory.share(source, run)
         if job.state is State.FAILED:
             self._failures.append((recipe, job.error or ""))
 

@@ -4,7 +4,7 @@ No Streamlit here.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -18,12 +18,12 @@ from explorer.render.axes import quality_text as quality_tick
 from explorer.render.labels import NUMBERS, ORIGINAL, PATTERNS, QUANTIZATION_ONLY, RECIPE
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count, format_quality
 from explorer.render.tradeoff_charts import Axis, Mark
-from explorer.report import Latency, Quality, content_bytes
+from explorer.report import Latency, Profile, Quality
+from explorer.runs import Original, Run
 from explorer.storage_types import STORAGE_TYPES
 from explorer.ui.picks import ORIGINAL as ORIGINAL_KEY
 from explorer.ui.picks import Picks
 from explorer.widget.cards import UNKNOWN
-from explorer.widget.trials import Parts, Trial
 from explorer.widget.words import describe
 
 
@@ -48,6 +48,17 @@ SETTINGS = tuple(
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What is left of a layer; a closed one has no `weight_bits` that could be chosen."""
+
+    name: str
+    channels: int
+    sparsity: float
+    weight_bits: int | None
+    closed: bool
+
+
+@dataclass(frozen=True)
 class Result:
     """One run with all that is known of it; what isn't is None."""
 
@@ -55,10 +66,10 @@ class Result:
     name: str
     is_pinned: bool
     is_original: bool
-    profile: Mapping[str, Any] | None
+    profile: Profile | None
     latency: Latency | None
     quality: Quality | None
-    layers: Sequence[Mapping[str, Any]]
+    layers: Sequence[Kept]
 
     @property
     def key(self) -> str:
@@ -78,11 +89,11 @@ class Result:
     @property
     def values(self) -> dict[str, float | None]:
         """What can stand on an axis."""
-        profile = self.profile or {}
+        profile = self.profile
         return {
-            "file_bytes": content_bytes(profile) if profile else None,
-            "macs": profile.get("macs"),
-            "peak_activation_bytes": profile.get("peak_activation_bytes"),
+            "file_bytes": profile.content_bytes if profile else None,
+            "macs": profile.macs if profile else None,
+            "peak_activation_bytes": profile.peak_activation_bytes if profile else None,
             "latency": self.latency.ratio if self.latency else None,
             "quality": self.quality.value if self.quality else None,
             "ratio": self.recipe.ratio if self.recipe.prunes_by_ratio else 0.0,
@@ -92,13 +103,13 @@ class Result:
 
 
 def results_of(
-    original: Parts, trials: Sequence[Trial], model: str, picks: Picks
+    original: Original, runs: Sequence[Run], model: str, picks: Picks
 ) -> tuple[Result, ...]:
     """The original and every run, pinned ones first, then the oldest.
 
     `model` is the key by which `picks` knows the model.
     """
-    others = (trial for trial in trials if trial.recipe.to_json() != ORIGINAL_KEY)
+    others = (run for run in runs if run.recipe.to_json() != ORIGINAL_KEY)
     found = [_original(original), *map(_tried, others)]
     named = [
         replace(
@@ -216,38 +227,42 @@ def latency_text(latency: Latency | None) -> str:
     return f"{fixed(latency.ratio, 2)} ({ends}){doubt}"
 
 
-def _original(parts: Parts) -> Result:
+def _original(original: Original) -> Result:
+    described, latency = original.description, original.latency
     layers = [
-        {
-            "name": layer["name"],
-            "kept": layer["channels"],
-            "sparsity": 0.0,
-            "weight_bits": None if layer["closed"] else STORAGE_TYPES[layer["dtype"]].bits,
-            "closed": layer["closed"] is not None,
-        }
-        for layer in (parts.get("model") or {}).get("layers", ())
+        Kept(
+            layer.name,
+            layer.channels,
+            sparsity=0.0,
+            weight_bits=None if layer.closed else STORAGE_TYPES[layer.dtype].bits,
+            closed=layer.closed is not None,
+        )
+        for layer in (described.layers if described is not None else ())
     ]
-    result = _result(Recipe(), parts, layers)
-    if result.latency is None:
+    result = _result(Recipe(), original, layers)
+    if latency is None:
         return result
-    unit = replace(result.latency, ratio=1.0, ratio_low=1.0, ratio_high=1.0)
+    unit = replace(latency, ratio=1.0, ratio_low=1.0, ratio_high=1.0)
     return replace(result, latency=unit)  # what all ratios are to, however itself was timed
 
 
-def _tried(trial: Trial) -> Result:
-    return _result(trial.recipe, trial.parts, trial.parts.get("plan", {}).get("layers", ()))
+def _tried(run: Run) -> Result:
+    layers = [
+        Kept(layer.name, layer.kept, layer.sparsity, layer.weight_bits, layer.closed)
+        for layer in run.layers
+    ]
+    return _result(run.recipe, run, layers)
 
 
-def _result(recipe: Recipe, parts: Parts, layers: Sequence[Mapping[str, Any]]) -> Result:
-    latency, quality = parts.get("latency"), parts.get("quality")
+def _result(recipe: Recipe, measured: Original | Run, layers: Sequence[Kept]) -> Result:
     return Result(
         recipe=recipe,
         name="",
         is_pinned=False,
         is_original=recipe.to_json() == ORIGINAL_KEY,
-        profile=parts.get("profile"),
-        latency=Latency(**latency) if latency else None,
-        quality=Quality(**quality) if quality else None,
+        profile=measured.profile,
+        latency=measured.latency,
+        quality=measured.quality,
         layers=layers,
     )
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
+from explorer.render.text import WENT_BACK
+from explorer.runs import FIRST_RECIPE, Original, Run, View
 from explorer.ui.folders import TRIED, make_room
 from explorer.ui.known_runs import Memory
 from explorer.ui.sources import Source
-from explorer.widget.trials import FIRST_RECIPE, WENT_BACK, Parts, Trial, View, view_of
 
 BEGAN_ANEW = "The default setting is used instead."
 
@@ -28,8 +29,8 @@ class Trying:
         self._making: tuple[Source, Recipe, Job] | None = None
         self._is_again = False
         self._out = ""  # where the file of that goes
-        self._running: Trial | None = None
-        self._shown: Trial | None = None
+        self._running: Run | None = None
+        self._shown: Run | None = None
 
     @property
     def job(self) -> Job | None:
@@ -37,7 +38,7 @@ class Trying:
         return self._making[2] if self._making else None
 
     @property
-    def shown(self) -> Trial | None:
+    def shown(self) -> Run | None:
         """The setting that was made last, or shown from memory."""
         return self._shown
 
@@ -52,20 +53,20 @@ class Trying:
         job = self.job
         return job if job is not None and self._running is None and job.position <= 1 else None
 
-    def view(self, original: Parts, asked: Recipe) -> View:
+    def view(self, original: Original, asked: Recipe) -> View:
         """What to draw of the setting that is `asked` for, beside the `original`."""
-        trial = self._running or self._shown
-        if trial is not None and trial.recipe != asked:
-            trial = None
-        waits = trial is None and (self._making is not None or self._shown is not None)
-        return view_of(original, Trial(asked) if waits else trial)
+        run = self._running or self._shown
+        if run is not None and run.recipe != asked:
+            run = None
+        waits = run is None and (self._making is not None or self._shown is not None)
+        return View(original, Run(asked) if waits else run)
 
-    def tried(self, source: Source) -> tuple[Trial, ...]:
+    def tried(self, source: Source) -> tuple[Run, ...]:
         """Every run on a model that has numbers, oldest first."""
-        trials = self._memory.tried(source)
-        if self._running is not None and "quality" in self._running.parts:
-            trials[self._running.recipe.to_json()] = self._running
-        return tuple(trials.values())
+        runs = self._memory.tried(source)
+        if self._running is not None and self._running.quality is not None:
+            runs[self._running.recipe.to_json()] = self._running
+        return tuple(runs.values())
 
     def recall(self, source: Source, recipe: Recipe) -> bool:
         """Show a setting as it was measured before; False where it wasn't."""
@@ -100,12 +101,12 @@ class Trying:
         if self._making is None:
             return
         source, _, job = self._making
-        trial = self._running
+        run = self._running
         self._pool.cancel(job)
         self._making = self._running = None
-        if trial is not None and "quality" in trial.parts:
-            self._memory.remember(source, trial)
-            self._shown = trial
+        if run is not None and run.quality is not None:
+            self._memory.remember(source, run)
+            self._shown = run
 
     def clear(self) -> None:
         """Show nothing: another model is open."""
@@ -125,14 +126,14 @@ class Trying:
         if is_open and self.recall(source, asked):  # another visitor was first
             self.stop()
             return None
-        ended, parts = job.ended, self._memory.taken(source, recipe, job.parts, self._out)
-        if "estimate" in parts:
-            self._running = Trial(recipe, parts, complete=job.state is State.DONE)
+        ended, known = job.ended, self._memory.taken(source, recipe, job.events, self._out)
+        if known.estimate is not None:
+            self._running = replace(known, complete=job.state is State.DONE)
         if not ended:
             return None
-        trial, self._making, self._running = self._running, None, None
-        if trial is not None and "file" in trial.parts and job.state is not State.CANCELLED:
-            self._keep(source, replace(trial, complete=True), job.state is State.DONE)
+        run, self._making, self._running = self._running, None, None
+        if run is not None and run.artifact is not None and job.state is not State.CANCELLED:
+            self._keep(source, replace(run, complete=True), job.state is State.DONE)
         elif asked == recipe and self._shown is not None:
             go_back(self._shown.recipe)
             if job.state is State.FAILED and recipe != self._shown.recipe:
@@ -142,8 +143,8 @@ class Trying:
             return f"{job.error} {BEGAN_ANEW}"
         return job.error if job.state is State.FAILED else None
 
-    def _keep(self, source: Source, trial: Trial, is_whole: bool) -> None:
-        self._memory.remember(source, trial)
-        self._shown = trial
+    def _keep(self, source: Source, run: Run, is_whole: bool) -> None:
+        self._memory.remember(source, run)
+        self._shown = run
         if is_whole:
-            self._memory.share(source, trial)
+            self._memory.share(source, run)

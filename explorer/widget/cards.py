@@ -1,7 +1,7 @@
 """The six numbers of the panel: compressed, original and difference of each headline number."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +9,8 @@ from explorer.digits import ALMOST_ZERO, fixed, interval, signed, speedup
 from explorer.metrics import METRICS
 from explorer.render.labels import NUMBERS
 from explorer.render.text import format_bytes, format_count, format_quality, format_seconds
-from explorer.report import Latency, Quality, content_bytes
-from explorer.widget.trials import View
+from explorer.report import Latency, Profile, Quality
+from explorer.runs import View
 from explorer.widget.words import ANNOTATIONS, DEFINITIONS, WITHOUT
 
 UNKNOWN = "–"
@@ -75,7 +75,7 @@ def cards(view: View, busy: bool, queued: str = "") -> list[Card]:
     kind = "queued" if queued else "coming" if busy else "unknown"
     text = queued or UNKNOWN
     shown = [replace(c, kind=kind, value=text) if c.value == UNKNOWN else c for c in made]
-    if view.original.get("model", {}).get("samples") == 0:
+    if view.original.samples == 0:
         shown[-1] = replace(shown[-1], kind="unscored", value=UNKNOWN)
     return shown
 
@@ -96,32 +96,34 @@ def relative(before: float, after: float) -> str:
 
 
 def _profile_cards(view: View) -> Iterator[Card]:
-    before, after = view.original.get("profile"), view.compressed.get("profile")
+    before, after = view.original.profile, view.profile
+    kind = "estimated" if view.is_estimated else "computed"
     for key, text in PROFILE_CARDS:
-        card = Card(key, NUMBERS[key], DEFINITIONS[key], kind=_kind(view, "profile"))
-        if before:
+        card = Card(key, NUMBERS[key], DEFINITIONS[key], kind=kind)
+        if before is not None:
             amount = _compared(before, key)
             card = replace(card, original=text(amount), before=amount)
-            notes = before.get("annotation_bytes", 0)
-            if key == "file_bytes" and notes >= LEAST_ANNOTATED * before[key]:
+            notes = before.annotation_bytes
+            if key == "file_bytes" and notes >= LEAST_ANNOTATED * before.file_bytes:
                 card = replace(card, note=_annotation_note(before), note_help=ANNOTATIONS)
-        if after:
-            within = ESTIMATE_WITHIN.get(key, UNKNOWN) if view.estimated else UNKNOWN
-            card = replace(card, value=text(after[key]), interval=within, amount=after[key])
-        if before and after:
+        if after is not None:
+            within = ESTIMATE_WITHIN.get(key, UNKNOWN) if view.is_estimated else UNKNOWN
+            amount = getattr(after, key)
+            card = replace(card, value=text(amount), interval=within, amount=amount)
+        if before is not None and after is not None:
             amounts = _compared(before, key), _compared(after, key)
             tone = _tone(amounts[1] - amounts[0])
             card = replace(card, difference=relative(*amounts), tone=tone)
         yield card
 
 
-def _compared(profile: Mapping[str, Any], key: str) -> int:
+def _compared(profile: Profile, key: str) -> int:
     """A count as it is compared: files without the notes in them."""
-    return content_bytes(profile) if key == "file_bytes" else int(profile[key])
+    return profile.content_bytes if key == "file_bytes" else int(getattr(profile, key))
 
 
-def _annotation_note(original: Mapping[str, Any]) -> str:
-    notes, size = original["annotation_bytes"], original["file_bytes"]
+def _annotation_note(original: Profile) -> str:
+    notes, size = original.annotation_bytes, original.file_bytes
     return (
         f"without {format_bytes(notes)} of exporter metadata, "
         f"{100 * notes / size:.0f} % of the original file"
@@ -130,13 +132,12 @@ def _annotation_note(original: Mapping[str, Any]) -> str:
 
 def _latency_card(view: View) -> Card:
     """Of the fastest runs, so that times and their ratio tell the same story on a busy machine."""
-    card = Card("latency", NUMBERS["latency"], DEFINITIONS["latency"], kind=_kind(view, "latency"))
-    before, after = _latency(view.original), _latency(view.compressed)
-    if before:
+    card = Card("latency", NUMBERS["latency"], DEFINITIONS["latency"])
+    before, after = view.original.latency, view.latency
+    if before is not None:
         card = replace(card, original=format_seconds(before.min_s), before=before.min_s)
     if after is None:
         return card
-    noisy = card.kind == "measured" and not after.reliable
     return replace(
         card,
         value=format_seconds(after.min_s),
@@ -146,7 +147,7 @@ def _latency_card(view: View) -> Card:
         difference=speedup(after.ratio) if after.changed else NOT_MEASURABLE,
         interval=_speedup_interval(after),
         tone=_tone(after.ratio - 1) if after.changed and after.reliable else "even",
-        kind="noisy" if noisy else card.kind,
+        kind="measured" if after.reliable else "noisy",
     )
 
 
@@ -160,20 +161,18 @@ def _speedup_interval(latency: Latency) -> str:
 
 
 def _quality_card(view: View) -> Card:
-    before, after = _quality(view.original), _quality(view.compressed)
-    metric = after.metric if after else before.metric if before else "accuracy"
-    described = view.original.get("model", {})
-    if not (before or after) and described.get("samples") and not described.get("labelled"):
+    before, after, described = view.original.quality, view.quality, view.original.description
+    scored = after or before
+    metric = scored.metric if scored is not None else "accuracy"
+    if scored is None and described is not None and described.samples and not described.labelled:
         metric = "agreement"
-    kind = _kind(view, "quality")
-    if view.first_samples and kind == "measured":
-        kind = "first"
-    if described.get("made_up") and kind == "measured":
+    kind = "first" if view.is_on_first else "measured"
+    if described is not None and described.made_up and kind == "measured":
         kind = "made_up"
     card = Card("quality", METRICS[metric].title, DEFINITIONS[metric], kind=kind)
     shown = METRICS[metric]
     card = replace(card, full=1.0 if shown.is_share else None, unit=shown.unit, falls=shown.falls)
-    if before:
+    if before is not None:
         card = replace(card, original=format_quality(before), before=before.value)
     if after is None:
         return card
@@ -199,9 +198,9 @@ def _quality_card(view: View) -> Card:
 
 def _without_note(view: View, reconstructed: Quality) -> str:
     """The quality without weight reconstruction, and how much reconstruction gains."""
-    if view.naive is None:
-        return "without reconstruction: measuring …" if view.naive_coming else ""
-    without = Quality(**view.naive)
+    without = view.run.unreconstructed if view.run is not None else None
+    if without is None:
+        return "without reconstruction: measuring …" if view.awaits_unreconstructed else ""
     text = f"without reconstruction: {format_quality(without)}"
     change = _change_text(reconstructed, without.value)
     if change == SAME or change.startswith(ALMOST_ZERO):
@@ -218,20 +217,6 @@ def _significant(quality: Quality) -> bool:
 def _change_text(quality: Quality, reference: float) -> str:
     change = quality.value - reference
     return SAME if change == 0 else METRICS[quality.metric].change_text(change)
-
-
-def _latency(parts: Mapping[str, Any]) -> Latency | None:
-    return Latency(**parts["latency"]) if parts.get("latency") else None
-
-
-def _quality(parts: Mapping[str, Any]) -> Quality | None:
-    return Quality(**parts["quality"]) if parts.get("quality") else None
-
-
-def _kind(view: View, part: str) -> str:
-    if part == "profile":
-        return "estimated" if view.estimated else "computed"
-    return "measured"
 
 
 def _tone(growth: float) -> str:

@@ -8,24 +8,24 @@ from explorer.fronts import Estimate, pareto_front, quality_range, unbeaten
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.render.text import format_quality
-from explorer.report import Quality, content_bytes
-from explorer.widget.trials import Parts, Trial
+from explorer.report import Latency, Profile, Quality
+from explorer.runs import Original, Run
 from explorer.widget.words import describe
 
 COSTS = ("file_bytes", "macs", "latency")
 
 
-def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any]:
+def tried(original: Original, runs: Sequence[Run], busy: bool) -> dict[str, Any]:
     """The original and all runs with measured numbers (`js/chart.js`).
 
-    `trials` stand with the oldest first; `busy` says that numbers are still to come.
+    `runs` stand with the oldest first; `busy` says that numbers are still to come.
     """
-    quality = _quality(original, trials)
+    quality = _quality(original, runs)
     metric = METRICS[quality.metric if quality is not None else "accuracy"]
     least = metric.least_at(quality.value if quality is not None else 1.0)
-    newest = {trial.recipe.to_json(): trial for trial in trials}
+    newest = {run.recipe.to_json(): run for run in runs}
     points = [_original(original, quality)]
-    points += [_point(trial.parts, trial.recipe) for trial in newest.values()]
+    points += [_point(run) for run in newest.values()]
     drawn = [point for point in points if point is not None]
     shown = [value for point in drawn for value in _qualities(point)]
     for cost in COSTS:
@@ -40,18 +40,18 @@ def tried(original: Parts, trials: Sequence[Trial], busy: bool) -> dict[str, Any
     }
 
 
-def _point(parts: Mapping[str, Any], recipe: Recipe) -> dict[str, Any] | None:
-    if not parts.get("quality") or not parts.get("profile"):
+def _point(run: Run) -> dict[str, Any] | None:
+    quality, latency = run.quality, run.latency
+    if quality is None or run.profile is None:
         return None
-    quality = Quality(**parts["quality"])
     return {
-        "label": describe(recipe),
-        "recipe": asdict(recipe),
+        "label": describe(run.recipe),
+        "recipe": asdict(run.recipe),
         "original": False,
-        "costs": _costs(parts),
-        "intervals": _intervals(parts.get("latency")),
+        "costs": _costs(run.profile, latency.ratio if latency is not None else None),
+        "intervals": _intervals(latency),
         "beaten": [],
-        "reliable": (parts.get("latency") or {}).get("reliable", True),
+        "reliable": latency is None or latency.reliable,
         "quality": quality.value,
         "low": quality.low,
         "high": quality.high,
@@ -87,49 +87,42 @@ def _qualities(point: Mapping[str, Any]) -> list[float]:
     return [point[name] for name in ("quality", "low", "high") if point[name] is not None]
 
 
-def _original(original: Parts, quality: Quality | None) -> dict[str, Any] | None:
-    """From its own numbers, or from what the trials say about it."""
-    if quality is None or quality.metric == "snr_db" or not original.get("profile"):
+def _original(original: Original, quality: Quality | None) -> dict[str, Any] | None:
+    """From its own numbers, or from what the runs say about it."""
+    if quality is None or quality.metric == "snr_db" or original.profile is None:
         return None  # against itself a model has no noise
     value = quality.value if quality.reference_value is None else quality.reference_value
-    parts = {"latency": {"ratio": 1.0}, "profile": original["profile"]}
-    own = original.get("quality")
-    scored = own if own and own["metric"] == quality.metric and own["value"] == value else None
+    own = original.quality
+    scored = own if own and own.metric == quality.metric and own.value == value else None
     return {
         "label": "original",
         "recipe": asdict(Recipe()),
         "original": True,
-        "costs": _costs(parts),
+        "costs": _costs(original.profile, 1.0),
         "intervals": {},
         "beaten": [],
         "reliable": True,
         "quality": value,
-        "low": scored["low"] if scored else None,
-        "high": scored["high"] if scored else None,
+        "low": scored.low if scored else None,
+        "high": scored.high if scored else None,
         "text": format_quality(quality, value),
     }
 
 
-def _intervals(latency: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
+def _intervals(latency: Latency | None) -> dict[str, tuple[float, float]]:
     """Of the costs that are measured."""
-    return {"latency": (latency["ratio_low"], latency["ratio_high"])} if latency else {}
+    return {"latency": (latency.ratio_low, latency.ratio_high)} if latency is not None else {}
 
 
-def _costs(parts: Mapping[str, Any]) -> dict[str, float | None]:
-    profile, latency = parts["profile"], parts.get("latency")
-    return {
-        "file_bytes": content_bytes(profile),
-        "macs": profile["macs"],
-        "latency": latency["ratio"] if latency else None,
-    }
+def _costs(profile: Profile, ratio: float | None) -> dict[str, float | None]:
+    """`ratio` is that of the latencies."""
+    return {"file_bytes": profile.content_bytes, "macs": profile.macs, "latency": ratio}
 
 
-def _quality(original: Parts, trials: Sequence[Trial]) -> Quality | None:
-    """One that knows the original's value: its own, or else any trial's."""
-    for parts in (original, *(trial.parts for trial in reversed(trials))):
-        if parts.get("quality"):
-            return Quality(**parts["quality"])
-    return None
+def _quality(original: Original, runs: Sequence[Run]) -> Quality | None:
+    """One that knows the original's value: its own, or else that of any run."""
+    known = (original.quality, *(run.quality for run in reversed(runs)))
+    return next((quality for quality in known if quality is not None), None)
 
 
 def _why_empty(busy: bool) -> str:
