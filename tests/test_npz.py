@@ -157,10 +157,10 @@ def test_more_arrays_than_any_model_has() -> None:
 
 
 def test_what_memory_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object) -> None:
+    def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(npz, "_array", exhausted)
+    monkeypatch.setattr(np.lib.format, "read_array", exhausted)
     assert "take fewer samples" in refusal(saved(x=X))
 
 

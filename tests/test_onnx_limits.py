@@ -1,7 +1,6 @@
 """ONNX files that would grow beyond measure, lie about their tensors, or reach for other files."""
 
 import os
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,9 +72,8 @@ def doubling(levels: int) -> onnx.ModelProto:
 
 def test_functions_that_stand_for_too_many_nodes() -> None:
     assert len(doubling(50).SerializeToString()) < 6000
-    start = time.perf_counter()
+    # Written out they would take years, so this ends only if they are counted first.
     assert "more than 50000 nodes" in refusal(doubling(50).SerializeToString())
-    assert time.perf_counter() - start < 5  # written out they would take years
     assert len(explorer.load(doubling(6).SerializeToString()).graph_model.graph) == 64
 
 
