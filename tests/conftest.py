@@ -64,6 +64,13 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
+def npz_bytes(**arrays: np.ndarray) -> bytes:
+    """An `.npz` archive of these arrays; such as hold objects are pickled."""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=True, **arrays)
+    return stream.getvalue()
+
+
 @pytest.fixture(scope="session", params=SAMPLE_NAMES)
 def sample(request: pytest.FixtureRequest) -> explorer.Model:
     """Each of the sample models in turn."""

@@ -56,13 +56,32 @@ def test_no_split_of_the_same_size_is_better(
         for mean in (3, 4, 6):
             recipe = Recipe(weight_bits=mean, bits_scope="global")
             found = bits.allocate_bits(resnet, layers, sizes, recipe, None)
-            steps = [s for x in layers for s in bits._steps(x.name, errors[x.name], sizes[x.name])]
-            assert all(a[0] >= b[0] for a, b in itertools.pairwise(steps) if a[1] == b[1])
-            largest = max((w - n) * sizes[name] for _, name, n, w in steps)
+            hulls = {name: widths_on_the_hull(errors[name]) for name in errors}
+            assert all(width in hulls[name] for name, width in found.items())
+            largest = max(
+                (wide - narrow) * sizes[name]
+                for name, widths in hulls.items()
+                for narrow, wide in itertools.pairwise(widths)
+            )
             used = sum(sizes[name] * width for name, width in found.items())
             assert used <= mean * sum(sizes.values())
             error = sum(errors[name][bits.WIDTHS.index(w)] for name, w in found.items())
             assert error <= best_error(errors, sizes, mean * sum(sizes.values()) - largest)
+
+
+def widths_on_the_hull(errors: tuple[float, ...]) -> list[int]:
+    """The widths whose error lies below every chord between a narrower and a wider one."""
+    points = list(zip(bits.WIDTHS, errors, strict=True))
+    return [
+        width
+        for width, error in points
+        if all(
+            error < low + (width - narrow) * (high - low) / (wide - narrow)
+            for narrow, low in points
+            for wide, high in points
+            if narrow < width < wide
+        )
+    ]
 
 
 def best_error(errors: dict[str, tuple[float, ...]], sizes: dict[str, int], budget: int) -> float:

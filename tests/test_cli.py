@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, SAMPLES, run_onnx
 from onnx_net import Net
 
-from explorer import cli
+from explorer import cli, commands
 from explorer.command_options import remarks_on
 from explorer.recipe import LayerChoice, Recipe
 
@@ -250,8 +250,10 @@ def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_numbers_that_json_does_not_know_are_null() -> None:
-    assert cli._finite({"a": [math.inf, (1.5, math.nan)], "b": 2}) == {
-        "a": [None, [1.5, None]],
-        "b": 2,
-    }
+def test_numbers_that_json_does_not_know_are_null(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = {"a": [math.inf, (1.5, math.nan)], "b": 2}
+    monkeypatch.setattr(commands, "profile", lambda options: result)
+    assert cli.main(["profile", MODEL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"a": [None, [1.5, None]], "b": 2}

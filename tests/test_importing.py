@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLES, with_weights
+from conftest import SAMPLES, npz_bytes, with_weights
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from values import known
@@ -78,12 +78,6 @@ def pictures(count: int = 60) -> bytes:
     return packed.getvalue()
 
 
-def npz(**arrays: np.ndarray) -> bytes:
-    packed = io.BytesIO()
-    np.savez(packed, allow_pickle=True, **arrays)
-    return packed.getvalue()
-
-
 class Small(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -140,13 +134,13 @@ g (float[n, 1, h, w] x) => (float[n, 8] scores) {
 def test_everything_is_counted_at_the_size_of_the_samples(session: Session) -> None:
     model = with_weights(OPEN_SIZES, kernel=(8, 1, 3, 3))
     x = np.random.default_rng(0).standard_normal((30, 1, 12, 20)).astype(np.float32)
-    drop(session, ("open.onnx", model.data), ("wide.npz", npz(x=x)))
+    drop(session, ("open.onnx", model.data), ("wide.npz", npz_bytes(x=x)))
     assert counted(session) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
     session.set_input_sizes((("x", (1, 1, 10, 10)),))
     assert counted(settled(session)) == ([1, 1, 10, 10], 10 * 10 * 9 * 8)
     session.set_input_sizes(())
     assert counted(settled(session)) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
-    drop(session, ("tall.npz", npz(x=x[:, :, :, :7])))
+    drop(session, ("tall.npz", npz_bytes(x=x[:, :, :, :7])))
     assert counted(session) == ([1, 1, 12, 7], 12 * 7 * 9 * 8)
 
 
@@ -208,18 +202,18 @@ def lookup(*, shift: int = 0) -> bytes:
 
 
 def test_ids_beyond_the_table_are_refused_by_their_value(session: Session) -> None:
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=np.full((30, 6), 25))))
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 25))))
     assert session.source is None
     assert session.notice is not None
     assert session.notice.startswith("Input 'ids' holds 25, ")
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=np.full((30, 6), 19))))
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 19))))
     assert session.notice is None
 
 
 def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
     ids = np.arange(240).reshape(40, 6) % 20
     labels = np.random.default_rng(0).standard_normal((40, 5))
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz(ids=ids, y=labels)))
+    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=ids, y=labels)))
     assert known(session.original.quality).metric == "r2"
     scoring = known(known(session.original.description).scoring)
     assert "real numbers" in scoring.reason
@@ -315,7 +309,7 @@ def test_a_model_that_other_samples_need_stays(session: Session) -> None:
     drop(session, ("words.onnx", lookup()))
     alone = session.source
     ids = np.arange(240).reshape(40, 6) % 20
-    drop(session, ("ids.npz", npz(ids=ids)))
+    drop(session, ("ids.npz", npz_bytes(ids=ids)))
     assert alone is not None
     assert session.source is not None
     assert session.source.model == alone.model

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import ROOT, SAMPLES
+from conftest import ROOT, SAMPLES, zipped
 from exporting import quiet
 from safetensors.torch import save
 from torch import nn
@@ -41,11 +41,9 @@ def wrote(folder: Path, content: bytes) -> Path:
     return path
 
 
-def zipped(folder: Path, *names: str) -> Path:
+def a_zip(folder: Path, *names: str) -> Path:
     path = folder / "upload"
-    with zipfile.ZipFile(path, "w") as file:
-        for name in names:
-            file.writestr(name, b"content")
+    path.write_bytes(zipped(dict.fromkeys(names, b"content")))
     return path
 
 
@@ -89,7 +87,7 @@ def a_safetensors(folder: Path) -> Path:
 
 KINDS: dict[Kind, Callable[[Path], Path]] = {
     Kind.ONNX: lambda folder: SAMPLES / "fashion_mlp.onnx",
-    Kind.ONNX_ZIP: lambda folder: zipped(folder, "net.onnx", "net.data"),
+    Kind.ONNX_ZIP: lambda folder: a_zip(folder, "net.onnx", "net.data"),
     Kind.TORCH_EXPORT: a_program,
     Kind.TORCH_SCRIPT: a_script,
     Kind.STATE_DICT: lambda folder: saved(folder, mlp().state_dict()),
@@ -183,11 +181,11 @@ ZIPS = {
 
 @pytest.mark.parametrize("part", ZIPS)
 def test_foreign_zips_are_refused_by_name(part: str, tmp_path: Path) -> None:
-    assert part in said(zipped(tmp_path, *ZIPS[part]))
+    assert part in said(a_zip(tmp_path, *ZIPS[part]))
 
 
 def test_a_damaged_zip(tmp_path: Path) -> None:
-    content = zipped(tmp_path, "net.onnx").read_bytes()
+    content = a_zip(tmp_path, "net.onnx").read_bytes()
     assert "cut short" in said(wrote(tmp_path, content[:-10]))
 
 

@@ -1,12 +1,11 @@
 """The clock and the data, with times and answers that are known beforehand."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLE_NAMES, SAMPLES, with_weights
+from conftest import SAMPLE_NAMES, SAMPLES, npz_bytes, with_weights
 
 import explorer
 from explorer.errors import DataError
@@ -176,28 +175,22 @@ def test_signal_to_noise_by_hand() -> None:
     assert quality.value == pytest.approx(20, abs=1e-4)  # noise a tenth of the signal
 
 
-def npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=True, **arrays)
-    return buffer.getvalue()
-
-
 X = np.eye(3, dtype=np.float32)
 BAD_DATA = {
     "not an archive": (b"nothing", "not an .npz"),
-    "truncated": (npz(x=X)[:100], "cut short"),
-    "wrong name": (npz(z=X[:, :2]), "'z'"),
-    "an array too many": (npz(x=X, w=X), "'w'"),
-    "wrong shape": (npz(x=np.ones((2, 4), np.float32)), "samples of 3"),
-    "wrong rank": (npz(x=np.ones((2, 3, 3), np.float32)), "samples of 3"),
-    "no samples": (npz(x=np.ones((0, 3), np.float32)), "at least one"),
-    "not finite": (npz(x=np.full((2, 3), np.nan)), "NaN"),
-    "text": (npz(x=np.array([["a", "b", "c"]])), "must hold numbers"),
-    "labels too many": (npz(x=X, y=np.zeros(4, int)), "3 samples"),
-    "labels of floats": (npz(x=X, y=np.array([0, 1, 0.5])), "real numbers such as 0.5"),
-    "labels in several numbers": (npz(x=X, y=np.ones((3, 2))), "2 numbers for each sample"),
-    "labels negative": (npz(x=X, y=np.array([0, -1, 1])), "start at 0"),
-    "labels out of range": (npz(x=X, y=np.array([0, 3, 1])), "0 to 2"),
+    "truncated": (npz_bytes(x=X)[:100], "cut short"),
+    "wrong name": (npz_bytes(z=X[:, :2]), "'z'"),
+    "an array too many": (npz_bytes(x=X, w=X), "'w'"),
+    "wrong shape": (npz_bytes(x=np.ones((2, 4), np.float32)), "samples of 3"),
+    "wrong rank": (npz_bytes(x=np.ones((2, 3, 3), np.float32)), "samples of 3"),
+    "no samples": (npz_bytes(x=np.ones((0, 3), np.float32)), "at least one"),
+    "not finite": (npz_bytes(x=np.full((2, 3), np.nan)), "NaN"),
+    "text": (npz_bytes(x=np.array([["a", "b", "c"]])), "must hold numbers"),
+    "labels too many": (npz_bytes(x=X, y=np.zeros(4, int)), "3 samples"),
+    "labels of floats": (npz_bytes(x=X, y=np.array([0, 1, 0.5])), "real numbers such as 0.5"),
+    "labels in several numbers": (npz_bytes(x=X, y=np.ones((3, 2))), "2 numbers for each sample"),
+    "labels negative": (npz_bytes(x=X, y=np.array([0, -1, 1])), "start at 0"),
+    "labels out of range": (npz_bytes(x=X, y=np.array([0, 3, 1])), "0 to 2"),
 }
 
 
@@ -212,7 +205,7 @@ def test_bad_data_gets_one_sentence(chooser: explorer.Model, case: str) -> None:
 
 def test_objects_in_an_archive_are_not_unpickled(chooser: explorer.Model) -> None:
     with pytest.raises(DataError, match="can't be read"):
-        explorer.evaluate(chooser, npz(x=np.array([[object()] * 3], dtype=object)))
+        explorer.evaluate(chooser, npz_bytes(x=np.array([[object()] * 3], dtype=object)))
 
 
 def test_integers_become_the_models_type(resnet: explorer.Model) -> None:

@@ -1,13 +1,12 @@
 """Arrays from `.npz` files: what was saved comes back, and each bad file gets its sentence."""
 
 import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import with_weights
+from conftest import npz_bytes, with_weights, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,20 +17,6 @@ from explorer.formats.npz import read_arrays, write_arrays
 from explorer.network import TensorSpec
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-
-def saved(**arrays: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=True, **arrays)
-    return stream.getvalue()
-
-
-def zipped(**members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return stream.getvalue()
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -45,7 +30,7 @@ MODEL = with_weights(
     g (float[n,3] x) => (float[n,2] y) { y = MatMul (x, w) }""",
     w=(3, 2),
 )
-VALID = saved(x=X, y=np.array([0, 1]))
+VALID = npz_bytes(x=X, y=np.array([0, 1]))
 
 
 def with_header(text: str, values: bytes = b"") -> bytes:
@@ -98,12 +83,12 @@ def test_text_is_no_archive() -> None:
 
 
 def test_a_member_that_is_no_array() -> None:
-    assert "'read me.txt', which is not an array" in refusal(zipped(**{"a/read\n me.txt": b"hi"}))
+    assert "'read me.txt', which is not an array" in refusal(zipped({"a/read\n me.txt": b"hi"}))
 
 
 def test_objects_are_never_unpickled() -> None:
-    assert "pickle" in refusal(zipped(**{"x.npy": npy(np.array([{}], dtype=object))}))
-    assert "pickle" in refusal(zipped(**{"x.npy": with_header(header("(1,)", "'O'"), b"x" * 8)}))
+    assert "pickle" in refusal(zipped({"x.npy": npy(np.array([{}], dtype=object))}))
+    assert "pickle" in refusal(zipped({"x.npy": with_header(header("(1,)", "'O'"), b"x" * 8)}))
 
 
 @pytest.mark.parametrize(
@@ -116,12 +101,12 @@ def test_objects_are_never_unpickled() -> None:
     ],
 )
 def test_a_header_that_promises_what_is_not_there(shape: str, descr: str) -> None:
-    message = refusal(zipped(**{"x.npy": with_header(header(shape, descr), b"12345678")}))
+    message = refusal(zipped({"x.npy": with_header(header(shape, descr), b"12345678")}))
     assert "isn't as large as its header says" in message
 
 
 def test_values_left_over() -> None:
-    assert "isn't as large" in refusal(zipped(**{"x.npy": npy(X) + b"more"}))
+    assert "isn't as large" in refusal(zipped({"x.npy": npy(X) + b"more"}))
 
 
 @pytest.mark.parametrize(
@@ -138,34 +123,34 @@ def test_values_left_over() -> None:
     ],
 )
 def test_a_header_that_can_not_be_read(text: str) -> None:
-    message = refusal(zipped(**{"x.npy": with_header(text, b"12345678")}))
+    message = refusal(zipped({"x.npy": with_header(text, b"12345678")}))
     assert "header that can't be read" in message
 
 
 def test_a_shape_that_no_array_can_have() -> None:
     shape = f"(0, {2**62}, 4)"
-    assert "can't be read" in refusal(zipped(**{"x.npy": with_header(header(shape))}))
+    assert "can't be read" in refusal(zipped({"x.npy": with_header(header(shape))}))
 
 
 def test_one_array_under_two_names() -> None:
-    assert "'x' more than once" in refusal(zipped(**{"x.npy": npy(X), "x": npy(X)}))
+    assert "'x' more than once" in refusal(zipped({"x.npy": npy(X), "x": npy(X)}))
 
 
 def test_more_arrays_than_any_model_has() -> None:
     many = {f"a{index}.npy": b"" for index in range(npz.MOST_ARRAYS + 1)}
-    assert "1,001 arrays; the most is 1,000" in refusal(zipped(**many))
+    assert "1,001 arrays; the most is 1,000" in refusal(zipped(many))
 
 
 def test_what_memory_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object) -> None:
+    def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(npz, "_array", exhausted)
-    assert "take fewer samples" in refusal(saved(x=X))
+    monkeypatch.setattr(np.lib.format, "read_array", exhausted)
+    assert "take fewer samples" in refusal(npz_bytes(x=X))
 
 
 def test_flipped_values_are_noticed() -> None:
-    data = saved(x=X).replace(X.tobytes(), X[::-1].tobytes())
+    data = npz_bytes(x=X).replace(X.tobytes(), X[::-1].tobytes())
     assert "damaged" in refusal(data)
 
 
@@ -210,7 +195,7 @@ def test_damaged_headers_are_refused(data: st.DataObject) -> None:
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] = data.draw(st.integers(0, 255))
     try:
-        load_data(zipped(**{"x.npy": bytes(content)}), MODEL)
+        load_data(zipped({"x.npy": bytes(content)}), MODEL)
     except DataError as error:
         assert "\n" not in str(error)
 

@@ -4,11 +4,14 @@ Every implementation runs the same suite; what only the local one has stands bel
 """
 
 import os
+import selectors
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import SAMPLES
@@ -18,6 +21,7 @@ from benchmarks.storms import storm_of
 from explorer import Recipe
 from explorer.events import ProbesCounted
 from explorer.jobs import Domain, Job, LocalPool, Pool, State, local, processes
+from explorer.jobs.processes import Worker, Zygote
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
 from explorer.runs import Original, Run
 
@@ -230,10 +234,8 @@ def test_a_killed_process_is_told_and_its_neighbour_goes_on(
     culprit, neighbour = (Domain(str(folder), folder) for folder in folders)
     job = running(probe(local_pool, culprit, "culprit"))
     waiting = compress(local_pool, neighbour, session="neighbour")
-    started = time.monotonic()
     os.kill(process_of(local_pool, "sensitivity"), fault)
     assert job.wait(LIMIT_S)
-    assert time.monotonic() - started < NEAR_S
     assert (job.state, job.error) == (State.FAILED, reason)
     assert waiting.wait(LIMIT_S)
     assert waiting.state is State.DONE
@@ -249,17 +251,36 @@ def test_a_killed_measurement_fails_its_job_alone(local_pool: LocalPool, here: D
     assert other.state is State.DONE
 
 
-def test_the_end_of_a_process_may_be_heard_of_twice(local_pool: LocalPool, here: Domain) -> None:
-    job = running(probe(local_pool, here))
-    with local_pool._lock:
-        [step] = [each for each in local_pool._running.values() if each.job is job]
-    worker = step.worker
-    assert worker is not None
-    key = local_pool._selector.get_key(worker.link)
-    local_pool.forget(here)
-    assert until(lambda: worker.pid not in local_pool.processes)
-    local_pool._hear(key)  # its link and its zygote were ready at the same moment
-    assert compress(local_pool, here).wait(LIMIT_S)
+class Late(selectors.DefaultSelector):
+    """Where it `gathers`, it waits for a process and its zygote both, and gives the former last."""
+
+    gathers = threading.Event()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(timeout)
+        while self.gathers.is_set():
+            ready = sorted(super().select(0), key=lambda each: isinstance(each[0].data, Worker))
+            if {type(key.data) for key, _ in ready} >= {Worker, Zygote}:
+                self.gathers.clear()
+        return ready
+
+
+def test_the_end_of_a_process_may_be_heard_of_twice(
+    here: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its link, which its zygote's word has closed, where both are ready at the same moment."""
+    monkeypatch.setattr(selectors, "DefaultSelector", Late)
+    pool = LocalPool()
+    job = running(probe(pool, here))
+    Late.gathers.set()
+    os.kill(process_of(pool, "sensitivity"), signal.SIGKILL)
+    assert job.wait(LIMIT_S)
+    assert (job.state, job.error) == (State.FAILED, processes.STOPPED)
+    assert not Late.gathers.is_set()
+    after = compress(pool, here)
+    assert after.wait(LIMIT_S)
+    assert after.state is State.DONE
+    pool.close()
 
 
 def test_a_process_that_does_not_listen_is_killed(local_pool: LocalPool, here: Domain) -> None:
@@ -343,13 +364,27 @@ def test_measuring_has_a_core_of_its_own(local_pool: LocalPool, here: Domain) ->
     ids=range(10),
 )
 def test_what_a_process_says_may_be_anything(
-    local_pool: LocalPool, here: Domain, sent: bytes
+    local_pool: LocalPool, here: Domain, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    links, asked = list[socket.socket](), list[processes.Message]()
+    pair, say = socket.socketpair, Worker.say
+
+    def kept_pair(*kind: Any) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = pair(*kind)
+        links.append(theirs.dup())
+        return ours, theirs
+
+    def noted(worker: Worker, message: processes.Message) -> bool:
+        asked.append(message)
+        return say(worker, message)
+
+    monkeypatch.setattr(socket, "socketpair", kept_pair)
+    monkeypatch.setattr(Worker, "say", noted)
     job = running(probe(local_pool, here))
-    with local_pool._lock:
-        (step,) = [step for step in local_pool._running.values() if step.job is job]
-        assert step.worker is not None
-        step.worker._heard += sent % step.number if b"%d" in sent else sent
+    os.kill(process_of(local_pool, "sensitivity"), signal.SIGSTOP)
+    links[-1].sendall(sent % asked[-1]["step"] if b"%d" in sent else sent)
+    for link in links:
+        link.close()
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.FAILED, processes.BROKEN)
 
@@ -359,13 +394,13 @@ def test_a_mistake_of_the_pools_own_ends_its_jobs_but_not_the_pool(
 ) -> None:
     pool = LocalPool()
     job = running(probe(pool, here))
-    keep_time = pool._keep_time
+    hear = Worker.hear
 
-    def mistake() -> None:
-        monkeypatch.setattr(pool, "_keep_time", keep_time)
+    def mistake(_: Worker) -> None:
+        monkeypatch.setattr(Worker, "hear", hear)
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(pool, "_keep_time", mistake)
+    monkeypatch.setattr(Worker, "hear", mistake)
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.FAILED, processes.BROKEN)
     assert "a mistake" in capsys.readouterr().err

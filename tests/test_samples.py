@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, with_weights, zipped
+from conftest import SAMPLES, npz_bytes, with_weights, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -35,12 +35,6 @@ def stored(folder: Path, content: bytes | str) -> Path:
     path = folder / "upload"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=True, **arrays)
-    return stream.getvalue()
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -85,7 +79,9 @@ Y = np.arange(30) % 2
 
 def test_one_set_in_three_kinds_of_file(tmp_path: Path) -> None:
     values = "".join(f"{a},{b},{c},{y}\n" for (a, b, c), y in zip(X, Y, strict=True))
-    found = [taken(tmp_path, content) for content in (npz(x=X, y=Y), values, "a,b,c,y\n" + values)]
+    found = [
+        taken(tmp_path, content) for content in (npz_bytes(x=X, y=Y), values, "a,b,c,y\n" + values)
+    ]
     for each in found:
         np.testing.assert_array_equal(each.test.inputs["x"], found[0].test.inputs["x"])
         np.testing.assert_array_equal(each.test.labels, found[0].test.labels)
@@ -100,9 +96,9 @@ def test_one_set_in_three_kinds_of_file(tmp_path: Path) -> None:
 
 
 def test_real_labels_are_spread_and_said_to_be(tmp_path: Path) -> None:
-    found = taken(tmp_path, npz(x=X, y=np.linspace(0.5, 2, len(X))))
+    found = taken(tmp_path, npz_bytes(x=X, y=np.linspace(0.5, 2, len(X))))
     assert "spread evenly over the labels" in found.notes[-1]
-    assert "the same share of each label" in taken(tmp_path, npz(x=X, y=Y)).notes[-1]
+    assert "the same share of each label" in taken(tmp_path, npz_bytes(x=X, y=Y)).notes[-1]
 
 
 def test_images(tmp_path: Path) -> None:
@@ -253,7 +249,7 @@ def test_split_gives_each_label_its_share() -> None:
 
 
 def test_few_samples_are_in_both_parts(tmp_path: Path) -> None:
-    found = taken(tmp_path, npz(x=X[:19], y=Y[:19]))
+    found = taken(tmp_path, npz_bytes(x=X[:19], y=Y[:19]))
     np.testing.assert_array_equal(found.test.inputs["x"], X[:19])
     np.testing.assert_array_equal(found.calibration.inputs["x"], X[:19])
     assert found.notes == (
@@ -290,7 +286,7 @@ def test_several_inputs_are_saved_and_imported(tmp_path: Path) -> None:
         w=(2, 3),
     )
     ids = np.arange(60).reshape(30, 2)
-    found = taken(tmp_path, npz(a=X, b=ids, y=Y), model.inputs)
+    found = taken(tmp_path, npz_bytes(a=X, b=ids, y=Y), model.inputs)
     np.testing.assert_array_equal(
         found.test.inputs["a"][:, 0] // 3, found.test.inputs["b"][:, 0] // 2
     )
@@ -368,8 +364,8 @@ np.save(NPY, X)
         (zipped({}), "holds neither arrays"),
         (zipped({"x.npy": b"no array"}), "'x.npy', which is not an array"),
         (zipped({"a.gif": b"GIF89a"}), "'a.gif', which is no PNG or JPEG image"),
-        (npz(x=X)[:60], "cut short"),
-        (npz(z=X[:, :2]), "arrays named 'z', but the model's inputs are 'x'"),
+        (npz_bytes(x=X)[:60], "cut short"),
+        (npz_bytes(z=X[:, :2]), "arrays named 'z', but the model's inputs are 'x'"),
     ],
 )
 def test_other_kinds_are_refused_by_name(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -384,7 +380,7 @@ def test_names_of_columns_are_no_signatures(tmp_path: Path, name: str) -> None:
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(npz(x=X))
+    path.write_bytes(npz_bytes(x=X))
     assert len(import_samples(path, "a.csv", THREE).test) == 24
     nameless = {name.removesuffix(".png"): content for name, content in colours(20).items()}
     assert taken(tmp_path, zipped(nameless), IMAGE).classes == ("dark", "light")
@@ -411,7 +407,7 @@ def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 VALID = (
-    (npz(x=X, y=Y), THREE),
+    (npz_bytes(x=X, y=Y), THREE),
     (("a,b,c,y\n" + "1,2.5,3,0\n" * 20).encode(), THREE),
     (zipped(colours(4)), IMAGE),
 )

@@ -1,6 +1,7 @@
 """PyTorch's files and bare weights: what is asked for, assumed and said when they don't open."""
 
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from explorer.errors import ModelError
-from explorer.formats import torch_weights
 from explorer.formats.model_files import Imported, import_model
 from explorer.model import Model
 from sample_models.architectures import VowelsCNN
@@ -231,7 +231,7 @@ def test_a_misfit_is_told_how_to_export(tmp_path: Path) -> None:
 def test_without_the_samples_no_architecture_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_weights, "_known", tuple)
+    monkeypatch.setitem(sys.modules, "sample_models", None)
     assert "known here (none)" in said(saved(tmp_path, state()))
 
 
