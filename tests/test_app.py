@@ -50,10 +50,10 @@ from explorer.runs import Original, Run, View
 from explorer.ui import graph_view, layer_table, netron, panel, reading, sensitivity_map
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
-from explorer.ui.slices import base_of
-from explorer.ui.sources import samples
 from explorer.widget.cards import cards, numbers, relative
 from explorer.widget.words import describe
+from explorer.workspace.slices import base_of
+from explorer.workspace.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -200,18 +200,18 @@ def test_sensitivity_is_measured_in_slices_and_other_work_goes_first() -> None:
     session = page.session_state["explorer"]
     assert not page.get("plotly_chart")
     page.button(key="sensitivity_start").click().run()
-    assert session.probing.running
+    assert session.sensitivity.running
     wait_for_probes(page, 3)
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert any("channels remain" in text for row in chart["data"][0]["text"] for text in row)
     choose(page, ratio=0.55)
     settled(page)
     assert session.view.run.recipe.ratio == 0.55
-    assert session.probing.running
+    assert session.sensitivity.running
     known = len(session.sensitivities)
     wait_for_probes(page, known + 2)
     page.button(key="sensitivity_cancel").click().run()
-    assert not session.probing.running
+    assert not session.sensitivity.running
     found = session.sensitivities
     assert len(found) >= known + 2
     assert page.button(key="sensitivity_start").label == "Resume"
@@ -244,19 +244,19 @@ def test_points_buy_a_recipe_that_becomes_the_setting(
     wait_for_probes(page, 3)
     assert not page.number_input
     page.button(key="sensitivity_cancel").click().run()
-    monkeypatch.setattr(session.probing, "is_complete", lambda *_: True)  # as if that were all
+    monkeypatch.setattr(session.sensitivity, "is_complete", lambda *_: True)  # as if that were all
     page.run()
     page.number_input(key="w_points").set_value(5.0).run()
     page.button_group(key="w_spend_on").set_value("macs").run()
     page.button(key="spend_start").click().run()
-    assert session.spending.running
+    assert session.budget.running
     choose(page, ratio=0.55)
-    assert not session.spending.running
+    assert not session.budget.running
     settled(page)
     assert session.recipe.ratio == 0.55
     page.button(key="spend_start").click().run()
     deadline = time.monotonic() + PATIENCE_S
-    while session.spending.running and time.monotonic() < deadline:
+    while session.budget.running and time.monotonic() < deadline:
         time.sleep(0.05)
         page.run()
     settled(page)
@@ -264,7 +264,7 @@ def test_points_buy_a_recipe_that_becomes_the_setting(
     assert session.recipe.ratio != 0.55
     assert not session.recipe.is_identity
     assert session.view.run.recipe == session.recipe
-    spent = session.spending.bought(session.source, session.recipe)
+    spent = session.budget.bought(session.source, session.recipe)
     assert (spent.points, spent.on) == (5.0, "macs")
     assert session.view.profile == spent.profile
     assert session.view.quality == spent.quality  # there are few samples
@@ -279,7 +279,7 @@ def wait_for_probes(page: AppTest, count: int) -> None:
     session, deadline = page.session_state["explorer"], time.monotonic() + PATIENCE_S
     while len(session.sensitivities) < count:
         assert time.monotonic() < deadline
-        assert session.probing.running
+        assert session.sensitivity.running
         time.sleep(0.05)
         page.run()
     assert not page.exception

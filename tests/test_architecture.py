@@ -22,9 +22,9 @@ LEVELS = {
     "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0, "report": 0, "runs": 0,
     "storage_types": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
-    "search": 6, "opening": 6, "widget": 6, "pipeline": 7, "jobs": 8, "exports": 8,
-    "__init__": 9, "command_options": 9, "commands": 10, "ui": 10, "notebook": 10,
-    "cli": 11, "__main__": 12,
+    "search": 6, "opening": 6, "widget": 6, "pipeline": 7, "jobs": 8, "exports": 8, "workspace": 9,
+    "__init__": 10, "command_options": 10, "commands": 11, "ui": 11, "notebook": 11,
+    "cli": 12, "__main__": 13,
 }  # fmt: skip
 # Leaves: a value may know another, and nothing else of ours.
 LEAVES = {name for name, level in LEVELS.items() if level == 0}

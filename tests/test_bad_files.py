@@ -24,7 +24,7 @@ from explorer import Recipe
 from explorer.jobs import Domain, Job, LocalPool, State, local
 from explorer.jobs.terms import MEASURE, TERMS, WORK, Terms
 from explorer.runs import Run
-from explorer.ui.folders import Storage
+from explorer.workspace.folders import Storage
 
 CANARY = "CANARY-5d41402abc4b2a76"
 MOST_GROWTH = 50 * 2**20

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, s
 from test_app import own_model
 
 from explorer.render.text import format_bytes
-from explorer.ui.sources import samples
+from explorer.workspace.sources import samples
 
 ROOT = Path(__file__).resolve().parents[1]
 Scheme = Literal["light", "dark"]

@@ -9,8 +9,8 @@ import pytest
 from streamlit import config
 
 from explorer.ui import guard
-from explorer.ui.folders import ALL_BYTES, SESSION_BYTES, SESSION_FILES
 from explorer.ui.guard import Guard
+from explorer.workspace.folders import ALL_BYTES, SESSION_BYTES, SESSION_FILES
 
 Scope = dict[str, Any]
 

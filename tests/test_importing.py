@@ -24,10 +24,10 @@ from explorer.formats import preprocessing
 from explorer.formats.frames import LAYOUTS
 from explorer.jobs import LocalPool
 from explorer.render.insights import insights
-from explorer.ui import metric, reading, renumbering, results
-from explorer.ui.folders import Storage
+from explorer.ui import insight_notes, metric, reading, renumbering
 from explorer.ui.input_sizes import shape_in
-from explorer.ui.session import Session
+from explorer.workspace.folders import Storage
+from explorer.workspace.workspace import Workspace
 from sample_models.registry import ARCHITECTURES
 
 LIMIT_S = 90
@@ -42,28 +42,28 @@ def pool() -> Iterator[LocalPool]:
 
 
 @pytest.fixture
-def session(pool: LocalPool, tmp_path: Path) -> Iterator[Session]:
+def workspace(pool: LocalPool, tmp_path: Path) -> Iterator[Workspace]:
     storage = Storage(tmp_path)
-    session = Session(pool, storage.folder())
-    yield session
-    session.close()
+    workspace = Workspace(pool, storage.folder())
+    yield workspace
+    workspace.close()
     storage.close()
 
 
 def drop(
-    session: Session, *files: tuple[str, bytes], shape: tuple[int, ...] | None = None
-) -> Session:
-    session.receive(files, shape)
-    return settled(session)
+    workspace: Workspace, *files: tuple[str, bytes], shape: tuple[int, ...] | None = None
+) -> Workspace:
+    workspace.receive(files, shape)
+    return settled(workspace)
 
 
-def settled(session: Session) -> Session:
+def settled(workspace: Workspace) -> Workspace:
     deadline = time.monotonic() + LIMIT_S
-    while session.busy and time.monotonic() < deadline:
+    while workspace.busy and time.monotonic() < deadline:
         time.sleep(0.02)
-        session.advance()
-    assert not session.busy
-    return session
+        workspace.advance()
+    assert not workspace.busy
+    return workspace
 
 
 def pictures(count: int = 60) -> bytes:
@@ -107,18 +107,18 @@ def scripted() -> bytes:
     return file.getvalue()
 
 
-def test_a_model_with_images(session: Session) -> None:
-    drop(session, ("my net.onnx", RESNET), ("pictures.zip", pictures()))
-    assert session.notice is None
-    source = session.source
+def test_a_model_with_images(workspace: Workspace) -> None:
+    drop(workspace, ("my net.onnx", RESNET), ("pictures.zip", pictures()))
+    assert workspace.notice is None
+    source = workspace.source
     assert source is not None
     assert source.title == "my net with pictures"
-    assert source.domain == session.folder.domain
-    quality = session.original.quality
+    assert source.domain == workspace.folder.domain
+    quality = workspace.original.quality
     assert (known(quality).metric, known(quality).samples) == ("accuracy", 48)
     assert known(quality).value > 0.8  # so colours, sizes and the range of values were found
     assert any("set aside for calibration" in note for note in source.notes)
-    assert known(known(session.view.run).artifact).not_compensated is None
+    assert known(known(workspace.view.run).artifact).not_compensated is None
 
 
 OPEN_SIZES = """
@@ -131,54 +131,54 @@ g (float[n, 1, h, w] x) => (float[n, 8] scores) {
 """
 
 
-def test_everything_is_counted_at_the_size_of_the_samples(session: Session) -> None:
+def test_everything_is_counted_at_the_size_of_the_samples(workspace: Workspace) -> None:
     model = with_weights(OPEN_SIZES, kernel=(8, 1, 3, 3))
     x = np.random.default_rng(0).standard_normal((30, 1, 12, 20)).astype(np.float32)
-    drop(session, ("open.onnx", model.data), ("wide.npz", npz_bytes(x=x)))
-    assert counted(session) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
-    session.set_input_sizes((("x", (1, 1, 10, 10)),))
-    assert counted(settled(session)) == ([1, 1, 10, 10], 10 * 10 * 9 * 8)
-    session.set_input_sizes(())
-    assert counted(settled(session)) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
-    drop(session, ("tall.npz", npz_bytes(x=x[:, :, :, :7])))
-    assert counted(session) == ([1, 1, 12, 7], 12 * 7 * 9 * 8)
+    drop(workspace, ("open.onnx", model.data), ("wide.npz", npz_bytes(x=x)))
+    assert counted(workspace) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
+    workspace.set_input_sizes((("x", (1, 1, 10, 10)),))
+    assert counted(settled(workspace)) == ([1, 1, 10, 10], 10 * 10 * 9 * 8)
+    workspace.set_input_sizes(())
+    assert counted(settled(workspace)) == ([1, 1, 12, 20], 12 * 20 * 9 * 8)
+    drop(workspace, ("tall.npz", npz_bytes(x=x[:, :, :, :7])))
+    assert counted(workspace) == ([1, 1, 12, 7], 12 * 7 * 9 * 8)
 
 
-def counted(session: Session) -> tuple[list[int], int]:
+def counted(workspace: Workspace) -> tuple[list[int], int]:
     """The size of the input, and the MACs of the original."""
-    assert session.notice is None
-    profile = known(session.original.profile)
+    assert workspace.notice is None
+    profile = known(workspace.original.profile)
     return list(profile.input_sizes["x"]), profile.macs
 
 
-def test_images_are_read_otherwise_on_request(session: Session) -> None:
-    drop(session, ("net.onnx", RESNET), ("pictures.zip", pictures()))
-    before = session.source
+def test_images_are_read_otherwise_on_request(workspace: Workspace) -> None:
+    drop(workspace, ("net.onnx", RESNET), ("pictures.zip", pictures()))
+    before = workspace.source
     assert before is not None
     assert before.drop is not None
     assert before.preparation is not None
     wrong = {**json.loads(before.preparation), "scale": "0..1"}
-    session.read(replace(before.drop, asked=json.dumps(wrong)))
-    settled(session)
-    assert session.notice is None
-    assert session.source != before
-    assert session.source is not None
-    assert json.loads(str(session.source.preparation))["scale"] == "0..1"
-    assert known(session.original.quality).value < 0.5
-    assert [each for each in session.sources.values() if each.drop] == [session.source]
-    assert len(list(session.folder.path.glob("*-test.npz"))) == 1
+    workspace.read(replace(before.drop, asked=json.dumps(wrong)))
+    settled(workspace)
+    assert workspace.notice is None
+    assert workspace.source != before
+    assert workspace.source is not None
+    assert json.loads(str(workspace.source.preparation))["scale"] == "0..1"
+    assert known(workspace.original.quality).value < 0.5
+    assert [each for each in workspace.sources.values() if each.drop] == [workspace.source]
+    assert len(list(workspace.folder.path.glob("*-test.npz"))) == 1
 
 
-def test_samples_alone_are_for_the_open_model(session: Session) -> None:
-    drop(session, ("net.onnx", RESNET))
-    assert session.source is not None
-    assert session.source.made_up
-    assert known(session.original.description).made_up
-    drop(session, ("pictures.zip", pictures()))
-    assert session.notice is None
-    assert session.source.title == "net (own data)"
-    assert not session.source.made_up
-    assert known(session.original.quality).metric == "accuracy"
+def test_samples_alone_are_for_the_open_model(workspace: Workspace) -> None:
+    drop(workspace, ("net.onnx", RESNET))
+    assert workspace.source is not None
+    assert workspace.source.made_up
+    assert known(workspace.original.description).made_up
+    drop(workspace, ("pictures.zip", pictures()))
+    assert workspace.notice is None
+    assert workspace.source.title == "net (own data)"
+    assert not workspace.source.made_up
+    assert known(workspace.original.quality).metric == "accuracy"
 
 
 def lookup(*, shift: int = 0) -> bytes:
@@ -201,40 +201,40 @@ def lookup(*, shift: int = 0) -> bytes:
     return data
 
 
-def test_ids_beyond_the_table_are_refused_by_their_value(session: Session) -> None:
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 25))))
-    assert session.source is None
-    assert session.notice is not None
-    assert session.notice.startswith("Input 'ids' holds 25, ")
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 19))))
-    assert session.notice is None
+def test_ids_beyond_the_table_are_refused_by_their_value(workspace: Workspace) -> None:
+    drop(workspace, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 25))))
+    assert workspace.source is None
+    assert workspace.notice is not None
+    assert workspace.notice.startswith("Input 'ids' holds 25, ")
+    drop(workspace, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=np.full((30, 6), 19))))
+    assert workspace.notice is None
 
 
-def test_the_metric_is_guessed_and_can_be_chosen(session: Session) -> None:
+def test_the_metric_is_guessed_and_can_be_chosen(workspace: Workspace) -> None:
     ids = np.arange(240).reshape(40, 6) % 20
     labels = np.random.default_rng(0).standard_normal((40, 5))
-    drop(session, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=ids, y=labels)))
-    assert known(session.original.quality).metric == "r2"
-    scoring = known(known(session.original.description).scoring)
+    drop(workspace, ("words.onnx", lookup()), ("ids.npz", npz_bytes(ids=ids, y=labels)))
+    assert known(workspace.original.quality).metric == "r2"
+    scoring = known(known(workspace.original.description).scoring)
     assert "real numbers" in scoring.reason
-    assert session.source is not None
+    assert workspace.source is not None
     titles = [metric.title_of(name, scoring) for name in ("automatic", "mae")]
     assert titles == ["Automatic (R²)", "Mean absolute error"]
-    before = session.tried
-    session.set_metric("mae")
-    settled(session)
-    assert session.notice is None
-    assert known(session.original.quality).metric == "mae"
-    assert {known(run.quality).metric for run in session.tried} == {"mae"}
-    session.set_metric("accuracy")
-    settled(session)
-    assert session.notice is not None
-    assert "'accuracy' doesn't fit" in session.notice
-    assert session.source.metric == "mae"
-    assert session.sources[session.source.key] == session.source
-    session.set_metric(None)
-    settled(session)
-    assert session.tried[: len(before)] == before
+    before = workspace.tried
+    workspace.set_metric("mae")
+    settled(workspace)
+    assert workspace.notice is None
+    assert known(workspace.original.quality).metric == "mae"
+    assert {known(run.quality).metric for run in workspace.tried} == {"mae"}
+    workspace.set_metric("accuracy")
+    settled(workspace)
+    assert workspace.notice is not None
+    assert "'accuracy' doesn't fit" in workspace.notice
+    assert workspace.source.metric == "mae"
+    assert workspace.sources[workspace.source.key] == workspace.source
+    workspace.set_metric(None)
+    settled(workspace)
+    assert workspace.tried[: len(before)] == before
 
 
 def scores(classes: int) -> bytes:
@@ -252,84 +252,84 @@ def scores(classes: int) -> bytes:
     return data
 
 
-def test_labels_in_another_order_are_noticed_and_put_right(session: Session) -> None:
+def test_labels_in_another_order_are_noticed_and_put_right(workspace: Workspace) -> None:
     names = ["north", "east", "south", "west"]  # in the order of the outputs
     lines = [f"{','.join(map(str, np.eye(4)[n % 4]))},{names[n % 4]}" for n in range(120)]
-    drop(session, ("compass.onnx", scores(4)), ("compass.csv", "\n".join(lines).encode()))
-    source, quality = session.source, session.original.quality
+    drop(workspace, ("compass.onnx", scores(4)), ("compass.csv", "\n".join(lines).encode()))
+    source, quality = workspace.source, workspace.original.quality
     assert source is not None
     assert source.drop is not None
     assert known(quality).value == 0.5
     assert source.pairs == (("east", 0), ("north", 1), ("south", 2), ("west", 3))
-    told = " ".join(each.sentence for each in insights(session.view, None, source.classes))
+    told = " ".join(each.sentence for each in insights(workspace.view, None, source.classes))
     assert "on 100.0 % if 2 labels are renumbered ('east' as class 1, 'north' as class 0)" in told
-    mapping = renumbering.renumbered(source.pairs, known(session.original.relabelling))
-    session.read(replace(source.drop, mapping=json.dumps(mapping)))
-    settled(session)
-    assert session.source is not None
-    assert known(session.original.quality).value == 1.0
-    assert session.original.relabelling is None
-    assert session.source.classes == tuple(names)
-    assert "as chosen: 'east' = 1, 'north' = 0" in " ".join(session.source.notes)
+    mapping = renumbering.renumbered(source.pairs, known(workspace.original.relabelling))
+    workspace.read(replace(source.drop, mapping=json.dumps(mapping)))
+    settled(workspace)
+    assert workspace.source is not None
+    assert known(workspace.original.quality).value == 1.0
+    assert workspace.original.relabelling is None
+    assert workspace.source.classes == tuple(names)
+    assert "as chosen: 'east' = 1, 'north' = 0" in " ".join(workspace.source.notes)
 
 
-def test_uploads_can_be_removed_so_the_ninth_file_finds_room(session: Session) -> None:
+def test_uploads_can_be_removed_so_the_ninth_file_finds_room(workspace: Workspace) -> None:
     def upload(number: int) -> None:
         try:
-            drop(session, (f"net{number}.onnx", lookup(shift=-number)))
+            drop(workspace, (f"net{number}.onnx", lookup(shift=-number)))
         except QuotaError as error:
-            session.notice = str(error)
+            workspace.notice = str(error)
 
     for number in range(1, 9):
         upload(number)
-    assert session.notice is None
+    assert workspace.notice is None
     upload(9)
-    assert session.notice is not None
-    assert "remove it first" in session.notice
-    opened = session.source
+    assert workspace.notice is not None
+    assert "remove it first" in workspace.notice
+    opened = workspace.source
     assert opened is not None
-    first, second = list(session.sources.values())[:2]
-    session.remove(second.key)  # in the background
+    first, second = list(workspace.sources.values())[:2]
+    workspace.remove(second.key)  # in the background
     assert not second.model.exists()
-    assert session.source == opened
-    session.remove(opened.key)  # the open one
-    settled(session)
-    assert session.source == first
+    assert workspace.source == opened
+    workspace.remove(opened.key)  # the open one
+    settled(workspace)
+    assert workspace.source == first
     assert not opened.model.exists()
-    assert opened.key not in session.sources
+    assert opened.key not in workspace.sources
     for number in (9, 10):
         upload(number)
-        assert session.notice is None
-    assert len(session.sources) == 8
-    leftovers = {path.name for path in session.folder.path.iterdir()}
+        assert workspace.notice is None
+    assert len(workspace.sources) == 8
+    leftovers = {path.name for path in workspace.folder.path.iterdir()}
     assert not any(second.model.name.removesuffix(".onnx") in name for name in leftovers)
 
 
-def test_a_model_that_other_samples_need_stays(session: Session) -> None:
-    drop(session, ("words.onnx", lookup()))
-    alone = session.source
+def test_a_model_that_other_samples_need_stays(workspace: Workspace) -> None:
+    drop(workspace, ("words.onnx", lookup()))
+    alone = workspace.source
     ids = np.arange(240).reshape(40, 6) % 20
-    drop(session, ("ids.npz", npz_bytes(ids=ids)))
+    drop(workspace, ("ids.npz", npz_bytes(ids=ids)))
     assert alone is not None
-    assert session.source is not None
-    assert session.source.model == alone.model
-    session.remove(alone.key)
-    settled(session)
+    assert workspace.source is not None
+    assert workspace.source.model == alone.model
+    workspace.remove(alone.key)
+    settled(workspace)
     assert alone.model.exists()
-    session.set_recipe(Recipe(weight_bits=8))
-    settled(session)
-    assert session.notice is None
-    session.remove(session.source.key)  # there is no other to show
-    assert session.source is not None
+    workspace.set_recipe(Recipe(weight_bits=8))
+    settled(workspace)
+    assert workspace.notice is None
+    workspace.remove(workspace.source.key)  # there is no other to show
+    assert workspace.source is not None
 
 
-def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) -> None:
-    drop(session, ("words.onnx", lookup(shift=40)))
-    assert session.source is not None
-    assert "'ids' leads to index 4" in session.source.notes[-1]
-    assert session.notice is not None
-    assert "'ids' leads to index 4" in session.notice
-    assert results.is_incomplete(session.view)
+def test_a_model_without_inputs_that_fit_opens_and_says_why(workspace: Workspace) -> None:
+    drop(workspace, ("words.onnx", lookup(shift=40)))
+    assert workspace.source is not None
+    assert "'ids' leads to index 4" in workspace.source.notes[-1]
+    assert workspace.notice is not None
+    assert "'ids' leads to index 4" in workspace.notice
+    assert insight_notes.is_incomplete(workspace.view)
 
 
 @pytest.mark.parametrize(
@@ -338,28 +338,28 @@ def test_a_model_without_inputs_that_fit_opens_and_says_why(session: Session) ->
     ids=["torch.export", "TorchScript"],
 )
 def test_torch_files_become_onnx(
-    session: Session, name: str, content: object, shape: tuple[int, ...] | None
+    workspace: Workspace, name: str, content: object, shape: tuple[int, ...] | None
 ) -> None:
-    drop(session, (name, content()), shape=shape)  # type: ignore[operator]
-    assert session.notice is None
-    assert known(session.original.profile).params == 8 * 9 + 8 + 8 * 4 + 4
-    assert known(session.original.quality).metric == "agreement"
+    drop(workspace, (name, content()), shape=shape)  # type: ignore[operator]
+    assert workspace.notice is None
+    assert known(workspace.original.profile).params == 8 * 9 + 8 + 8 * 4 + 4
+    assert known(workspace.original.quality).metric == "agreement"
 
 
-def test_torchscript_asks_for_a_shape(session: Session) -> None:
-    drop(session, ("a.pt", scripted()))
-    assert "say the shape" in str(session.notice)
-    assert session.source is None
-    assert not list(session.folder.path.glob("upload-*"))
+def test_torchscript_asks_for_a_shape(workspace: Workspace) -> None:
+    drop(workspace, ("a.pt", scripted()))
+    assert "say the shape" in str(workspace.notice)
+    assert workspace.source is None
+    assert not list(workspace.folder.path.glob("upload-*"))
 
 
-def test_weights_of_a_known_architecture(session: Session) -> None:
+def test_weights_of_a_known_architecture(workspace: Workspace) -> None:
     architecture = next(each for each in ARCHITECTURES if each.name == "fashion_mobilenet")
     file = io.BytesIO()
     torch.save(architecture.build().state_dict(), file)
-    drop(session, ("weights.pth", file.getvalue()))
-    assert session.notice is None
-    assert known(session.original.profile).params > 60_000
+    drop(workspace, ("weights.pth", file.getvalue()))
+    assert workspace.notice is None
+    assert known(workspace.original.profile).params > 60_000
 
 
 @pytest.mark.parametrize(
@@ -372,41 +372,41 @@ def test_weights_of_a_known_architecture(session: Session) -> None:
     ],
     ids=["two models", "no model", "two files of samples", "no file that opens"],
 )
-def test_refusals(session: Session, files: list[tuple[str, bytes]], message: str) -> None:
-    drop(session, *files)
-    assert message in str(session.notice)
-    assert session.source is None
-    assert not list(session.folder.path.glob("upload-*"))
+def test_refusals(workspace: Workspace, files: list[tuple[str, bytes]], message: str) -> None:
+    drop(workspace, *files)
+    assert message in str(workspace.notice)
+    assert workspace.source is None
+    assert not list(workspace.folder.path.glob("upload-*"))
 
 
-def test_files_that_are_gone_are_told_as_such(session: Session) -> None:
-    drop(session, ("net.onnx", RESNET))
-    opened = session.source
+def test_files_that_are_gone_are_told_as_such(workspace: Workspace) -> None:
+    drop(workspace, ("net.onnx", RESNET))
+    opened = workspace.source
     assert opened is not None
     assert opened.drop is not None
-    shutil.rmtree(session.folder.path)
+    shutil.rmtree(workspace.folder.path)
     with pytest.raises(JobError, match="The files of this visit are gone"):
-        session.receive([("net.onnx", RESNET)])
-    session.read(opened.drop)
-    settled(session)
-    assert session.notice == FILES_GONE
-    assert session.source == opened
+        workspace.receive([("net.onnx", RESNET)])
+    workspace.read(opened.drop)
+    settled(workspace)
+    assert workspace.notice == FILES_GONE
+    assert workspace.source == opened
 
 
-def test_a_new_setting_waits_for_the_import(session: Session) -> None:
-    session.receive([("net.onnx", RESNET)])
-    session.set_recipe(Recipe(weight_bits=4))
-    settled(session)
-    assert session.source is not None
-    assert session.view.run is not None
-    assert session.view.run.recipe == Recipe(weight_bits=4)
+def test_a_new_setting_waits_for_the_import(workspace: Workspace) -> None:
+    workspace.receive([("net.onnx", RESNET)])
+    workspace.set_recipe(Recipe(weight_bits=4))
+    settled(workspace)
+    assert workspace.source is not None
+    assert workspace.view.run is not None
+    assert workspace.view.run.recipe == Recipe(weight_bits=4)
 
 
-def test_a_closed_session_leaves_nothing(session: Session, pool: LocalPool) -> None:
-    drop(session, ("net.onnx", RESNET))
-    assert any(session.folder.path.iterdir())
-    session.close()
-    assert not session.folder.path.exists()
+def test_a_closed_session_leaves_nothing(workspace: Workspace, pool: LocalPool) -> None:
+    drop(workspace, ("net.onnx", RESNET))
+    assert any(workspace.folder.path.iterdir())
+    workspace.close()
+    assert not workspace.folder.path.exists()
 
 
 def test_the_choices_on_the_page_are_the_engines() -> None:

@@ -5,7 +5,7 @@ from test_slices import SOURCE, Stopped
 
 from explorer.events import NodesTimed
 from explorer.jobs import State
-from explorer.ui.questions import MOST_KEPT, Answer, Questions
+from explorer.workspace.questions import MOST_KEPT, Answer, Questions
 
 
 @pytest.fixture

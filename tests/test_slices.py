@@ -11,10 +11,10 @@ from explorer.events import Bought, Probed, ProbesCounted, Surveyed
 from explorer.findings import Probe
 from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
-from explorer.ui.budget_job import Spending
-from explorer.ui.slices import Slices, Store
-from explorer.ui.sources import Source, samples
 from explorer.widget.forecast import survey_base
+from explorer.workspace.budget_search import BudgetSearch
+from explorer.workspace.slices import Slices, Store
+from explorer.workspace.sources import Source, samples
 
 HERE = Domain("here", Path())
 SOURCE = Source(
@@ -159,8 +159,8 @@ BOUGHT = Recipe(pattern="channel", layers=(LayerChoice("a", 0.5),))
 
 
 @pytest.fixture
-def spending(pool: Stopped) -> Spending:
-    started = Spending(pool, "one/spending")
+def spending(pool: Stopped) -> BudgetSearch:
+    started = BudgetSearch(pool, "one/spending")
     assert started.start(SOURCE, START, [SENSITIVITY]) is None
     return started
 
@@ -170,7 +170,7 @@ def spent(recipe: Recipe) -> Bought:
 
 
 def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
-    pool: Stopped, spending: Spending
+    pool: Stopped, spending: BudgetSearch
 ) -> None:
     taken: list[Recipe] = []
     assert spending.advance(SOURCE, START, taken.append) is None
@@ -184,7 +184,9 @@ def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
     assert spending.bought(None, BOUGHT) is None
 
 
-def test_a_budget_that_buys_nothing_leaves_the_setting(pool: Stopped, spending: Spending) -> None:
+def test_a_budget_that_buys_nothing_leaves_the_setting(
+    pool: Stopped, spending: BudgetSearch
+) -> None:
     taken: list[Recipe] = []
     pool.jobs[0].add(spent(Recipe()))
     pool.jobs[0].end(State.DONE)
@@ -199,14 +201,14 @@ def test_a_budget_that_buys_nothing_leaves_the_setting(pool: Stopped, spending: 
     ids=["another model", "a changed setting"],
 )
 def test_spending_ends_with_what_it_is_for(
-    pool: Stopped, spending: Spending, source: Source | None, recipe: Recipe
+    pool: Stopped, spending: BudgetSearch, source: Source | None, recipe: Recipe
 ) -> None:
     assert spending.advance(source, recipe, never) is None
     assert not spending.running
     assert pool.jobs[0].state is State.CANCELLED
 
 
-def test_a_mistake_in_spending_is_one_sentence(pool: Stopped, spending: Spending) -> None:
+def test_a_mistake_in_spending_is_one_sentence(pool: Stopped, spending: BudgetSearch) -> None:
     pool.jobs[0].end(State.FAILED, "No.")
     assert spending.advance(SOURCE, START, never) == "No."
     assert not spending.running

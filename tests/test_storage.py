@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 
 from explorer.errors import JobError, OutputError, QuotaError
-from explorer.ui import folders
-from explorer.ui.folders import SWEPT, TRIED, Share, Storage, make_room
+from explorer.workspace import folders
+from explorer.workspace.folders import SWEPT, TRIED, Share, Storage, make_room
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_written_is_told_and_not_kept(
 
 def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom explorer.ui.folders import Storage\n"
+        "import os, sys\nfrom pathlib import Path\nfrom explorer.workspace.folders import Storage\n"
         "kept = Storage(Path(sys.argv[1]))\nprint(kept.folder().take(b'model')[0], flush=True)\n"
         "os._exit(0)"
     )

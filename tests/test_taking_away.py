@@ -21,8 +21,8 @@ from explorer.render.text import command_line, format_bytes
 from explorer.runs import Run
 from explorer.ui import export, offers
 from explorer.ui.current_outcome import files_of, outcome_of
-from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 SETTING = Recipe(pattern="channel", ratio=0.3, weight_bits=8)
 HOSTILE = "$(touch x) `y` 'z' \"{q}\" </script> %s"
@@ -36,13 +36,13 @@ def sample() -> AppTest:
     return settled(page.run())
 
 
-def session_of(page: AppTest) -> Session:
-    found: Session = page.session_state["explorer"]
+def session_of(page: AppTest) -> Workspace:
+    found: Workspace = page.session_state["explorer"]
     return found
 
 
-def run_of(session: Session) -> Run:
-    run = session.view.run
+def run_of(workspace: Workspace) -> Run:
+    run = workspace.view.run
     assert run is not None
     return run
 
@@ -52,18 +52,18 @@ def file_of(run: Run | None) -> Path:
     return run.file
 
 
-def source_of(session: Session) -> Source:
-    assert session.source is not None
-    return session.source
+def source_of(workspace: Workspace) -> Source:
+    assert workspace.source is not None
+    return workspace.source
 
 
 def buttons_of(page: AppTest) -> list[str]:
     return [each.proto.label for each in page.get("download_button")]
 
 
-def content_of(session: Session, label: str) -> bytes | str:
+def content_of(workspace: Workspace, label: str) -> bytes | str:
     """What is downloaded by that button."""
-    run, source, outcome = run_of(session), source_of(session), outcome_of(session)
+    run, source, outcome = run_of(workspace), source_of(workspace), outcome_of(workspace)
     offered = [
         *offers.file_offers(run, file_of(run), source.stem),
         *offers.given_offers(source),
@@ -74,8 +74,8 @@ def content_of(session: Session, label: str) -> bytes | str:
     return found.content()
 
 
-def text_of(session: Session, label: str) -> str:
-    content = content_of(session, label)
+def text_of(workspace: Workspace, label: str) -> str:
+    content = content_of(workspace, label)
     assert isinstance(content, str)
     return content
 
@@ -108,21 +108,21 @@ def test_each_download_says_what_it_is_and_is_made_when_asked_for(sample: AppTes
 
 
 def test_the_file_with_gzip_is_as_large_as_the_page_says(sample: AppTest) -> None:
-    session = session_of(sample)
-    packed = content_of(session, "With gzip (.onnx.gz)")
+    workspace = session_of(sample)
+    packed = content_of(workspace, "With gzip (.onnx.gz)")
     assert isinstance(packed, bytes)
-    assert len(packed) == run_of(session).report().profile.gzip_bytes
-    assert gzip.decompress(packed) == file_of(session.view.run).read_bytes()
+    assert len(packed) == run_of(workspace).report().profile.gzip_bytes
+    assert gzip.decompress(packed) == file_of(workspace.view.run).read_bytes()
 
 
 def test_the_script_makes_the_same_file(sample: AppTest, tmp_path: Path) -> None:
-    session = session_of(sample)
+    workspace = session_of(sample)
     (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
-    (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
+    (tmp_path / "again.py").write_text(text_of(workspace, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(workspace.view.run).read_bytes()
     assert "the same file as on the page, byte for byte" in printed
-    quality, latency = session.view.quality, session.view.latency
+    quality, latency = workspace.view.quality, workspace.view.latency
     assert quality is not None and latency is not None
     lines = [line.split() for line in printed.splitlines()]
     assert ["value", str(quality.value), str(quality.value)] in lines
@@ -135,15 +135,15 @@ def test_the_cells_of_the_notebook_make_the_same_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    session = session_of(sample)
+    workspace = session_of(sample)
     (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for cell in json.loads(text_of(session, "Jupyter notebook (.ipynb)"))["cells"]:
+    for cell in json.loads(text_of(workspace, "Jupyter notebook (.ipynb)"))["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
-    assert names["small"].id == run_of(session).report().model_id
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(workspace.view.run).read_bytes()
+    assert names["small"].id == run_of(workspace).report().model_id
     assert "byte for byte" in capsys.readouterr().out
 
 
@@ -163,35 +163,35 @@ def test_the_script_stops_at_another_model(sample: AppTest, tmp_path: Path) -> N
 
 
 def test_the_report_and_the_card_have_the_numbers_of_the_screen(sample: AppTest) -> None:
-    session = session_of(sample)
-    report = run_of(session).report()
+    workspace = session_of(sample)
+    report = run_of(workspace).report()
     assert report.quality is not None
     size, accuracy = format_bytes(report.profile.file_bytes), f"{100 * report.quality.value:.2f} %"
     for label in ("Report (.html)", "Model card (.md)"):
-        text = text_of(session, label)
+        text = text_of(workspace, label)
         assert size in text
         assert accuracy in text
-        assert run_of(session).report().model_id in text
+        assert run_of(workspace).report().model_id in text
 
 
 def test_other_storages_are_files_of_their_own(sample: AppTest) -> None:
-    session = session_of(sample)
+    workspace = session_of(sample)
     assert "make_8" not in [button.key for button in sample.button]
-    before = run_of(session)
+    before = run_of(workspace)
     sample.button(key="make_4").click()
     settled(sample.run())
-    assert run_of(session).recipe == replace(SETTING, weight_bits=4)
+    assert run_of(workspace).recipe == replace(SETTING, weight_bits=4)
     assert "INT8 weights (.onnx)" in buttons_of(sample.run())
-    known = dict(export.variants(session, session.recipe))
+    known = dict(export.variants(workspace, workspace.recipe))
     saved = known[SETTING]
     assert saved is not None
-    assert file_of(saved).read_bytes() != file_of(session.view.run).read_bytes()
+    assert file_of(saved).read_bytes() != file_of(workspace.view.run).read_bytes()
     told = offers.numbers_text(saved)
     assert told.startswith(format_bytes(file_of(saved).stat().st_size))
     assert "weights in int8" in told
     choose(sample, weight_bits=8)
     settled(sample.run())
-    assert run_of(session).recipe == before.recipe
+    assert run_of(workspace).recipe == before.recipe
 
 
 @pytest.fixture(scope="module")
@@ -210,44 +210,44 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> AppTest:
     return settled(page.run())
 
 
-def take_all(session: Session, folder: Path) -> None:
+def take_all(workspace: Workspace, folder: Path) -> None:
     """Download what the command reads, under its names."""
-    for offer in offers.given_offers(source_of(session)):
+    for offer in offers.given_offers(source_of(workspace)):
         content = offer.content()
         assert isinstance(content, bytes)
         (folder / offer.name).write_bytes(content)
 
 
 def test_the_command_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path: Path) -> None:
-    session = session_of(upload)
+    workspace = session_of(upload)
     assert {"Original (.onnx)", "Test samples (.npz)", "Calibration samples (.npz)"} < set(
         buttons_of(upload)
     )
-    take_all(session, tmp_path)
-    files = files_of(source_of(session))
+    take_all(workspace, tmp_path)
+    files = files_of(source_of(workspace))
     assert files.data is not None and files.calibration is not None
-    line = command_line(session.recipe, files.model, files.data, files.calibration)
+    line = command_line(workspace.recipe, files.model, files.data, files.calibration)
     assert line in [code.value for code in upload.code]
     words = [sys.executable, *shlex.split(line)[1:], "--json"]
     answer = json.loads(run(words, tmp_path))["compressed"]
-    assert answer["model_id"] == run_of(session).report().model_id
-    assert answer["quality"] == run_of(session).report().to_dict()["quality"]
+    assert answer["model_id"] == run_of(workspace).report().model_id
+    assert answer["quality"] == run_of(workspace).report().to_dict()["quality"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [files.model, files.data, files.calibration, "compressed.onnx"]
     )
 
 
 def test_the_script_works_on_what_a_visitor_downloads(upload: AppTest, tmp_path: Path) -> None:
-    session = session_of(upload)
-    name = outcome_of(session).plan.layers[0].name
+    workspace = session_of(upload)
+    name = outcome_of(workspace).plan.layers[0].name
     assert '"""' in name
     choose(upload, layers=(LayerChoice(name, 0.5),))
     settled(upload.run())
-    take_all(session, tmp_path)
-    (tmp_path / "again.py").write_text(text_of(session, "Python script (.py)"))
+    take_all(workspace, tmp_path)
+    (tmp_path / "again.py").write_text(text_of(workspace, "Python script (.py)"))
     printed = run([sys.executable, "again.py"], tmp_path)
     assert "byte for byte" in printed
-    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(session.view.run).read_bytes()
+    assert (tmp_path / "compressed.onnx").read_bytes() == file_of(workspace.view.run).read_bytes()
 
 
 def test_samples_that_come_with_the_explorer_need_no_download(sample: AppTest) -> None:
@@ -284,13 +284,13 @@ def test_without_samples_or_without_a_kernel_there_is_still_something_to_take(
     drop(page, "model", (model.name, model.read_bytes()))
     page.switch_page("pages/export.py")
     settled(page.run())
-    session = session_of(page)
+    workspace = session_of(page)
     assert {"Original (.onnx)", "Report (.html)"} < set(buttons_of(page))
     assert "Test samples (.npz)" not in buttons_of(page)
-    text = text_of(session, "Python script (.py)")
+    text = text_of(workspace, "Python script (.py)")
     assert "calibration = None" in text
     assert "evaluate" not in text
-    assert "There were no samples" in content_of(session, "Model card (.md)")
+    assert "There were no samples" in content_of(workspace, "Model card (.md)")
     unknown, _ = own_model(tmp_path, last="Mystery", domain="com.example")
     drop(page, "model", (unknown.name, unknown.read_bytes()))
     assert not page.run().exception

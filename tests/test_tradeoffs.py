@@ -25,7 +25,6 @@ from explorer.report import LayerPlan
 from explorer.runs import Original, Run
 from explorer.search.sweep import Design
 from explorer.ui import comparing, selecting, sweeps
-from explorer.ui.picks import ORIGINAL, Picks
 from explorer.ui.tried import (
     COSTS,
     SETTINGS,
@@ -36,6 +35,7 @@ from explorer.ui.tried import (
     results_of,
 )
 from explorer.widget.tradeoff import tried
+from explorer.workspace.picks import ORIGINAL, Picks
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
 LAYER = replace(values.LAYER, name=HOSTILE, channels=16)
@@ -245,22 +245,22 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     page.multiselect(key="w_sweep_weight_bits").set_value([8]).run()
     page.number_input(key="w_sweep_steps").set_value(3).run()
     page.slider(key="w_sweep_ratios").set_value((20, 60)).run()
-    assert session.sweeping.design == Design(
+    assert session.sweep.design == Design(
         lowest=0.2, highest=0.6, steps=3, weight_bits=(8,), activation_bits=(32,)
     )
     (button,) = [each for each in page.button if each.key == "sweep_start"]
     assert button.label == "Start 3 runs"
     button.click().run()
-    run_until(page, lambda: session.sweeping.progress[0] == 1)
+    run_until(page, lambda: session.sweep.progress[0] == 1)
     page.button(key="sweep_pause").click().run()
-    run_until(page, lambda: session.sweeping.current is None)
-    assert session.sweeping.paused
+    run_until(page, lambda: session.sweep.current is None)
+    assert session.sweep.paused
     page.button(key="sweep_go_on").click().run()
     session.set_recipe(Recipe(weight_bits=4))  # a hand on the panel meanwhile
     settled(page.run())
     assert session.view.run.recipe == Recipe(weight_bits=4)
-    run_until(page, lambda: not session.sweeping.running)
-    assert (session.sweeping.progress, session.sweeping.failures) == ((3, 3), ())
+    run_until(page, lambda: not session.sweep.running)
+    assert (session.sweep.progress, session.sweep.failures) == ((3, 3), ())
     assert len(session.tried) == before + 4
     page.run()
     shown = [
@@ -315,9 +315,9 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     page.button_group(key="w_sweep_way").set_value("random").run()
     page.number_input(key="w_sweep_count").set_value(5).run()
     page.button(key="sweep_start").click().run()
-    assert session.sweeping.running
+    assert session.sweep.running
     page.button(key="sweep_cancel").click().run()
-    assert not session.sweeping.running
+    assert not session.sweep.running
     assert page.button(key="sweep_start").label == "Start 5 runs"
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from explorer.jobs import Pool
-from explorer.ui.folders import Storage
-from explorer.ui.session import Session
+from explorer.workspace.folders import Storage
+from explorer.workspace.workspace import Workspace
 
 LIMIT_S = 70
 POLL_S = 0.01
@@ -29,28 +29,28 @@ class Visit:
     """One visitor, whose files go when the visit ends."""
 
     def __init__(self, pool: Pool, storage: Storage) -> None:
-        self.session = Session(pool, storage.folder())
+        self.session = Workspace(pool, storage.folder())
 
     def drop(
         self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
     ) -> Seen:
         """Drop files and wait until nothing more comes of them."""
-        session, before = self.session, self.session.source
+        workspace, before = self.session, self.session.source
         started = time.monotonic()
-        session.receive(files, shape)
+        workspace.receive(files, shape)
         shown = set()
-        while session.busy:
+        while workspace.busy:
             assert time.monotonic() - started < LIMIT_S, "no end"
-            session.advance()
-            shown |= {session.notice or "", (session.progress or (0, ""))[1]}
+            workspace.advance()
+            shown |= {workspace.notice or "", (workspace.progress or (0, ""))[1]}
             time.sleep(POLL_S)
-        source = session.source
+        source = workspace.source
         opened = source is not None and source != before
         notes = source.notes if source is not None and opened else ()
         shown |= {*notes, *([source.title] if source else [])}
-        parts = tuple(strings_in(asdict(session.original)))
+        parts = tuple(strings_in(asdict(workspace.original)))
         seconds = time.monotonic() - started
-        return Seen(session.notice, opened, notes, tuple(shown), parts, seconds)
+        return Seen(workspace.notice, opened, notes, tuple(shown), parts, seconds)
 
     def end(self) -> None:
         self.session.close()

@@ -6,28 +6,28 @@ from explorer.metrics import DECIBELS, METRICS
 from explorer.recipe import AIMS
 from explorer.render.labels import AIMS as AIM_LABELS
 from explorer.render.text import spent_sentence
-from explorer.ui.session import Session
 from explorer.widget.words import HELP
+from explorer.workspace.workspace import Workspace
 
 FEWEST_POINTS, MOST_POINTS = 0.1, 10.0
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The controls, or the progress of the search; and a sentence with its result."""
-    spending = session.spending
+    spending = workspace.budget
     if spending.running:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(*spending.progress)
             st.button("Cancel", key="spend_cancel", on_click=spending.stop)
         return
-    _controls(session)
-    bought = spending.bought(session.source, session.recipe)
+    _controls(workspace)
+    bought = spending.bought(workspace.source, workspace.recipe)
     if bought is not None:
         st.caption(spent_sentence(bought))
 
 
-def _controls(session: Session) -> None:
-    spending = session.spending
+def _controls(workspace: Workspace) -> None:
+    spending = workspace.budget
 
     def write() -> None:
         spending.points = float(st.session_state["w_points"])
@@ -35,7 +35,7 @@ def _controls(session: Session) -> None:
 
     st.session_state["w_points"] = spending.points
     st.session_state["w_spend_on"] = spending.on
-    found = session.sensitivities
+    found = workspace.sensitivities
     metric = METRICS[found[0].quality.metric]
     is_error = metric.unit == DECIBELS or metric.falls
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -61,12 +61,12 @@ def _controls(session: Session) -> None:
         st.button(
             "Generate recipe",
             key="spend_start",
-            disabled=session.busy,
-            on_click=lambda: _start(session),
+            disabled=workspace.busy,
+            on_click=lambda: _start(workspace),
         )
 
 
-def _start(session: Session) -> None:
-    assert session.source is not None
-    found = session.sensitivities
-    session.notice = session.spending.start(session.source, session.recipe, found)
+def _start(workspace: Workspace) -> None:
+    assert workspace.source is not None
+    found = workspace.sensitivities
+    workspace.notice = workspace.budget.start(workspace.source, workspace.recipe, found)

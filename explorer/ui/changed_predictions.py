@@ -9,8 +9,8 @@ from explorer.events import Compared, Document, WeightsCompared, require
 from explorer.runs import Run
 from explorer.ui import drawings, panel, sizes
 from explorer.ui.headings import heading
-from explorer.ui.questions import Answer
-from explorer.ui.session import Session
+from explorer.workspace.questions import Answer
+from explorer.workspace.workspace import Workspace
 
 NO_SAMPLES = "There are no samples to compare the two models on; add some to this model."
 NO_CLASSES = "This model has no class scores, so there are no predicted classes to compare."
@@ -18,9 +18,9 @@ NOT_CONSTANT = "This layer's weights are packed in a way that can't be drawn."
 WAITING = "Comparing the two models …"
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """Tabs; only the open one does any work."""
-    panel.draw_counts(session)
+    panel.draw_counts(workspace)
     parts = {
         "All sizes": sizes.draw,
         "Classes": _draw_classes,
@@ -32,35 +32,35 @@ def draw(session: Session) -> None:
     for tab, part in zip(tabs, parts.values(), strict=True):
         if tab.open:
             with tab:
-                part(session)
+                part(workspace)
 
 
-def _draw_classes(session: Session) -> None:
-    compared = _compared(session)
+def _draw_classes(workspace: Workspace) -> None:
+    compared = _compared(workspace)
     if compared is not None:
         changes, _ = compared
-        names = _names(session)
+        names = _names(workspace)
         st.html(drawings.classes_html(changes, names))
         heading("Confusion matrix (difference)", 3)
         st.html(drawings.confusion_html(changes, names))
 
 
-def _draw_flips(session: Session) -> None:
-    compared = _compared(session)
-    if compared is not None and session.source is not None:
+def _draw_flips(workspace: Workspace) -> None:
+    compared = _compared(workspace)
+    if compared is not None and workspace.source is not None:
         changes, pictures = compared
-        names, characters = _names(session), session.source.characters
+        names, characters = _names(workspace), workspace.source.characters
         st.html(drawings.flips_html(changes, pictures, names, characters))
 
 
-def _draw_weights(session: Session) -> None:
-    run = _finished(session)
+def _draw_weights(workspace: Workspace) -> None:
+    run = _finished(workspace)
     if run is None:
         st.caption(WAITING)
         return
     layers = [layer.name for layer in run.layers]
     layer = st.selectbox("Layer", layers, key="weights_layer")
-    answer = _ask(session, run, "weights", {"layer": layer})
+    answer = _ask(workspace, run, "weights", {"layer": layer})
     if answer is None:
         st.caption("Reading the weights …")
     elif answer.error is not None:
@@ -73,13 +73,13 @@ def _draw_weights(session: Session) -> None:
             st.html(drawings.histogram_html(histograms))
 
 
-def _compared(session: Session) -> tuple[Document, Sequence[Document]] | None:
+def _compared(workspace: Workspace) -> tuple[Document, Sequence[Document]] | None:
     """The changes on all samples and pictures of some, or None and a word on the page."""
-    if session.original.samples == 0:
+    if workspace.original.samples == 0:
         st.caption(NO_SAMPLES)
         return None
-    run = _finished(session)
-    answer = _ask(session, run, "compare", {}) if run is not None else None
+    run = _finished(workspace)
+    answer = _ask(workspace, run, "compare", {}) if run is not None else None
     if answer is None:
         st.caption(WAITING)
     elif answer.error is not None:
@@ -92,19 +92,19 @@ def _compared(session: Session) -> tuple[Document, Sequence[Document]] | None:
     return None
 
 
-def _finished(session: Session) -> Run | None:
+def _finished(workspace: Workspace) -> Run | None:
     """The setting on the screen, once its file is written."""
-    run = session.view.run
+    run = workspace.view.run
     return run if run is not None and run.finished_file is not None else None
 
 
-def _ask(session: Session, run: Run, task: str, more: Mapping[str, Any]) -> Answer | None:
-    assert session.source is not None
+def _ask(workspace: Workspace, run: Run, task: str, more: Mapping[str, Any]) -> Answer | None:
+    assert workspace.source is not None
     assert run.artifact is not None
     small = run.artifact.arguments()
-    given = {"source": session.source.arguments(), "small": small, **more}
-    return session.questions.ask(session.source, task, given)
+    given = {"source": workspace.source.arguments(), "small": small, **more}
+    return workspace.questions.ask(workspace.source, task, given)
 
 
-def _names(session: Session) -> drawings.Names:
-    return drawings.Names(session.source.classes if session.source is not None else ())
+def _names(workspace: Workspace) -> drawings.Names:
+    return drawings.Names(workspace.source.classes if workspace.source is not None else ())

@@ -17,8 +17,8 @@ from explorer.render import labels
 from explorer.ui import input_sizes, metric, reading, renumbering, uploads
 from explorer.ui.input_sizes import shape_in
 from explorer.ui.projected import Projected, project
-from explorer.ui.session import Session
 from explorer.widget import words
+from explorer.workspace.workspace import Workspace
 
 Files = list[tuple[str, bytes]]
 
@@ -40,13 +40,13 @@ CLOSED = (
 )
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """All controls, in the sidebar."""
     with st.sidebar:
         st.html(WORDMARK)
-        _model(session)
+        _model(workspace)
         with st.expander("Advanced settings", key="more", expanded=True):
-            _advanced_settings(session)
+            _advanced_settings(workspace)
 
 
 WORDMARK = (
@@ -55,16 +55,16 @@ WORDMARK = (
 )
 
 
-def _model(session: Session) -> None:
-    model = project("model", session.selected.key if session.selected else None)
+def _model(workspace: Workspace) -> None:
+    model = project("model", workspace.selected.key if workspace.selected else None)
     st.selectbox(
         "Model",
-        list(session.sources),
+        list(workspace.sources),
         key=model.key,
-        format_func=lambda key: session.sources[key].title,
-        on_change=model.taker(lambda key: session.open(session.sources[key])),
+        format_func=lambda key: workspace.sources[key].title,
+        on_change=model.taker(lambda key: workspace.open(workspace.sources[key])),
     )
-    own = session.selected
+    own = workspace.selected
     if own is not None and own.drop is not None:
         st.button(
             "Remove this model",
@@ -72,36 +72,39 @@ def _model(session: Session) -> None:
             icon=":material/delete:",
             type="tertiary",
             help=REMOVE,
-            disabled=session.importing.job is not None,
-            on_click=lambda: session.remove(own.key),
+            disabled=workspace.importing.job is not None,
+            on_click=lambda: workspace.remove(own.key),
         )
     label, icon = "Open your own model", ":material/upload_file:"
     with st.popover(label, width="stretch", icon=icon, key="own_model", on_change="rerun"):
-        _drop_box(session, "A model and, if you have them, samples", None, _take_files)
+        _drop_box(workspace, "A model and, if you have them, samples", None, _take_files)
         st.text_input("Input shape", key="w_shape", placeholder="1 x 3 x 224 x 224", help=SHAPE)
         st.caption(FORMATS)
-        host = session.original.host
+        host = workspace.original.host
         if host is not None and host.leaks:
             st.caption(CLOSED.format(leaks=" and ".join(host.leaks)))
-    reading.draw(session)
-    metric.draw(session)
-    renumbering.draw(session)
-    input_sizes.draw(session)
+    reading.draw(workspace)
+    metric.draw(workspace)
+    renumbering.draw(workspace)
+    input_sizes.draw(workspace)
 
 
-def _take_files(session: Session, files: Files) -> None:
+def _take_files(workspace: Workspace, files: Files) -> None:
     st.session_state["own_model"] = False  # what comes of it shows on the page
-    session.receive(files, shape_in(st.session_state["w_shape"]))
+    workspace.receive(files, shape_in(st.session_state["w_shape"]))
 
 
-def _take_recipe(session: Session, files: Files) -> None:
+def _take_recipe(workspace: Workspace, files: Files) -> None:
     if len(files[-1][1]) > RECIPE_BYTES:
         raise RecipeError("This file is too large for a recipe.")
-    session.set_recipe(Recipe.from_json(files[-1][1]))
+    workspace.set_recipe(Recipe.from_json(files[-1][1]))
 
 
 def _drop_box(
-    session: Session, label: str, types: list[str] | None, take: Callable[[Session, Files], None]
+    workspace: Workspace,
+    label: str,
+    types: list[str] | None,
+    take: Callable[[Workspace, Files], None],
 ) -> None:
     """An upload box that is empty again once its files, (name, bytes) each, are taken."""
     epoch = st.session_state.setdefault("drops", 0)
@@ -113,25 +116,25 @@ def _drop_box(
             return
         st.session_state["drops"] = epoch + 1
         try:
-            take(session, files)
+            take(workspace, files)
         except ExplorerError as error:
-            session.notice = str(error)
+            workspace.notice = str(error)
 
     st.file_uploader(label, type=types, accept_multiple_files=True, key=key, on_change=changed)
 
 
-def _advanced_settings(session: Session) -> None:
-    recipe = session.recipe
-    _select(session, "scope", SCOPES)
-    _select(session, "criterion", CRITERIA)
-    _select(session, "round_to", sorted({*ROUND_TO, recipe.round_to}))
-    _select(session, "bits_scope", SCOPES[::-1])
-    _select(session, "granularity", GRANULARITIES)
+def _advanced_settings(workspace: Workspace) -> None:
+    recipe = workspace.recipe
+    _select(workspace, "scope", SCOPES)
+    _select(workspace, "criterion", CRITERIA)
+    _select(workspace, "round_to", sorted({*ROUND_TO, recipe.round_to}))
+    _select(workspace, "bits_scope", SCOPES[::-1])
+    _select(workspace, "granularity", GRANULARITIES)
     if recipe.granularity == "group":
-        _select(session, "group_size", sorted({*GROUP_SIZES, recipe.group_size}))
-    _toggle(session, "widths", disabled=recipe.pattern != "channel")
+        _select(workspace, "group_size", sorted({*GROUP_SIZES, recipe.group_size}))
+    _toggle(workspace, "widths", disabled=recipe.pattern != "channel")
     for name in ("compensate", "keep_metadata", "short_names"):
-        _toggle(session, name)
+        _toggle(workspace, name)
     if recipe.criterion == "random":
         seed = project("seed", recipe.seed)
         st.number_input(
@@ -140,36 +143,36 @@ def _advanced_settings(session: Session) -> None:
             step=1,
             key=seed.key,
             help=words.HELP["seed"],
-            on_change=_writer(session, seed),
+            on_change=_writer(workspace, seed),
         )
-    _drop_box(session, "Load a recipe (.json)", ["json"], _take_recipe)
+    _drop_box(workspace, "Load a recipe (.json)", ["json"], _take_recipe)
 
 
-def _toggle(session: Session, name: str, disabled: bool = False) -> None:
-    switch = project(name, getattr(session.recipe, name))
+def _toggle(workspace: Workspace, name: str, disabled: bool = False) -> None:
+    switch = project(name, getattr(workspace.recipe, name))
     st.toggle(
         labels.RECIPE[name],
         key=switch.key,
         help=words.HELP[name],
         disabled=disabled,
-        on_change=_writer(session, switch),
+        on_change=_writer(workspace, switch),
     )
 
 
-def _select(session: Session, name: str, options: Sequence[Any]) -> None:
-    choice, names = project(name, getattr(session.recipe, name)), labels.VALUES.get(name, {})
+def _select(workspace: Workspace, name: str, options: Sequence[Any]) -> None:
+    choice, names = project(name, getattr(workspace.recipe, name)), labels.VALUES.get(name, {})
     st.selectbox(
         labels.RECIPE[name],
         options,
         key=choice.key,
         format_func=lambda option: names.get(option, str(option)),
         help=words.HELP[name],
-        on_change=_writer(session, choice),
+        on_change=_writer(workspace, choice),
     )
 
 
-def _writer(session: Session, choice: Projected) -> Callable[[], None]:
+def _writer(workspace: Workspace, choice: Projected) -> Callable[[], None]:
     """A callback that writes a widget's value back into the recipe."""
     return choice.taker(
-        lambda value: session.set_recipe(replace(session.recipe, **{choice.name: value}))
+        lambda value: workspace.set_recipe(replace(workspace.recipe, **{choice.name: value}))
     )

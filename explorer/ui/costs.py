@@ -10,9 +10,9 @@ from explorer.events import LimitsMeasured, NodesTimed, require
 from explorer.render.charts import Spot, roofline
 from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.headings import heading
-from explorer.ui.questions import Answer
-from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN
+from explorer.workspace.questions import Answer
+from explorer.workspace.workspace import Workspace
 
 MOST_ROWS = 40
 FLOPS = 2  # of a multiply-accumulate
@@ -33,10 +33,10 @@ ROOF = (
 Row = Mapping[str, Any]
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The table and the roofline, once both models are timed."""
     heading("Time and memory by node")
-    answers = _answers(session)
+    answers = _answers(workspace)
     if answers is None:
         st.caption(WAITING)
         return
@@ -54,9 +54,9 @@ def draw(session: Session) -> None:
     st.caption(f"{_limits_text(limits)} {ROOF}")
 
 
-def _answers(session: Session) -> tuple[Answer, Answer] | None:
+def _answers(workspace: Workspace) -> tuple[Answer, Answer] | None:
     """Of the original and of the compressed file; None while they are not known."""
-    run, source, profile = session.view.run, session.source, session.original.profile
+    run, source, profile = workspace.view.run, workspace.source, workspace.original.profile
     small = run.finished_file if run is not None else None
     if source is None or small is None or profile is None:
         return None
@@ -66,7 +66,7 @@ def _answers(session: Session) -> tuple[Answer, Answer] | None:
         "input_sizes": profile.input_sizes,
     }
     asked = ({"model": original, "limits": True}, {"model": small.arguments()})
-    before, after = (session.questions.ask(source, "costs", each) for each in asked)
+    before, after = (workspace.questions.ask(source, "costs", each) for each in asked)
     return (before, after) if before is not None and after is not None else None
 
 

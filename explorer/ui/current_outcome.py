@@ -14,13 +14,13 @@ from explorer.render.insights import insights
 from explorer.render.labels import NUMBERS
 from explorer.render.text import format_shape
 from explorer.runs import Original, View
-from explorer.ui import results, sizes
-from explorer.ui.session import Session
-from explorer.ui.sources import SAMPLES, Source
+from explorer.ui import insight_notes, sizes
 from explorer.widget.achieved import achieved_text
 from explorer.widget.cards import UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
 from explorer.widget.words import DEFINITIONS, describe
+from explorer.workspace.sources import SAMPLES, Source
+from explorer.workspace.workspace import Workspace
 
 LATENCY = (  # the page's own definition points to another place of the page
     "Time of one inference: the fastest of many runs with one thread, original and compressed "
@@ -29,15 +29,15 @@ LATENCY = (  # the page's own definition points to another place of the page
 PLAIN_NAME = re.compile(r"\w[\w .()+-]*")
 
 
-def outcome_of(session: Session) -> Outcome:
+def outcome_of(workspace: Workspace) -> Outcome:
     """The finished setting that is on the screen."""
-    view, source = session.view, session.source
+    view, source = workspace.view, workspace.source
     run, original = view.run, view.original
     assert source is not None
     assert run is not None
     assert run.plan is not None
     assert run.artifact is not None
-    chart = tried(original, session.tried, busy=False)
+    chart = tried(original, workspace.tried, busy=False)
     achieved = achieved_text(view)
     return Outcome(
         title=source.title,
@@ -68,7 +68,7 @@ def outcome_of(session: Session) -> Outcome:
 
 def _remarks(view: View) -> tuple[str, ...]:
     remarks = [each.sentence for each in insights(view)]
-    return tuple(remarks or [results.INCOMPLETE] * results.is_incomplete(view))
+    return tuple(remarks or [insight_notes.INCOMPLETE] * insight_notes.is_incomplete(view))
 
 
 def files_of(source: Source) -> Files:

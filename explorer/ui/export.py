@@ -24,8 +24,8 @@ from explorer.ui.offers import (
     telling_offers,
     variant_offer,
 )
-from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 BITS = tuple(kind.bits for kind in reversed(BY_WIDTH))  # with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
@@ -36,16 +36,16 @@ OTHER_PRECISIONS = (
 COMING = "Available as soon as all numbers are measured."
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """Three groups of files, and the shell command."""
-    run, source = session.view.run, session.source
+    run, source = workspace.view.run, workspace.source
     if run is None or source is None:
         st.caption("Nothing has been compressed yet.")
         return
     with st.container(key="export"):
-        _draw_file(session, run, source)
-        _draw_storages(session, run, source)
-        outcome = outcome_of(session) if run.complete else None
+        _draw_file(workspace, run, source)
+        _draw_storages(workspace, run, source)
+        outcome = outcome_of(workspace) if run.complete else None
         heading(REPRODUCE)
         for offer in [recipe_offer(run.recipe), *given_offers(source), *again_offers(outcome)]:
             _draw_offer(offer)
@@ -57,22 +57,22 @@ def draw(session: Session) -> None:
             _draw_offer(offer)
 
 
-def variants(session: Session, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
+def variants(workspace: Workspace, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
     """The setting with other widths of weights, and what is known of each."""
-    tried = {run.recipe.to_json(): run for run in session.tried}
+    tried = {run.recipe.to_json(): run for run in workspace.tried}
     for bits in BITS:
         if bits != recipe.weight_bits:
             other = replace(recipe, weight_bits=bits)
             yield other, tried.get(other.to_json())
 
 
-def _draw_file(session: Session, run: Run, source: Source) -> None:
+def _draw_file(workspace: Workspace, run: Run, source: Source) -> None:
     heading("The model")
     file = run.file
     if file is None:
-        st.caption("The file is being written." if session.busy else graph_view.GONE)
-        if not session.busy:
-            st.button("Write it again", on_click=lambda: session.edit_recipe(session.recipe))
+        st.caption("The file is being written." if workspace.busy else graph_view.GONE)
+        if not workspace.busy:
+            st.button("Write it again", on_click=lambda: workspace.edit_recipe(workspace.recipe))
         return
     plain, zipped = file_offers(run, file, source.stem)
     _draw_offer(plain, is_first=True)
@@ -82,11 +82,11 @@ def _draw_file(session: Session, run: Run, source: Source) -> None:
         st.caption(sentence)
 
 
-def _draw_storages(session: Session, run: Run, source: Source) -> None:
+def _draw_storages(workspace: Workspace, run: Run, source: Source) -> None:
     heading("Other precisions")
     st.caption(OTHER_PRECISIONS)
     missing = []
-    for recipe, known in variants(session, run.recipe):
+    for recipe, known in variants(workspace, run.recipe):
         file = known.file if known else None
         if known is None or file is None:
             missing.append(recipe)
@@ -97,9 +97,9 @@ def _draw_storages(session: Session, run: Run, source: Source) -> None:
             st.button(
                 _quantize_label(recipe.weight_bits),
                 key=f"make_{recipe.weight_bits}",
-                on_click=session.set_recipe,
+                on_click=workspace.set_recipe,
                 args=[recipe],
-                disabled=session.busy,
+                disabled=workspace.busy,
             )
 
 

@@ -16,12 +16,12 @@ import streamlit as st
 
 from explorer.render.text import machine_text
 from explorer.ui import controls, links, state
-from explorer.ui.session import Session
 from explorer.ui.sweeps import progress_text
 from explorer.ui.turns import turn
 from explorer.widget.achieved import achieved_text
 from explorer.widget.cards import UNKNOWN, cards
 from explorer.widget.words import describe
+from explorer.workspace.workspace import Workspace
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
 LONG_S = 0.5  # at work that takes minutes
@@ -31,7 +31,7 @@ SENT_S = 0.03  # for Streamlit to send what was drawn: a next run drops what it 
 SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 
-Part = Callable[[Session], None]
+Part = Callable[[Workspace], None]
 
 
 @dataclass
@@ -44,11 +44,11 @@ class Drawn:
     is_drawn: bool = False
 
 
-def summary(session: Session) -> None:
+def summary(workspace: Workspace) -> None:
     """The headline numbers in a line, for pages without the panel."""
     words = [
         f"{card.title} <b>{escape(card.value)}</b> {escape(_change(card.difference))}"
-        for card in cards(session.view, session.busy, session.queued)
+        for card in cards(workspace.view, workspace.busy, workspace.queued)
     ]
     st.html(f'<p class="ce-summary">{"".join(f"<span>{word}</span>" for word in words)}</p>')
 
@@ -59,73 +59,73 @@ def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
     That is where a setting is another, begins or ends, or has one of the `parts` at last.
     """
     with turn():
-        session = state.current()
-        session.advance()
-        controls.draw(session)
-        links.write(session)
-    session.settle()
+        workspace = state.current()
+        workspace.advance()
+        controls.draw(workspace)
+        links.write(workspace)
+    workspace.settle()
     with turn():
         st.html(STYLE)
-        pace_s = poll_s(session)
-        drawn = Drawn(parts, session.stage(parts), pace_s)
-        st.fragment(_draw_live, run_every=pace_s)(session, live, drawn)
-        session.begin_questions()
-        body(session)
-        session.end_questions()
-        if poll_s(session) != pace_s:  # the body has asked what the live part is to look for
+        pace_s = poll_s(workspace)
+        drawn = Drawn(parts, workspace.stage(parts), pace_s)
+        st.fragment(_draw_live, run_every=pace_s)(workspace, live, drawn)
+        workspace.begin_questions()
+        body(workspace)
+        workspace.end_questions()
+        if poll_s(workspace) != pace_s:  # the body has asked what the live part is to look for
             st.rerun()
     if pace_s == POLL_S:
         time.sleep(SENT_S)
 
 
-def poll_s(session: Session) -> float | None:
+def poll_s(workspace: Workspace) -> float | None:
     """Seconds until the next look; None while there is nothing to look for."""
-    if not (session.busy or session.questions.running):
-        works = (session.probing, session.spending, session.sweeping)
+    if not (workspace.busy or workspace.questions.running):
+        works = (workspace.sensitivity, workspace.budget, workspace.sweep)
         if any(work.running for work in works):
             return LONG_S
-        return NEXT_S if session.surveying.running else None
-    if session.ahead <= 1:
+        return NEXT_S if workspace.survey.running else None
+    if workspace.ahead <= 1:
         return POLL_S
-    return NEXT_S if session.ahead <= SOON else QUEUED_S
+    return NEXT_S if workspace.ahead <= SOON else QUEUED_S
 
 
-def _draw_live(session: Session, live: Part, drawn: Drawn) -> None:
+def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
     is_watching = drawn.is_drawn and drawn.pace_s == POLL_S
     if is_watching:
-        _await_news(session)
+        _await_news(workspace)
     drawn.is_drawn = True
     with turn():
-        session.advance()
-        if (session.stage(drawn.parts), poll_s(session)) != (drawn.stage, drawn.pace_s):
+        workspace.advance()
+        if (workspace.stage(drawn.parts), poll_s(workspace)) != (drawn.stage, drawn.pace_s):
             st.rerun()
-        _draw_parts(session, live)
+        _draw_parts(workspace, live)
     if is_watching:
         time.sleep(SENT_S)
 
 
-def _await_news(session: Session) -> None:
+def _await_news(workspace: Workspace) -> None:
     """Look again as soon as there is something to see; a click or a choice ends it."""
     deadline = time.monotonic() + PATIENCE_S
-    while not session.await_news(GLANCE_S) and time.monotonic() < deadline:
+    while not workspace.await_news(GLANCE_S) and time.monotonic() < deadline:
         _ = state.KEY in st.session_state  # Streamlit ends a run that isn't wanted any more here
 
 
-def _draw_parts(session: Session, live: Part) -> None:
-    _status(session)
-    if session.importing.job is not None:
-        st.button("Cancel the import", key="import_cancel", on_click=session.cancel_importing)
-    if session.notice:
-        st.error(_shown(session.notice), icon=":material/error:")
-    live(session)
+def _draw_parts(workspace: Workspace, live: Part) -> None:
+    _status(workspace)
+    if workspace.importing.job is not None:
+        st.button("Cancel the import", key="import_cancel", on_click=workspace.cancel_importing)
+    if workspace.notice:
+        st.error(_shown(workspace.notice), icon=":material/error:")
+    live(workspace)
 
 
-def _status(session: Session) -> None:
-    view, progress = session.view, session.progress
-    title = escape(session.source.title) if session.source else "Opening the model"
+def _status(workspace: Workspace) -> None:
+    view, progress = workspace.view, workspace.progress
+    title = escape(workspace.source.title) if workspace.source else "Opening the model"
     setting = escape(describe(view.run.recipe)) if view.run else "…"
     achieved = escape(achieved_text(view))
-    fraction, text = progress or (1.0, _machine(session))
+    fraction, text = progress or (1.0, _machine(workspace))
     state_of_work = "ce-busy" if progress else "ce-idle"
     st.html(
         f'<div class="ce-status {state_of_work}"><h1>{title}</h1><span class="ce-setting">'
@@ -135,11 +135,11 @@ def _status(session: Session) -> None:
     )
 
 
-def _machine(session: Session) -> str:
+def _machine(workspace: Workspace) -> str:
     """What goes on beside, or where the numbers come from."""
-    if session.sweeping.running:
-        return f"sweep: {progress_text(session.sweeping)}"
-    host = session.original.host
+    if workspace.sweep.running:
+        return f"sweep: {progress_text(workspace.sweep)}"
+    host = workspace.original.host
     return f"measured on {machine_text(host)}" if host is not None else ""
 
 

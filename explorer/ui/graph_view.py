@@ -5,8 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.ui import netron
-from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 HEIGHT = 560
 GONE = "This compressed model is no longer kept: the oldest ones make room for new ones."
@@ -14,9 +14,9 @@ CHOICES = ("Both", "Original", "Compressed")
 PHONE = "Mobi"  # in the name by which every phone's browser calls itself
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """Original and compressed, side by side or one of them."""
-    if session.source is None:
+    if workspace.source is None:
         return
     chosen = st.segmented_control(
         "Show",
@@ -26,16 +26,16 @@ def draw(session: Session) -> None:
         key="graphs",
         label_visibility="collapsed",
     )
-    run = session.view.run
-    files = {"Original": session.source.model, "Compressed": run.file if run else None}
+    run = workspace.view.run
+    files = {"Original": workspace.source.model, "Compressed": run.file if run else None}
     shown = {name: path for name, path in files.items() if chosen in ("Both", name)}
     for column, (name, path) in zip(st.columns(len(shown)), shown.items(), strict=True):
         with column:
             st.caption(name)
             if path is None:
-                st.caption("The file is being written." if session.busy else GONE)
+                st.caption("The file is being written." if workspace.busy else GONE)
             else:
-                _graph(name, path, session.source)
+                _graph(name, path, workspace.source)
 
 
 def first_choice(browser: str) -> str:

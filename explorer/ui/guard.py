@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from explorer.ui.folders import ALL_BYTES, SESSION_BYTES, SESSION_FILES, storage
+from explorer.workspace.folders import ALL_BYTES, SESSION_BYTES, SESSION_FILES, storage
 
 UPLOAD = re.compile(r".*/_stcore/upload_file/([^/]+)/([^/]+)")
 PRIVATE = ("/_stcore/metrics", "/_stcore/agent")

@@ -9,8 +9,8 @@ from explorer.errors import DataError
 from explorer.names import cleaned
 from explorer.network import TensorSpec
 from explorer.render.text import format_shape, format_sizes
-from explorer.ui.session import Session
-from explorer.ui.sources import InputSizes
+from explorer.workspace.sources import InputSizes
+from explorer.workspace.workspace import Workspace
 
 MOST_DIMENSIONS = 8
 MOST_FIELDS = 4  # inputs of a cache follow the others
@@ -26,17 +26,17 @@ HELP = (
 )
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The sizes of the open model, in the sidebar."""
-    profile, described = session.original.profile, session.original.description
-    if session.source is None or profile is None or described is None:
+    profile, described = workspace.original.profile, workspace.original.description
+    if workspace.source is None or profile is None or described is None:
         return
     sizes = profile.input_sizes
     with st.expander(title_of(sizes), key="input_sizes"):
         specs = [spec for spec in described.inputs if is_open(spec)]
         st.caption(ABOUT if specs else FIXED)
         if specs:
-            _form(session, specs[:MOST_FIELDS], sizes)
+            _form(workspace, specs[:MOST_FIELDS], sizes)
         fields = {spec.name for spec in specs[:MOST_FIELDS]}
         others = {name: shape for name, shape in sizes.items() if name not in fields}
         if others:
@@ -57,9 +57,9 @@ def is_open(spec: TensorSpec) -> bool:
 
 
 def _form(
-    session: Session, specs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]]
+    workspace: Workspace, specs: Sequence[TensorSpec], sizes: Mapping[str, Sequence[int]]
 ) -> None:
-    assert session.source is not None
+    assert workspace.source is not None
     known = {spec.name: format_shape(sizes.get(spec.name, ())) for spec in specs}
     with st.form("sizes", border=False):
         texts = {}
@@ -70,18 +70,18 @@ def _form(
                 known[spec.name],
                 max_chars=200,
                 help=HELP,
-                key=f"w_size_{session.source.key}_{at}",
+                key=f"w_size_{workspace.source.key}_{at}",
             )
         if st.form_submit_button("Set sizes", width="stretch"):
-            _set(session, texts, known)
+            _set(workspace, texts, known)
 
 
-def _set(session: Session, texts: Mapping[str, str], known: Mapping[str, str]) -> None:
-    assert session.source is not None
+def _set(workspace: Workspace, texts: Mapping[str, str], known: Mapping[str, str]) -> None:
+    assert workspace.source is not None
     try:
-        session.set_input_sizes(chosen(texts, known, session.source.input_sizes))
+        workspace.set_input_sizes(chosen(texts, known, workspace.source.input_sizes))
     except DataError as error:
-        session.notice = str(error)
+        workspace.notice = str(error)
     st.rerun()
 
 

@@ -15,9 +15,9 @@ from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
 from explorer.report import LayerPlan, Plan
 from explorer.ui import costs, sensitivity_map
-from explorer.ui.session import Session
 from explorer.widget import words
 from explorer.widget.words import percent
+from explorer.workspace.workspace import Workspace
 
 LABELS = {key: capitalized(label) for key, label in LAYER_COLUMNS.items()}
 COLUMNS = {
@@ -68,19 +68,19 @@ EDITABLE = ("own_ratio", "own_bits")
 LOSSES = ("loss_ratio", "loss_bits")
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The table, or a word while there is no plan."""
-    run = session.view.run
+    run = workspace.view.run
     if run is None or run.plan is None:
         st.caption("Waiting for the plan of this setting.")
         return
     planned = run.layers
     names = [layer.name for layer in planned]
-    found = session.sensitivities
+    found = workspace.sensitivities
     losses = sensitivity_map.table_columns(found, names)
-    key = _key(session)
+    key = _key(workspace)
     st.data_editor(
-        with_minus_signs(pd.DataFrame({**rows(planned, session.recipe), **losses})),
+        with_minus_signs(pd.DataFrame({**rows(planned, workspace.recipe), **losses})),
         key=key,
         column_config=COLUMNS,
         column_order=shown_columns(planned, losses),
@@ -88,17 +88,17 @@ def draw(session: Session) -> None:
         hide_index=True,
         height="content" if len(planned) <= ROWS_IN_FULL else "auto",
         placeholder="–",
-        on_change=lambda: _take_edits(session, key, names),
+        on_change=lambda: _take_edits(workspace, key, names),
         alt="What the plan does to each layer.",
     )
-    if session.recipe.layers:
-        without = replace(session.recipe, layers=())
-        st.button("Clear overrides", on_click=lambda: session.set_recipe(without))
+    if workspace.recipe.layers:
+        without = replace(workspace.recipe, layers=())
+        st.button("Clear overrides", on_click=lambda: workspace.set_recipe(without))
     st.caption(run.plan.others)
     st.html(reasons_html(planned))
     st.html(ties_html(run.plan))
-    sensitivity_map.draw(session)
-    costs.draw(session)
+    sensitivity_map.draw(workspace)
+    costs.draw(workspace)
 
 
 def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:
@@ -181,12 +181,12 @@ def _loss_text(loss: object) -> str:
     return loss_text(loss)
 
 
-def _key(session: Session) -> str:
-    return f"layers_{session.overrides_epoch}_{session.source.key if session.source else ''}"
+def _key(workspace: Workspace) -> str:
+    return f"layers_{workspace.overrides_epoch}_{workspace.source.key if workspace.source else ''}"
 
 
-def _take_edits(session: Session, key: str, names: Sequence[str]) -> None:
+def _take_edits(workspace: Workspace, key: str, names: Sequence[str]) -> None:
     """Make the edits overrides of the layers, unless another table is there by now."""
-    if key == _key(session):
+    if key == _key(workspace):
         edits = st.session_state[key]["edited_rows"]
-        session.edit_recipe(with_edits(session.recipe, names, edits))
+        workspace.edit_recipe(with_edits(workspace.recipe, names, edits))

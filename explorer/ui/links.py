@@ -13,15 +13,15 @@ import streamlit as st
 from explorer.errors import RecipeError
 from explorer.metrics import CHOICES
 from explorer.recipe import Recipe
-from explorer.ui.session import Session
-from explorer.ui.sources import InputSizes, samples
+from explorer.workspace.sources import InputSizes, samples
+from explorer.workspace.workspace import Workspace
 
 MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
 NO_SIZES = "The link's input sizes can't be used; the default ones are used instead."
 NOT_HERE = "The link's model isn't among the samples here; the first sample is open instead."
 
 
-def follow(session: Session) -> None:
+def follow(workspace: Workspace) -> None:
     """Open what the address says, or else the first sample, when a visit begins."""
     keys = {source.key: source for source in samples()}
     model, sizes, setting = (st.query_params.get(name) for name in (MODEL, SIZES, SETTING))
@@ -31,19 +31,19 @@ def follow(session: Session) -> None:
     source = keys.get(model or "", samples()[0]).resized(found or ())
     metric = st.query_params.get(METRIC)
     if model in keys and metric in CHOICES:
-        source = session.sources[source.key] = replace(source, metric=metric)
+        source = workspace.sources[source.key] = replace(source, metric=metric)
     if setting is not None:  # first, or a model that is known already opens with another setting
         try:
-            session.set_recipe(Recipe.from_json(setting))
+            workspace.set_recipe(Recipe.from_json(setting))
         except RecipeError as error:
             refusals.append(f"The link's setting can't be used: {error}")
-    session.open(source)
-    session.notice = " ".join(refusals) or session.notice
+    workspace.open(source)
+    workspace.notice = " ".join(refusals) or workspace.notice
 
 
-def write(session: Session) -> None:
+def write(workspace: Workspace) -> None:
     """Let the address say what is asked for now."""
-    told, selected = {SETTING: _short(session.recipe)}, session.selected
+    told, selected = {SETTING: _short(workspace.recipe)}, workspace.selected
     sample = replace(selected.resized(()), metric=None) if selected is not None else None
     if selected is not None and sample is not None and sample in samples():
         told[MODEL] = sample.key

@@ -5,21 +5,21 @@ import streamlit as st
 from explorer.description import Scoring
 from explorer.metrics import CHOICES, METRICS
 from explorer.ui.projected import project
-from explorer.ui.session import Session
+from explorer.workspace.workspace import Workspace
 
 AUTOMATIC = "automatic"  # a choice of its own, as a list shows none for None
 HELP = "“Automatic” fits the model's outputs and the labels. A change scores all runs again."
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """A choice of the metrics that fit the open model's labels, with the reason for the guess."""
-    described = session.original.description
+    described = workspace.original.description
     scoring = described.scoring if described is not None else None
-    if session.source is None or scoring is None:
+    if workspace.source is None or scoring is None:
         return
-    chosen = session.source.metric
+    chosen = workspace.source.metric
     names = [AUTOMATIC, *options(scoring, chosen)]
-    choice = project("metric", chosen or AUTOMATIC, of=session.source.key)
+    choice = project("metric", chosen or AUTOMATIC, of=workspace.source.key)
     st.selectbox(
         "Metric",
         names,
@@ -27,7 +27,7 @@ def draw(session: Session) -> None:
         format_func=lambda name: title_of(name, scoring),
         help=HELP,
         on_change=choice.taker(
-            lambda name: session.set_metric(None if name == AUTOMATIC else name)
+            lambda name: workspace.set_metric(None if name == AUTOMATIC else name)
         ),
     )
     st.caption(f"Scored by {METRICS[scoring.metric].noun}, {scoring.reason}.")

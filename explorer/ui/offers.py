@@ -16,7 +16,7 @@ from explorer.render.labels import precision
 from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.runs import Run
 from explorer.ui.current_outcome import files_of, is_own
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
 
 GZIP_LEVEL = 6  # as in the size with gzip (`explorer.measure.profile`)
 BINARY = "application/octet-stream"

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from streamlit.components.v2.types import ComponentRenderer
 
-from explorer.ui.session import Session
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
@@ -22,6 +21,7 @@ from explorer.widget.forecast import basis_of, surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.words import PANEL
+from explorer.workspace.workspace import Workspace
 
 KEY = "panel"
 SCRIPT = "/widget/panel.js"
@@ -57,31 +57,31 @@ def _script() -> bytes:
     return bundle(SCRIPTS / "streamlit.js").encode()
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The panel, with the numbers as far as they are known."""
-    source = session.source  # how its samples are read and scored is in its arguments
-    basis = basis_of(str(source.arguments()) if source else "", session.recipe)
+    source = workspace.source  # how its samples are read and scored is in its arguments
+    basis = basis_of(str(source.arguments()) if source else "", workspace.recipe)
     data = {
         "basis": basis,
-        "model": session.counts and name_of(session.counts),
-        "recipe": asdict(session.recipe),
+        "model": workspace.counts and name_of(workspace.counts),
+        "recipe": asdict(workspace.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
-        "numbers": numbers(cards(session.view, session.busy, session.queued)),
-        "tried": tried(session.original, session.tried, session.busy),
+        "numbers": numbers(cards(workspace.view, workspace.busy, workspace.queued)),
+        "tried": tried(workspace.original, workspace.tried, workspace.busy),
         "words": PANEL,
     }
-    _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(session))
-    findings = session.surveying.found(session.source, session.recipe)
-    _keep(session, "surveyed", surveyed(findings, basis))
+    _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(workspace))
+    findings = workspace.survey.found(workspace.source, workspace.recipe)
+    _keep(workspace, "surveyed", surveyed(findings, basis))
 
 
-def draw_counts(session: Session) -> None:
+def draw_counts(workspace: Workspace) -> None:
     """What the panel counts with."""
-    _keep(session, "counts", session.counts)
+    _keep(workspace, "counts", workspace.counts)
 
 
-def _keep(session: Session, name: str, part: object) -> None:
-    counts = session.counts
+def _keep(workspace: Workspace, name: str, part: object) -> None:
+    counts = workspace.counts
     with st.container(key=f"panel_{name}"):
         if counts is not None:
             data = {"model": name_of(counts), name: part}
@@ -95,12 +95,12 @@ def _component(mount: str) -> ComponentRenderer:
     )
 
 
-def _take_choice(session: Session) -> None:
+def _take_choice(workspace: Workspace) -> None:
     """Ask for the setting at which a slider was released; whoever sends it, it may be anything."""
     choice = read_choice(st.session_state[KEY]["choice"])
     if choice.recipe is not None:
-        session.set_recipe(choice.recipe)
+        workspace.set_recipe(choice.recipe)
     else:
-        session.notice = choice.refusal
+        workspace.notice = choice.refusal
     if choice.number is not None:
         st.session_state[f"{KEY}_seen"] = choice.number

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 TITLE = "Preprocessing"
 # The choices of `formats.preprocessing`, which loads more than the server should; a test compares.
@@ -30,16 +30,16 @@ LABELS = {
 NUMBERS = ("mean", "std")
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """What was assumed about the open model's files, and a form to have them read otherwise."""
-    source = session.source
+    source = workspace.source
     if source is None or (title := title_of(source)) is None:
         return
     with st.expander(title, key="reading"):
         items = "".join(f"<li>{escape(note)}</li>" for note in source.notes)
         st.html(f'<ul class="ce-reading">{items}</ul>')
         if source.preparation is not None:
-            _form(session, source, json.loads(source.preparation))
+            _form(workspace, source, json.loads(source.preparation))
 
 
 def title_of(source: Source) -> str | None:
@@ -48,7 +48,7 @@ def title_of(source: Source) -> str | None:
     return TITLE if is_told else None
 
 
-def _form(session: Session, source: Source, known: dict[str, Any]) -> None:
+def _form(workspace: Workspace, source: Source, known: dict[str, Any]) -> None:
     with st.form("preparation", border=False):
         given = dict(known)
         for name, choices in CHOICES.items():
@@ -61,18 +61,18 @@ def _form(session: Session, source: Source, known: dict[str, Any]) -> None:
         column = st.text_input(LABELS["label_column"], known["label_column"] or "", max_chars=200)
         given["label_column"] = column or None
         if st.form_submit_button("Read again", width="stretch"):
-            _read_again(session, source, given)
+            _read_again(workspace, source, given)
 
 
-def _read_again(session: Session, source: Source, given: dict[str, Any]) -> None:
+def _read_again(workspace: Workspace, source: Source, given: dict[str, Any]) -> None:
     assert source.drop is not None
     for name in NUMBERS:
         numbers = numbers_in(given[name])
         if numbers is None:
-            session.notice = f"{LABELS[name]} takes finite numbers, such as 0.5 or 0.5, 0.5, 0.5."
+            workspace.notice = f"{LABELS[name]} takes finite numbers, such as 0.5 or 0.5, 0.5, 0.5."
             return
         given[name] = numbers
-    session.read(replace(source.drop, asked=json.dumps(given)))
+    workspace.read(replace(source.drop, asked=json.dumps(given)))
     st.rerun()
 
 

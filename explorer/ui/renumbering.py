@@ -10,26 +10,26 @@ import streamlit as st
 from explorer.description import Relabelling
 from explorer.metrics import CLASS_METRICS
 from explorer.render.text import relabelling_sentence
-from explorer.ui.session import Session
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 TITLE = "Labels and classes"
 MOST_CLASS = 9_999
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """A warning where labels seem permuted, with a button, and a table to change any of them."""
-    source = session.source
-    if source is None or source.drop is None or not source.pairs or not _has_classes(session):
+    source = workspace.source
+    if source is None or source.drop is None or not source.pairs or not _has_classes(workspace):
         return
-    found = session.original.relabelling
+    found = workspace.original.relabelling
     if found is not None:
         st.warning(_markdown(relabelling_sentence(found, source.classes)))
         st.button(
             "Renumber the labels",
             key="relabel",
             width="stretch",
-            on_click=lambda: _read_again(session, source, renumbered(source.pairs, found)),
+            on_click=lambda: _read_again(workspace, source, renumbered(source.pairs, found)),
         )
     with st.expander(TITLE, key="renumbering"), st.form("classes", border=False):
         table = pd.DataFrame(source.pairs, columns=["Label", "Class"])
@@ -45,7 +45,7 @@ def draw(session: Session) -> None:
         if st.form_submit_button("Use these classes", width="stretch"):
             numbers = [int(number) for number in edited["Class"].fillna(-1)]
             names = (name for name, _ in source.pairs)
-            _read_again(session, source, dict(zip(names, numbers, strict=True)))
+            _read_again(workspace, source, dict(zip(names, numbers, strict=True)))
             st.rerun()
 
 
@@ -55,15 +55,15 @@ def renumbered(pairs: Sequence[tuple[str, int]], found: Relabelling) -> dict[str
     return {name: numbers.get(number, number) for name, number in pairs}
 
 
-def _has_classes(session: Session) -> bool:
-    described = session.original.description
+def _has_classes(workspace: Workspace) -> bool:
+    described = workspace.original.description
     scoring = described.scoring if described is not None else None
     return scoring is not None and any(name in scoring.possible for name in CLASS_METRICS)
 
 
-def _read_again(session: Session, source: Source, mapping: Mapping[str, int]) -> None:
+def _read_again(workspace: Workspace, source: Source, mapping: Mapping[str, int]) -> None:
     assert source.drop is not None
-    session.read(replace(source.drop, mapping=json.dumps(mapping)))
+    workspace.read(replace(source.drop, mapping=json.dumps(mapping)))
 
 
 def _markdown(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.ui.session import Session
+from explorer.workspace.workspace import Workspace
 
 
 def clicked(chosen: Any) -> list[str]:
@@ -19,7 +19,7 @@ def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
 
 
 def taker(
-    session: Session, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
+    workspace: Workspace, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
 ) -> Callable[[], None]:
     """A callback that selects what was clicked; a click beside everything changes nothing.
 
@@ -29,21 +29,21 @@ def taker(
     def take() -> None:
         settings = read(st.session_state[key]["selection"])
         if settings:
-            session.picks.select(model_key(session), settings, is_shown)
+            workspace.picks.select(model_key(workspace), settings, is_shown)
 
     return take
 
 
-def select(session: Session, settings: Sequence[str | None]) -> None:
+def select(workspace: Workspace, settings: Sequence[str | None]) -> None:
     """Look at a setting, and perhaps at one to compare it with."""
-    session.picks.select(model_key(session), [each for each in settings if each is not None])
+    workspace.picks.select(model_key(workspace), [each for each in settings if each is not None])
 
 
-def selected(session: Session) -> tuple[str, ...]:
+def selected(workspace: Workspace) -> tuple[str, ...]:
     """What is looked at of the open model."""
-    return session.picks.selected(model_key(session))
+    return workspace.picks.selected(model_key(workspace))
 
 
-def model_key(session: Session) -> str:
+def model_key(workspace: Workspace) -> str:
     """By which picks know the open model."""
-    return session.source.key if session.source is not None else ""
+    return workspace.source.key if workspace.source is not None else ""

@@ -16,9 +16,9 @@ from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
 from explorer.report import points_lost
 from explorer.ui import budget
 from explorer.ui.headings import heading
-from explorer.ui.session import Session
 from explorer.ui.turns import turn
 from explorer.widget.words import HELP, percent
+from explorer.workspace.workspace import Workspace
 
 POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
@@ -30,26 +30,26 @@ TABLE_RATIO, TABLE_BITS = 0.5, 4
 NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this model."
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The section; it draws itself anew while measuring goes on."""
-    running = (session.probing.running, session.spending.running)
-    st.fragment(_draw, run_every=POLL_S if any(running) else None)(session, running)
+    running = (workspace.sensitivity.running, workspace.budget.running)
+    st.fragment(_draw, run_every=POLL_S if any(running) else None)(workspace, running)
 
 
 @turn()
-def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
+def _draw(workspace: Workspace, drawn: tuple[bool, bool]) -> None:
     """`drawn` says what went on when the whole page was drawn, which then polls."""
-    if (session.probing.running, session.spending.running) != drawn:
+    if (workspace.sensitivity.running, workspace.budget.running) != drawn:
         st.rerun()
     heading("Sensitivity")
-    _controls(session)
-    found = session.sensitivities
+    _controls(workspace)
+    found = workspace.sensitivities
     if not found:
-        if session.probing.is_complete(session.source, session.recipe):
+        if workspace.sensitivity.is_complete(workspace.source, workspace.recipe):
             st.caption(NOTHING_TO_COMPRESS)
         return
     st.caption(caption(found))
-    described = session.original.description
+    described = workspace.original.description
     names = [layer.name for layer in described.layers] if described is not None else []
     figure, height = figure_of(found, names)
     with st.container(height=LARGEST_PX if height > LARGEST_PX else "content", border=False):
@@ -60,27 +60,27 @@ def _draw(session: Session, drawn: tuple[bool, bool]) -> None:
             config={"displayModeBar": False},
             alt="Loss when only one layer or group is compressed: layers down, settings across.",
         )
-    if session.probing.is_complete(session.source, session.recipe):
-        budget.draw(session)
+    if workspace.sensitivity.is_complete(workspace.source, workspace.recipe):
+        budget.draw(workspace)
 
 
-def _controls(session: Session) -> None:
-    probing, source = session.probing, session.source
-    done, count = probing.progress(source, session.recipe)
+def _controls(workspace: Workspace) -> None:
+    probing, source = workspace.sensitivity, workspace.source
+    done, count = probing.progress(source, workspace.recipe)
     if probing.running:
         text = f"measuring, {done} of {count}" if count else "calibrating"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(done / count if count else 0.0, text)
             st.button("Cancel", key="sensitivity_cancel", on_click=probing.stop)
         return
-    samples = session.original.samples
-    if not probing.is_complete(source, session.recipe):
+    samples = workspace.original.samples
+    if not probing.is_complete(source, workspace.recipe):
         st.button(
             "Resume" if done else "Measure sensitivity",
             key="sensitivity_start",
             help=HELP["sensitivity"],
             disabled=not samples or source is None,
-            on_click=session.measure_sensitivity,
+            on_click=workspace.measure_sensitivity,
         )
         if samples == 0:
             st.caption(NO_SAMPLES)

@@ -10,10 +10,10 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from explorer.jobs import shared_pool
 from explorer.ui import netron, panel
-from explorer.ui.folders import storage
 from explorer.ui.guard import Guard
 from explorer.ui.gzipped import Gzipped
 from explorer.ui.preload import Preload
+from explorer.workspace.folders import storage
 
 __all__ = ["MIDDLEWARE", "ROUTES", "lifespan"]
 

@@ -14,9 +14,9 @@ from explorer.render.text import (
 )
 from explorer.report import Latency
 from explorer.runs import View
-from explorer.ui.session import Session
 from explorer.widget.cards import UNKNOWN, relative
 from explorer.widget.words import DEFINITIONS
+from explorer.workspace.workspace import Workspace
 
 SIZES = (
     ("nonzero_params", format_count),
@@ -53,9 +53,9 @@ def latency_sentence(latency: Latency) -> str:
     )
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The table, and how the latency was measured."""
-    view = session.view
+    view = workspace.view
     st.html(sizes_html(view))
     if view.latency is not None:
         st.caption(latency_sentence(view.latency))

@@ -16,30 +16,30 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.jobs import shared_pool
 from explorer.ui import links
-from explorer.ui.folders import storage
-from explorer.ui.session import Session
-from explorer.ui.sources import samples
+from explorer.workspace.folders import storage
+from explorer.workspace.sources import samples
+from explorer.workspace.workspace import Workspace
 
 KEY = "explorer"
 MARGIN_S = 5.0  # beyond the time that Streamlit leaves for coming back
 
 
-def current() -> Session:
+def current() -> Workspace:
     """The visitor's session, with the first sample opening on the first call."""
     if KEY not in st.session_state:
-        session = Session(shared_pool(), storage().folder())
-        session.sources = {source.key: source for source in samples()}
-        links.follow(session)
+        workspace = Workspace(shared_pool(), storage().folder())
+        workspace.sources = {source.key: source for source in samples()}
+        links.follow(workspace)
         context = get_script_run_ctx()
-        _watch(_Visit(session, context.session_id if context else ""))
-        st.session_state[KEY] = session
-    found: Session = st.session_state[KEY]
+        _watch(_Visit(workspace, context.session_id if context else ""))
+        st.session_state[KEY] = workspace
+    found: Workspace = st.session_state[KEY]
     return found
 
 
 @dataclass(frozen=True, eq=False)
 class _Visit:
-    session: Session
+    workspace: Workspace
     connection: str  # Streamlit's name for it
 
     def end_if_gone(self) -> None:
@@ -47,7 +47,7 @@ class _Visit:
         if runtime.exists() and runtime.get_instance().is_active_session(self.connection):
             self.wait()
         else:
-            self.session.close()
+            self.workspace.close()
 
     def wait(self) -> None:
         """Look again after the time that Streamlit leaves for coming back."""

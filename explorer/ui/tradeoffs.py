@@ -15,7 +15,6 @@ from explorer.ui import comparing, sweeps
 from explorer.ui.headings import heading
 from explorer.ui.projected import project
 from explorer.ui.selecting import clicked, model_key, picked, select, selected, taker
-from explorer.ui.session import Session
 from explorer.ui.tried import (
     COSTS,
     SETTINGS,
@@ -28,6 +27,7 @@ from explorer.ui.tried import (
     results_of,
 )
 from explorer.ui.turns import turn
+from explorer.workspace.workspace import Workspace
 
 POLL_S = 1.0
 HEIGHT, MOST_ROWS_PX, NUMBER_PX = 380, 420, 82
@@ -55,31 +55,33 @@ COLUMNS = {
 }
 
 
-def draw(session: Session) -> None:
+def draw(workspace: Workspace) -> None:
     """The page; it draws itself anew while a sweep goes on."""
-    drawn = session.stage()
-    st.fragment(_draw, run_every=POLL_S if session.sweeping.running else None)(session, drawn)
+    drawn = workspace.stage()
+    st.fragment(_draw, run_every=POLL_S if workspace.sweep.running else None)(workspace, drawn)
 
 
 @turn()
-def _draw(session: Session, drawn: tuple[object, ...]) -> None:
+def _draw(workspace: Workspace, drawn: tuple[object, ...]) -> None:
     """`drawn` is the stage that the whole page was drawn for."""
-    if session.stage() != drawn:
+    if workspace.stage() != drawn:
         st.rerun()
-    source = session.source
-    sweeps.draw(session)
+    source = workspace.source
+    sweeps.draw(workspace)
     results = (
-        results_of(session.original, session.tried, source.key, session.picks) if source else ()
+        results_of(workspace.original, workspace.tried, source.key, workspace.picks)
+        if source
+        else ()
     )
     if len(results) <= 1:
         heading(RUNS)
         st.caption(NOTHING_YET)
         return
-    _draw_views(session, results)
-    _draw_comparison(session, results)
+    _draw_views(workspace, results)
+    _draw_comparison(workspace, results)
 
 
-def _draw_views(session: Session, results: Sequence[Result]) -> None:
+def _draw_views(workspace: Workspace, results: Sequence[Result]) -> None:
     quality, marks = quality_axis(results), marks_of(results)
     title, choice = st.columns([1, 1], vertical_alignment="center")
     with title:
@@ -90,9 +92,9 @@ def _draw_views(session: Session, results: Sequence[Result]) -> None:
     if quality is None:
         st.caption(NO_QUALITY)
     else:
-        _draw_charts(session, marks, cost, quality)
-    _draw_selected(session, results)
-    _draw_table(session, results, front, quality)
+        _draw_charts(workspace, marks, cost, quality)
+    _draw_selected(workspace, results)
+    _draw_table(workspace, results, front, quality)
 
 
 def _choose_cost() -> Axis:
@@ -109,8 +111,8 @@ def _choose_cost() -> Axis:
     return COSTS[chosen or next(iter(COSTS))]
 
 
-def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
-    looked_at = selected(session)
+def _draw_charts(workspace: Workspace, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
+    looked_at = selected(workspace)
     axes = (*SETTINGS, COSTS["file_bytes"], COSTS["macs"], COSTS["latency"], quality)
     figures = {
         "scatter": (scatter(marks, cost, quality, looked_at), f"{cost.title} and {quality.title}"),
@@ -123,15 +125,15 @@ def _draw_charts(session: Session, marks: Sequence[Mark], cost: Axis, quality: A
                 height=HEIGHT,
                 key=f"chart_{key}",
                 config=CHART,
-                on_select=taker(session, f"chart_{key}", clicked),
+                on_select=taker(workspace, f"chart_{key}", clicked),
                 selection_mode="points",
                 alt=f"{alt}; the table below has the same numbers.",
             )
 
 
-def _draw_selected(session: Session, results: Sequence[Result]) -> None:
+def _draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
     by_key = {each.key: each for each in results}
-    chosen = [by_key[key] for key in selected(session) if key in by_key]
+    chosen = [by_key[key] for key in selected(workspace) if key in by_key]
     looked_at = project("looked_at", chosen[0].key if chosen else None)
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
@@ -140,11 +142,11 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
             key=looked_at.key,
             format_func=labels_of(results).__getitem__,
             placeholder="None selected",
-            on_change=looked_at.taker(lambda key: select(session, [key])),
+            on_change=looked_at.taker(lambda key: select(workspace, [key])),
             width=340,
         )
         if chosen:
-            _draw_actions(session, chosen[0])
+            _draw_actions(workspace, chosen[0])
     if chosen:
         text = numbers_text(chosen[0])
         st.html(f'<p class="ce-about"><b>{escape(chosen[0].label)}</b>: {escape(text)}</p>')
@@ -152,8 +154,8 @@ def _draw_selected(session: Session, results: Sequence[Result]) -> None:
         st.caption(NONE_SELECTED)
 
 
-def _draw_actions(session: Session, result: Result) -> None:
-    picks, model = session.picks, model_key(session)
+def _draw_actions(workspace: Workspace, result: Result) -> None:
+    picks, model = workspace.picks, model_key(workspace)
     name = project("name", result.name, of=(model, result.key))
     st.text_input(
         "Name",
@@ -171,25 +173,25 @@ def _draw_actions(session: Session, result: Result) -> None:
     st.button(
         "Use this setting",
         key="trade_use",
-        disabled=result.recipe == session.recipe,
-        on_click=session.set_recipe,
+        disabled=result.recipe == workspace.recipe,
+        on_click=workspace.set_recipe,
         args=[result.recipe],
     )
 
 
 def _draw_table(
-    session: Session, results: Sequence[Result], front: Sequence[str], quality: Axis | None
+    workspace: Workspace, results: Sequence[Result], front: Sequence[str], quality: Axis | None
 ) -> None:
     keys = [each.key for each in results]
-    key = _table_key(session)
+    key = _table_key(workspace)
 
     def ticked(chosen: Any) -> list[str]:
         """Nothing where another table is there by now."""
-        return picked(chosen, keys) if key == _table_key(session) else []
+        return picked(chosen, keys) if key == _table_key(workspace) else []
 
     title = quality.title if quality is not None else "Quality"
     columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, width=NUMBER_PX)}
-    rows = [keys.index(each) for each in selected(session) if each in keys]
+    rows = [keys.index(each) for each in selected(workspace) if each in keys]
     st.dataframe(
         _styled(pd.DataFrame(columns_of(results, front)), quality),
         key=key,
@@ -197,15 +199,15 @@ def _draw_table(
         hide_index=True,
         height="content" if len(results) <= ROWS_IN_FULL else MOST_ROWS_PX,
         placeholder="–",
-        on_select=taker(session, key, ticked, is_shown=True),
+        on_select=taker(workspace, key, ticked, is_shown=True),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows}},
         alt="All runs with their results.",
     )
 
 
-def _table_key(session: Session) -> str:
-    return f"settings_{session.picks.epoch}_{model_key(session)}"
+def _table_key(workspace: Workspace) -> str:
+    return f"settings_{workspace.picks.epoch}_{model_key(workspace)}"
 
 
 def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
@@ -215,10 +217,10 @@ def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
     return frame.style.format(texts, na_rep="–")
 
 
-def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
+def _draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
     heading("Side by side")
     by_key = {each.key: each for each in results}
-    known = [key for key in selected(session) if key in by_key]
+    known = [key for key in selected(workspace) if key in by_key]
     if not known:
         st.caption("Select a run to compare it with the original or with another run.")
         return
@@ -230,7 +232,7 @@ def _draw_comparison(session: Session, results: Sequence[Result]) -> None:
         others,
         key=compared.key,
         format_func=labels_of(results).__getitem__,
-        on_change=compared.taker(lambda key: select(session, [one, key])),
+        on_change=compared.taker(lambda key: select(workspace, [one, key])),
         width=340,
     )
     pair = (by_key[st.session_state[compared.key]], by_key[one])

@@ -21,10 +21,10 @@ from explorer.render.tradeoff_charts import Axis, Mark
 from explorer.report import Latency, Profile, Quality
 from explorer.runs import Original, Run
 from explorer.storage_types import STORAGE_TYPES
-from explorer.ui.picks import ORIGINAL as ORIGINAL_KEY
-from explorer.ui.picks import Picks
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.words import describe
+from explorer.workspace.picks import ORIGINAL as ORIGINAL_KEY
+from explorer.workspace.picks import Picks
 
 
 def percent_text(share: float) -> str:

@@ -1,6 +1,6 @@
 """One visitor's work: the model that is open, the one recipe, and every run.
 
-No Streamlit here. `advance` looks at the jobs, takes in what has come, and starts what is due; the
+`advance` looks at the jobs, takes in what has come, and starts what is due; the
 page calls it on every run. Nothing that a job does wrong takes results away.
 """
 
@@ -27,18 +27,18 @@ from explorer.findings import Sensitivity
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.runs import FIRST_RECIPE, Original, Run, View
-from explorer.ui.budget_job import Spending
-from explorer.ui.folders import Folder
-from explorer.ui.importing import Importing
-from explorer.ui.known_runs import Memory
-from explorer.ui.picks import Picks
-from explorer.ui.questions import Questions
-from explorer.ui.slices import Slices, Store
-from explorer.ui.sources import Drop, InputSizes, Source
-from explorer.ui.sweeping import Sweeping
-from explorer.ui.trying import Trying
 from explorer.widget.forecast import NO_FORECASTS, survey_base
 from explorer.widget.parts import Counts, known
+from explorer.workspace.budget_search import BudgetSearch
+from explorer.workspace.current_run import CurrentRun
+from explorer.workspace.file_import import FileImport
+from explorer.workspace.folders import Folder
+from explorer.workspace.picks import Picks
+from explorer.workspace.questions import Questions
+from explorer.workspace.results import Results
+from explorer.workspace.slices import Slices, Store
+from explorer.workspace.sources import Drop, InputSizes, Source
+from explorer.workspace.sweep_runs import SweepRuns
 
 SETTLE_S = 0.2
 REST_S = 1.0  # that nothing else was to be done before the survey goes on
@@ -52,19 +52,19 @@ R = TypeVar("R")
 
 
 def one_at_a_time(
-    method: Callable[Concatenate["Session", P], R],
-) -> Callable[Concatenate["Session", P], R]:
+    method: Callable[Concatenate["Workspace", P], R],
+) -> Callable[Concatenate["Workspace", P], R]:
     """Let one thread in: a run that a newer one replaces goes on beside it for a moment."""
 
     @wraps(method)
-    def locked(session: "Session", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with session.lock:
-            return method(session, *args, **kwargs)
+    def locked(workspace: "Workspace", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with workspace.lock:
+            return method(workspace, *args, **kwargs)
 
     return locked
 
 
-class Session:
+class Workspace:
     """See the module; `notice` is the one sentence to show where something went wrong."""
 
     def __init__(self, pool: Pool, folder: Folder) -> None:
@@ -77,14 +77,14 @@ class Session:
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
-        self.probing = Slices(pool, self.id, "sensitivity")
-        self.surveying = Slices(pool, self.id, "survey", survey_base, _surveys)
-        self.spending = Spending(pool, self.id)
+        self.sensitivity = Slices(pool, self.id, "sensitivity")
+        self.survey = Slices(pool, self.id, "survey", survey_base, _surveys)
+        self.budget = BudgetSearch(pool, self.id)
         self.questions = Questions(pool, self.id)
-        self.importing = Importing(pool, folder)
-        self._memory = Memory()
-        self.trying = Trying(pool, self.id, self._memory)
-        self.sweeping = Sweeping(pool, self.id, self._memory)
+        self.importing = FileImport(pool, folder)
+        self._memory = Results()
+        self.current_run = CurrentRun(pool, self.id, self._memory)
+        self.sweep = SweepRuns(pool, self.id, self._memory)
         self.picks = Picks()
         self._pool = pool
         self._candidate: Source | None = None
@@ -105,7 +105,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """True while a job is waiting or running."""
-        return any((self.importing.job, self._opening, self.trying.job))
+        return any((self.importing.job, self._opening, self.current_run.job))
 
     @property
     def progress(self) -> tuple[float, str] | None:
@@ -137,7 +137,7 @@ class Session:
 
     @property
     def _awaited(self) -> Job | None:
-        return self.importing.job or self.trying.job or self._opening
+        return self.importing.job or self.current_run.job or self._opening
 
     def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
         """Changes whenever more than numbers has to be drawn anew, or a run has more `parts`."""
@@ -149,9 +149,9 @@ class Session:
             self.notice,
             run and (run.recipe, *(getattr(run, part) is not None for part in parts)),
             self.original.description is not None,
-            self.probing.running,
-            self.spending.running,
-            self.sweeping.running,
+            self.sensitivity.running,
+            self.budget.running,
+            self.sweep.running,
             self.questions.known,
             known(self.counts) if self.counts else None,
         )
@@ -159,7 +159,7 @@ class Session:
     @property
     def view(self) -> View:
         """What to draw now."""
-        return self.trying.view(self.original, self.recipe)
+        return self.current_run.view(self.original, self.recipe)
 
     @property
     def counts(self) -> Counts | None:
@@ -169,26 +169,26 @@ class Session:
     @property
     def sensitivities(self) -> tuple[Sensitivity, ...]:
         """What is known so far of what compressing each place alone costs."""
-        found = self.probing.found(self.source, self.recipe)
+        found = self.sensitivity.found(self.source, self.recipe)
         return tuple(each.sensitivity for each in found if isinstance(each, Probed))
 
     @property
     def tried(self) -> tuple[Run, ...]:
         """Every run on this model that has numbers, oldest first."""
-        return self.trying.tried(self.source) if self.source else ()
+        return self.current_run.tried(self.source) if self.source else ()
 
     @one_at_a_time
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
         if self._opening is not None:
             self._pool.cancel(self._opening)
-        self.trying.stop()
+        self.current_run.stop()
         self.importing.stop()
-        self.probing.stop()
-        self.surveying.stop()
+        self.sensitivity.stop()
+        self.survey.stop()
         self.questions.stop()
-        self.spending.stop()
-        self.sweeping.stop()
+        self.budget.stop()
+        self.sweep.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
 
@@ -199,8 +199,8 @@ class Session:
         self.sources.setdefault(source.key, source)
         if source == self.source and self._candidate is None:
             return
-        self.trying.stop()
-        self.spending.stop()
+        self.current_run.stop()
+        self.budget.stop()
         known = self._memory.original(source)
         if known.description is not None:  # a sample that somebody has opened before
             if self._opening is not None:
@@ -234,9 +234,9 @@ class Session:
         What is being compressed waits; where nothing comes of the import, it begins again.
         """
         self.notice = None
-        self._due = self._due or self.trying.job is not None
-        self.trying.stop()
-        self.spending.stop()
+        self._due = self._due or self.current_run.job is not None
+        self.current_run.stop()
+        self.budget.stop()
         if self.source is None:
             self._put_off = self._candidate or self._put_off
         self._candidate = self._opening = None
@@ -325,14 +325,14 @@ class Session:
             return
         self.notice = None
         self._make_way()
-        self.notice = self.trying.start(self.source, self.recipe, again=True)
+        self.notice = self.current_run.start(self.source, self.recipe, again=True)
 
     @one_at_a_time
     def measure_sensitivity(self) -> None:
         """Measure what compressing each place of the open model costs, while nothing else runs."""
         assert self.source is not None
         self.notice = None
-        self.probing.start(self.source, self.recipe)
+        self.sensitivity.start(self.source, self.recipe)
 
     @one_at_a_time
     def begin_questions(self) -> None:
@@ -350,11 +350,11 @@ class Session:
         job = self._watched
         self._looked_at = (job, job and _news_of(job))  # before its parts are read
         self._advance_settings()
-        self.questions.advance(free=not (self.busy or self.spending.running))
+        self.questions.advance(free=not (self.busy or self.budget.running))
         survey = self._advance_survey()
         self.notice = (
-            self.spending.advance(self.source, self.recipe, self.set_recipe)
-            or self.probing.advance(
+            self.budget.advance(self.source, self.recipe, self.set_recipe)
+            or self.sensitivity.advance(
                 self.source, self.recipe, free=not (self.busy or self.questions.running)
             )
             or self._advance_sweep()
@@ -365,31 +365,31 @@ class Session:
     @property
     def _is_free(self) -> bool:
         """True while nothing that a person waits for is to be done."""
-        works = (self.probing, self.spending, self.questions)
+        works = (self.sensitivity, self.budget, self.questions)
         return not (self.busy or any(work.running for work in works))
 
     def _advance_sweep(self) -> str | None:
-        return self.sweeping.advance(self.source, self.trying.shown_file, self._is_free)
+        return self.sweep.advance(self.source, self.current_run.shown_file, self._is_free)
 
     def _advance_survey(self) -> str | None:
         """Find out what predictions need, once nothing else was to be done for a moment."""
-        free, now_s = self._is_free and not self.sweeping.running, time.monotonic()
+        free, now_s = self._is_free and not self.sweep.running, time.monotonic()
         if not free:
             self._rests_from_s = now_s + REST_S
-        if free and self.source is not None and self.trying.shown is not None:
+        if free and self.source is not None and self.current_run.shown is not None:
             wanted = (self.source, survey_base(self.recipe))
             if self._surveyed != wanted:
                 self._surveyed = wanted
-                self.surveying.start(*wanted)
+                self.survey.start(*wanted)
         rests = free and now_s >= self._rests_from_s
-        error = self.surveying.advance(self.source, self.recipe, rests)
+        error = self.survey.advance(self.source, self.recipe, rests)
         return error and f"{error} {NO_FORECASTS}"
 
     def _advance_settings(self) -> None:
         self._follow_importing()
         self._follow_opening()
         self._take_up_put_off()
-        self.notice = self.trying.advance(self.recipe, self._go_back) or self.notice
+        self.notice = self.current_run.advance(self.recipe, self._go_back) or self.notice
         if self.busy or self.source is None:
             return
         if self._due:
@@ -401,7 +401,7 @@ class Session:
     def settle(self) -> None:
         """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
         deadline = time.monotonic() + SETTLE_S
-        while (job := self.trying.due_at_once) is not None and time.monotonic() < deadline:
+        while (job := self.current_run.due_at_once) is not None and time.monotonic() < deadline:
             job.wait(SETTLE_S / 10)
             self.advance()
 
@@ -420,17 +420,17 @@ class Session:
     def _start(self) -> None:
         """Show a setting from memory, or compress."""
         assert self.source is not None
-        self.trying.stop()
+        self.current_run.stop()
         self._due = False
-        if self.trying.recall(self.source, self.recipe):
+        if self.current_run.recall(self.source, self.recipe):
             return
         self._opening, self._original_due = None, self._original_incomplete()
         self._make_way()
-        self.notice = self.trying.start(self.source, self.recipe) or self.notice
+        self.notice = self.current_run.start(self.source, self.recipe) or self.notice
 
     def _go_back(self, recipe: Recipe) -> None:
         self.recipe = recipe  # the setting that the screen shows, if it shows any
-        self._due = self._due or self.trying.shown is None
+        self._due = self._due or self.current_run.shown is None
         self.overrides_epoch += 1
 
     def _measure_original(self, source: Source) -> Job | None:
@@ -443,10 +443,10 @@ class Session:
             return None
 
     def _make_way(self) -> None:
-        self.probing.make_way()
-        self.surveying.make_way()
+        self.sensitivity.make_way()
+        self.survey.make_way()
         self.questions.make_way()
-        self.sweeping.make_way()
+        self.sweep.make_way()
 
     def _follow_importing(self) -> None:
         opened, refusal = self.importing.advance(self.sources.values())
@@ -505,7 +505,7 @@ class Session:
         self.source, self._candidate = source, None
         self._replace_readings(source)
         self.original = original
-        self.trying.clear()
+        self.current_run.clear()
         self._due = True
         self._clear_leaving()
 

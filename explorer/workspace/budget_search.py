@@ -1,6 +1,6 @@
 """Spending a budget of lost quality: what is being bought, and what has been.
 
-No Streamlit here. The search is a job like others; a changed setting or another model
+The search is a job like others; a changed setting or another model
 ends it.
 """
 
@@ -11,10 +11,10 @@ from explorer.events import Bought, require
 from explorer.findings import Sensitivity, Spent
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import AIMS, Recipe
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
 
 
-class Spending:
+class BudgetSearch:
     """One visitor's budget: `points` to spend `on` one of `AIMS`, and at most one search."""
 
     def __init__(self, pool: Pool, session: str) -> None:

@@ -13,7 +13,7 @@ from explorer.events import DataRead, Event, ModelRead, Noted, newest
 from explorer.jobs import Domain
 from explorer.jobs.processes import BROKEN
 from explorer.names import cleaned
-from explorer.ui.folders import storage
+from explorer.workspace.folders import storage
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
 OWN_DATA = " (own data)"

@@ -1,17 +1,17 @@
 """Dropped files on their way to a model that can be opened.
 
-No Streamlit here. Files that were refused are removed, so that they don't count any more.
+Files that were refused are removed, so that they don't count any more.
 """
 
 from collections.abc import Iterable
 
 from explorer.errors import ExplorerError, JobError
 from explorer.jobs import Job, Pool, State
-from explorer.ui.folders import Folder
-from explorer.ui.sources import Drop, Source
+from explorer.workspace.folders import Folder
+from explorer.workspace.sources import Drop, Source
 
 
-class Importing:
+class FileImport:
     """One visitor's imports, of which at most one goes on: `job`."""
 
     def __init__(self, pool: Pool, folder: Folder) -> None:

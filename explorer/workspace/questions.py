@@ -1,6 +1,6 @@
 """What a page asks of the open model beyond its numbers: asked as it is drawn, answered in time.
 
-No Streamlit here. A question is a job like others, which the settings of the page push aside; the
+A question is a job like others, which the settings of the page push aside; the
 page asks again each time it is drawn, so that only what is on the screen is found out.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from explorer.errors import ExplorerError
 from explorer.events import Event
 from explorer.jobs import Job, Pool, State
-from explorer.ui.sources import Source
+from explorer.workspace.sources import Source
 
 MOST_KEPT = 64
 

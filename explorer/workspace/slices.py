@@ -1,6 +1,6 @@
 """Long measurements in slices, between all else: what is wanted, and what has been found.
 
-No Streamlit here. A slice is a job like others, which the settings of the page push aside; results
+A slice is a job like others, which the settings of the page push aside; results
 are kept by model and by what of the recipe they depend on.
 """
 
@@ -12,8 +12,8 @@ from explorer.errors import ExplorerError
 from explorer.events import Finding, ProbesCounted, newest
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
-from explorer.ui.sources import Source, samples
 from explorer.widget.forecast import PLAIN, survey_base
+from explorer.workspace.sources import Source, samples
 
 
 def base_of(recipe: Recipe) -> Recipe:

@@ -28,13 +28,13 @@ from explorer.events import Encoded, Estimated, Event, ModelRead, Planned, Profi
 from explorer.jobs import Domain, Job, State
 from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
-from explorer.ui import session as sessions
-from explorer.ui.folders import Storage
-from explorer.ui.known_runs import Memory
-from explorer.ui.session import Session
-from explorer.ui.sources import Drop, Source, samples
-from explorer.ui.trying import BEGAN_ANEW
 from explorer.widget.cards import cards
+from explorer.workspace import workspace as workspaces
+from explorer.workspace.current_run import BEGAN_ANEW
+from explorer.workspace.folders import Storage
+from explorer.workspace.results import Results
+from explorer.workspace.sources import Drop, Source, samples
+from explorer.workspace.workspace import Workspace
 
 NEAR_S = 5.0
 SCORED = Original(description=DESCRIPTION)  # once there is something to score it by
@@ -74,9 +74,9 @@ def pool() -> Interrupting:
 
 
 @pytest.fixture
-def visit(pool: Interrupting, tmp_path: Path) -> Session:
+def visit(pool: Interrupting, tmp_path: Path) -> Workspace:
     folder = Storage(tmp_path).folder()
-    visit = Session(pool, folder)
+    visit = Workspace(pool, folder)
     model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
     visit.open(model)
     pool.jobs[-1][0].events = (OPENED,)
@@ -86,7 +86,7 @@ def visit(pool: Interrupting, tmp_path: Path) -> Session:
 
 
 def test_the_later_of_two_settings_at_the_same_moment_is_followed(
-    visit: Session, pool: Interrupting
+    visit: Workspace, pool: Interrupting
 ) -> None:
     later = Recipe(pattern="channel", ratio=0.6)
     done = threading.Event()
@@ -116,7 +116,7 @@ def test_the_later_of_two_settings_at_the_same_moment_is_followed(
     ],
 )
 def test_the_page_looks_less_often_while_others_are_ahead(
-    visit: Session, pool: Interrupting, position: int, pace_s: float
+    visit: Workspace, pool: Interrupting, position: int, pace_s: float
 ) -> None:
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     job, _ = pool.jobs[-1]
@@ -128,7 +128,7 @@ def test_the_page_looks_less_often_while_others_are_ahead(
     visit.close()
 
 
-def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interrupting) -> None:
+def test_the_page_does_not_look_while_nothing_runs(visit: Workspace, pool: Interrupting) -> None:
     assert frame.poll_s(visit) == frame.POLL_S  # the first setting is being compressed
     while visit.busy:
         pool.jobs[-1][0].end(State.FAILED, "no")
@@ -137,7 +137,7 @@ def test_the_page_does_not_look_while_nothing_runs(visit: Session, pool: Interru
 
 
 def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
-    visit: Session, pool: Interrupting
+    visit: Workspace, pool: Interrupting
 ) -> None:
     secret = visit.folder.path.parent / "secret.onnx"
     secret.write_bytes(b"of somebody else")
@@ -156,13 +156,13 @@ def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
     assert run.file == asked
 
 
-def test_files_of_others_are_not_imported(visit: Session) -> None:
+def test_files_of_others_are_not_imported(visit: Workspace) -> None:
     drop = Drop((("m.onnx", visit.folder.path / "upload-1"),), None)
     with pytest.raises(JobError):
         drop.source(visit.folder.domain, (ModelRead("/etc/hostname", "ONNX", ()),))
 
 
-def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupting) -> None:
+def test_a_cancelled_import_leaves_all_as_it_was(visit: Workspace, pool: Interrupting) -> None:
     source, (_, compressing) = visit.source, pool.jobs[-1]
     visit.receive([("a.onnx", b"a")])
     visit.cancel_importing()
@@ -176,10 +176,10 @@ def test_a_cancelled_import_leaves_all_as_it_was(visit: Session, pool: Interrupt
 
 
 @pytest.fixture
-def unopened(pool: Interrupting, tmp_path: Path) -> Session:
+def unopened(pool: Interrupting, tmp_path: Path) -> Workspace:
     """A visit that begins with the second of two models, which is still being opened."""
     folder = Storage(tmp_path).folder()
-    visit = Session(pool, folder)
+    visit = Workspace(pool, folder)
     for key in ("first", "second"):
         file = tmp_path / f"{key}.onnx"
         visit.open(Source(key=key, title=key, domain=folder.domain, model=file))
@@ -187,7 +187,7 @@ def unopened(pool: Interrupting, tmp_path: Path) -> Session:
 
 
 def test_files_refused_before_a_model_was_open_leave_that_model(
-    unopened: Session, pool: Interrupting
+    unopened: Workspace, pool: Interrupting
 ) -> None:
     unopened.receive([("a.onnx", b"a")])
     pool.jobs[-1][0].end(State.FAILED, "This is no model.")
@@ -198,7 +198,7 @@ def test_files_refused_before_a_model_was_open_leave_that_model(
 
 
 def test_a_dropped_model_that_fails_before_another_was_open_leaves_that_one(
-    unopened: Session, pool: Interrupting
+    unopened: Workspace, pool: Interrupting
 ) -> None:
     unopened.receive([("a.onnx", b"a")])
     dropped = next(path for path in unopened.folder.path.iterdir() if path.is_file())
@@ -216,7 +216,7 @@ def test_a_dropped_model_that_fails_before_another_was_open_leaves_that_one(
     assert not unopened.busy  # it isn't tried again and again
 
 
-def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:
+def test_a_cancelled_job_says_that_it_is_stopping(visit: Workspace) -> None:
     visit.receive([("a.onnx", b"a")])
     assert visit.importing.job is not None
     visit.importing.job.state, visit.importing.job.progress = State.RUNNING, (0.2, "converting")
@@ -226,7 +226,7 @@ def test_a_cancelled_job_says_that_it_is_stopping(visit: Session) -> None:
 
 
 def test_the_page_looks_at_once_at_numbers_and_the_end_only(
-    visit: Session, pool: Interrupting
+    visit: Workspace, pool: Interrupting
 ) -> None:
     def has_news() -> bool:
         news = visit.await_news(0)
@@ -254,7 +254,7 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
 
 
 def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
-    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    visit: Workspace, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now_s = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
@@ -266,21 +266,25 @@ def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
         visit.advance()
     assert not visit.busy
     count = len(pool.jobs)
-    now_s += sessions.REST_S / 2
+    now_s += workspaces.REST_S / 2
     visit.advance()
-    assert (len(pool.jobs), visit.surveying.running) == (count, True)
-    now_s += sessions.REST_S
+    assert (len(pool.jobs), visit.survey.running) == (count, True)
+    now_s += workspaces.REST_S
     visit.advance()
     assert len(pool.jobs) == count + 1
 
 
 @pytest.mark.parametrize(("position", "waits"), [(0, True), (1, True), (2, False)])
 def test_only_what_comes_at_once_is_waited_for(
-    visit: Session, pool: Interrupting, monkeypatch: pytest.MonkeyPatch, position: int, waits: bool
+    visit: Workspace,
+    pool: Interrupting,
+    monkeypatch: pytest.MonkeyPatch,
+    position: int,
+    waits: bool,
 ) -> None:
     looks: list[float | None] = []
     monkeypatch.setattr(Job, "wait", lambda _, timeout_s=None: looks.append(timeout_s))
-    monkeypatch.setattr(sessions, "SETTLE_S", 0.05)
+    monkeypatch.setattr(workspaces, "SETTLE_S", 0.05)
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     pool.jobs[-1][0].position = position
     visit.settle()
@@ -288,7 +292,7 @@ def test_only_what_comes_at_once_is_waited_for(
 
 
 def test_a_first_setting_that_fails_makes_way_for_the_usual_one(
-    visit: Session, pool: Interrupting
+    visit: Workspace, pool: Interrupting
 ) -> None:
     """As that of a link with a layer which the model doesn't have."""
     usual, asked = visit.recipe, Recipe(pattern="channel", ratio=0.5)
@@ -306,7 +310,7 @@ def test_a_first_setting_that_fails_makes_way_for_the_usual_one(
 
 
 def test_a_setting_that_fails_goes_back_and_that_is_said(
-    visit: Session, pool: Interrupting, tmp_path: Path
+    visit: Workspace, pool: Interrupting, tmp_path: Path
 ) -> None:
     def end(state: State, error: str | None = None, events: tuple[Event, ...] = ()) -> None:
         job, _ = pool.jobs[-1]
@@ -329,7 +333,7 @@ def test_a_setting_that_fails_goes_back_and_that_is_said(
 
 
 def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
-    visit: Session, pool: Interrupting, tmp_path: Path
+    visit: Workspace, pool: Interrupting, tmp_path: Path
 ) -> None:
     visit.original = SCORED
     file = tmp_path / "compressed.onnx"
@@ -359,7 +363,7 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
 
 
 def test_while_files_are_imported_the_numbers_are_not_those_of_another_setting(
-    visit: Session, pool: Interrupting, tmp_path: Path
+    visit: Workspace, pool: Interrupting, tmp_path: Path
 ) -> None:
     pool.jobs[-1][0].events = MEASURED
     pool.jobs[-1][0].end(State.DONE)
@@ -380,12 +384,12 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
         artifact=replace(ARTIFACT, path=str(file)),
         complete=True,
     )
-    monkeypatch.setattr(Memory, "_originals", {sample: Original().after([OPENED])})
-    monkeypatch.setattr(Memory, "_shared", OrderedDict({(sample, FIRST_RECIPE.to_json()): usual}))
+    monkeypatch.setattr(Results, "_originals", {sample: Original().after([OPENED])})
+    monkeypatch.setattr(Results, "_shared", OrderedDict({(sample, FIRST_RECIPE.to_json()): usual}))
     asked = Recipe(pattern="channel", ratio=0.5)
     link = {"model": sample.key, "setting": asked.to_json()}
     monkeypatch.setattr(streamlit, "query_params", link)
-    visit = Session(pool, Storage(tmp_path).folder())
+    visit = Workspace(pool, Storage(tmp_path).folder())
     links.follow(visit)
     assert visit.view.run is not None
     assert visit.view.run == Run(asked)
@@ -393,7 +397,7 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
     assert [arguments["recipe"] for _, arguments in pool.jobs] == [asked.to_json()]
 
 
-def test_a_new_model_starts_from_the_usual_setting(visit: Session, pool: Interrupting) -> None:
+def test_a_new_model_starts_from_the_usual_setting(visit: Workspace, pool: Interrupting) -> None:
     def open_(source: Source) -> Recipe:
         visit.open(source)
         pool.jobs[-1][0].events = (OPENED,)
@@ -415,7 +419,7 @@ def test_a_new_model_starts_from_the_usual_setting(visit: Session, pool: Interru
     assert open_(first) == FIRST_RECIPE
 
 
-def test_a_setting_can_be_measured_again(visit: Session, pool: Interrupting) -> None:
+def test_a_setting_can_be_measured_again(visit: Workspace, pool: Interrupting) -> None:
     def measured(latency: float) -> None:
         file = Path(pool.jobs[-1][1]["out"])
         file.touch()

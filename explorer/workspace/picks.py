@@ -1,6 +1,6 @@
 """What a visitor says about settings: their names, which are pinned, and which are looked at.
 
-No Streamlit here. A setting is known by its recipe as JSON. Names are anybody's text.
+A setting is known by its recipe as JSON. Names are anybody's text.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """One visitor's settings: the one that is being made, and the one that is shown meanwhile.
 
-No Streamlit here. A setting is a job; nothing that it does wrong takes the one before away.
+A setting is a job; nothing that it does wrong takes the one before away.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.render.text import WENT_BACK
 from explorer.runs import FIRST_RECIPE, Original, Run, View
-from explorer.ui.folders import TRIED, make_room
-from explorer.ui.known_runs import Memory
-from explorer.ui.sources import Source
+from explorer.workspace.folders import TRIED, make_room
+from explorer.workspace.results import Results
+from explorer.workspace.sources import Source
 
 BEGAN_ANEW = "The default setting is used instead."
 
 
-class Trying:
+class CurrentRun:
     """See the module; what is found out goes into the `memory`."""
 
-    def __init__(self, pool: Pool, session: str, memory: Memory) -> None:
+    def __init__(self, pool: Pool, session: str, memory: Results) -> None:
         self._pool = pool
         self._session = session
         self._memory = memory

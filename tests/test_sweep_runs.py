@@ -11,10 +11,10 @@ from explorer.events import Counted
 from explorer.jobs import Domain, Job, State
 from explorer.recipe import Recipe
 from explorer.runs import Run
-from explorer.ui.folders import SWEPT
-from explorer.ui.known_runs import Memory
-from explorer.ui.sources import Source
-from explorer.ui.sweeping import Sweeping
+from explorer.workspace.folders import SWEPT
+from explorer.workspace.results import Results
+from explorer.workspace.sources import Source
+from explorer.workspace.sweep_runs import SweepRuns
 
 ONE, TWO, THREE = (Recipe(pattern="channel", ratio=ratio) for ratio in (0.1, 0.2, 0.3))
 
@@ -32,8 +32,8 @@ def pool() -> Stopped:
 
 
 @pytest.fixture
-def memory() -> Memory:
-    return Memory()
+def memory() -> Results:
+    return Results()
 
 
 @pytest.fixture
@@ -42,15 +42,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def sweeping(pool: Stopped, memory: Memory, clock: Clock) -> Sweeping:
+def sweeping(pool: Stopped, memory: Results, clock: Clock) -> SweepRuns:
     """A sweep over three settings, the first of which is being measured."""
-    started = Sweeping(pool, "one", memory, clock)
+    started = SweepRuns(pool, "one", memory, clock)
     started.start(SOURCE, (ONE, TWO, THREE))
     assert go_on(started) is None
     return started
 
 
-def go_on(sweeping: Sweeping, source: Source | None = SOURCE, free: bool = True) -> str | None:
+def go_on(sweeping: SweepRuns, source: Source | None = SOURCE, free: bool = True) -> str | None:
     return sweeping.advance(source, None, free)
 
 
@@ -59,7 +59,7 @@ def asked(pool: Stopped) -> list[str]:
 
 
 def test_each_setting_is_measured_and_remembered_as_the_panel_does_it(
-    pool: Stopped, memory: Memory, sweeping: Sweeping, clock: Clock
+    pool: Stopped, memory: Results, sweeping: SweepRuns, clock: Clock
 ) -> None:
     assert (sweeping.running, sweeping.progress, sweeping.current) == (True, (0, 3), ONE)
     assert sweeping.time_left_s is None
@@ -79,9 +79,9 @@ def test_each_setting_is_measured_and_remembered_as_the_panel_does_it(
 
 
 def test_what_is_known_is_not_measured_again_even_without_its_file(
-    pool: Stopped, memory: Memory
+    pool: Stopped, memory: Results
 ) -> None:
-    sweeping = Sweeping(pool, "one", memory)
+    sweeping = SweepRuns(pool, "one", memory)
     memory.remember(SOURCE, Run(ONE, complete=True))
     memory.remember(SOURCE, Run(TWO).after(MEASURED))  # not all of it is known
     sweeping.start(SOURCE, (ONE, TWO))
@@ -91,7 +91,7 @@ def test_what_is_known_is_not_measured_again_even_without_its_file(
 
 
 def test_other_work_goes_first_and_the_setting_is_measured_anew(
-    pool: Stopped, sweeping: Sweeping
+    pool: Stopped, sweeping: SweepRuns
 ) -> None:
     sweeping.make_way()
     go_on(sweeping, free=False)
@@ -101,7 +101,7 @@ def test_other_work_goes_first_and_the_setting_is_measured_anew(
     assert asked(pool) == [ONE.to_json()] * 2
 
 
-def test_a_job_that_the_pool_has_dropped_is_done_again(pool: Stopped, sweeping: Sweeping) -> None:
+def test_a_job_that_the_pool_has_dropped_is_done_again(pool: Stopped, sweeping: SweepRuns) -> None:
     pool.jobs[0].state = State.CANCELLED  # but its process hasn't ended yet
     go_on(sweeping)
     assert len(pool.jobs) == 1
@@ -110,7 +110,7 @@ def test_a_job_that_the_pool_has_dropped_is_done_again(pool: Stopped, sweeping: 
     assert asked(pool) == [ONE.to_json()] * 2
 
 
-def test_a_pause_lasts_until_one_goes_on(pool: Stopped, sweeping: Sweeping) -> None:
+def test_a_pause_lasts_until_one_goes_on(pool: Stopped, sweeping: SweepRuns) -> None:
     sweeping.pause()
     go_on(sweeping)
     assert (sweeping.running, sweeping.paused, sweeping.progress) == (False, True, (0, 3))
@@ -120,7 +120,9 @@ def test_a_pause_lasts_until_one_goes_on(pool: Stopped, sweeping: Sweeping) -> N
     assert (sweeping.running, sweeping.paused, len(pool.jobs)) == (True, False, 2)
 
 
-def test_stopped_it_keeps_what_has_come(pool: Stopped, memory: Memory, sweeping: Sweeping) -> None:
+def test_stopped_it_keeps_what_has_come(
+    pool: Stopped, memory: Results, sweeping: SweepRuns
+) -> None:
     pool.jobs[0].events = MEASURED
     pool.jobs[0].end(State.DONE)
     go_on(sweeping)
@@ -132,7 +134,7 @@ def test_stopped_it_keeps_what_has_come(pool: Stopped, memory: Memory, sweeping:
 
 
 def test_a_setting_that_fails_is_listed_and_the_others_follow(
-    pool: Stopped, memory: Memory, sweeping: Sweeping
+    pool: Stopped, memory: Results, sweeping: SweepRuns
 ) -> None:
     pool.jobs[0].end(State.FAILED, "It crashed.")
     assert go_on(sweeping) is None
@@ -144,7 +146,7 @@ def test_a_setting_that_fails_is_listed_and_the_others_follow(
     assert sweeping.failures == ()
 
 
-def test_another_model_ends_it(pool: Stopped, sweeping: Sweeping) -> None:
+def test_another_model_ends_it(pool: Stopped, sweeping: SweepRuns) -> None:
     pool.jobs[0].end(State.FAILED, "It crashed.")
     go_on(sweeping)
     assert "ended after 1 of 3 runs" in str(go_on(sweeping, source=None))
@@ -153,23 +155,25 @@ def test_another_model_ends_it(pool: Stopped, sweeping: Sweeping) -> None:
     assert (sweeping.running, sweeping.progress, sweeping.failures) == (False, (0, 0), ())
 
 
-def test_where_no_work_can_be_started_it_pauses_and_says_why(memory: Memory) -> None:
+def test_where_no_work_can_be_started_it_pauses_and_says_why(memory: Results) -> None:
     class Shut(Stopped):
         def submit(self, session: str, domain: Domain, task: str, arguments: object) -> Job:
             raise JobError("There is no process.")
 
-    sweeping = Sweeping(Shut(), "one", memory)
+    sweeping = SweepRuns(Shut(), "one", memory)
     sweeping.start(SOURCE, (ONE,))
     assert go_on(sweeping) == "There is no process."
     assert (sweeping.paused, sweeping.failures) == (True, ())
     assert go_on(sweeping) is None
 
 
-def test_its_files_have_a_share_of_their_own(pool: Stopped, memory: Memory, tmp_path: Path) -> None:
+def test_its_files_have_a_share_of_their_own(
+    pool: Stopped, memory: Results, tmp_path: Path
+) -> None:
     source = Source(key="m", title="M", domain=Domain("m", tmp_path), model=tmp_path / "model.onnx")
     for _ in range(SWEPT.files + 5):
         SWEPT.new_file(tmp_path).touch()
-    sweeping = Sweeping(pool, "one", memory)
+    sweeping = SweepRuns(pool, "one", memory)
     sweeping.start(source, (ONE,))
     go_on(sweeping, source)
     assert len(list(tmp_path.iterdir())) == SWEPT.files
@@ -178,7 +182,7 @@ def test_its_files_have_a_share_of_their_own(pool: Stopped, memory: Memory, tmp_
 
 
 def test_counts_are_kept_for_the_panel_and_not_asked_for_twice(
-    pool: Stopped, memory: Memory, sweeping: Sweeping
+    pool: Stopped, memory: Results, sweeping: SweepRuns
 ) -> None:
     fixed = {
         "criterion": "reconstruction", "round_to": 8, "granularity": "channel", "group_size": 32,

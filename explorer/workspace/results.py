@@ -9,14 +9,14 @@ from typing import ClassVar
 from explorer.events import Counted, Event, newest
 from explorer.recipe import Recipe
 from explorer.runs import Original, Run
-from explorer.ui.sources import Source, samples
 from explorer.widget.parts import Counts, fixed_of, joined, known, lacks
+from explorer.workspace.sources import Source, samples
 
 MOST_SHARED = 1000  # settings of samples
 MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
 
 
-class Memory:
+class Results:
     """What one visitor has tried; results on the samples come from all, and are for all.
 
     Nothing else is shared between visitors.

@@ -1,6 +1,6 @@
 """Many settings, one after another, between all else: which are left, and which have failed.
 
-No Streamlit here. A setting is a job like that of the panel, which everything else that the visitor
+A setting is a job like that of the panel, which everything else that the visitor
 asks for pushes aside; it is then measured anew. What comes of it goes into the visitor's memory.
 """
 
@@ -14,22 +14,22 @@ from explorer.errors import ExplorerError
 from explorer.jobs import Job, Pool, State
 from explorer.recipe import Recipe
 from explorer.search.sweep import Design
-from explorer.ui.folders import SWEPT, make_room
-from explorer.ui.known_runs import Memory
-from explorer.ui.sources import Source
+from explorer.workspace.folders import SWEPT, make_room
+from explorer.workspace.results import Results
+from explorer.workspace.sources import Source
 
 Failure = tuple[Recipe, str]
 ENDED = "Another model is open, so the sweep over the previous one ended after {} of {} runs."
 
 
-class Sweeping:
+class SweepRuns:
     """One visitor's sweep over one model; `design` is what the next one is made of."""
 
     def __init__(
         self,
         pool: Pool,
         session: str,
-        memory: Memory,
+        memory: Results,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.design = Design()
