@@ -1,7 +1,6 @@
 """Strangers' text in Markdown, where it must stay text."""
 
 import re
-from collections.abc import Sequence
 
 SIGNS = re.compile(r"[\\`*\[\]#|~$@]|:(?=//)|^[-+](?=\s)|(?<![^\W_])_|_(?![^\W_])")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -27,9 +26,3 @@ def fenced(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts, none of which is markup."""
-    lines = [head, ["---"] * len(head), *[[escaped(cell) for cell in row] for row in rows]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
