@@ -8,7 +8,9 @@ import re
 import tokenize
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
+import mistune
 import pytest
 from exported import HOSTILE, QUALITY, layer, named, outcome
 from hypothesis import given, settings
@@ -220,6 +222,26 @@ def test_the_card_keeps_its_tables_and_shows_names_as_text() -> None:
     assert not any(name in front for name in HOSTILE)
 
 
+def blocks(text: str) -> list[Any]:
+    """What a reader of Markdown makes of a card's lines, and all that it finds within them."""
+    read = mistune.create_markdown(renderer="ast", plugins=["table", "strikethrough", "url"])
+    nodes, front = read(text.split("---\n", 2)[2]), text.split("---\n", 2)[1]
+    assert isinstance(nodes, list)
+    return [front, *map(shape, nodes)]
+
+
+def shape(node: dict[str, Any]) -> tuple[Any, ...]:
+    """A node's type and the types within it, of which neighbours of one kind count once."""
+    inner = [shape(each) for each in node.get("children", ())]
+    return node["type"], *[each for at, each in enumerate(inner) if each not in inner[at - 1 : at]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(names)
+def test_no_name_changes_the_structure_of_the_card(name: str) -> None:
+    assert blocks(card(named(name))) == blocks(card(named(PLAIN)))
+
+
 def test_what_needs_no_clock_is_computed_in_card_and_report() -> None:
     (size,) = [row for row in rows_of(card(outcome())) if row[0].strip() == "File size"]
     assert [cell.strip() for cell in size[-2:]] == ["", "computed from this file"]
@@ -248,6 +270,11 @@ def test_the_card_says_what_was_measured_on_what() -> None:
         ("a@b.c www.d.e", r"a\@b.c www\.d.e"),
         ("![x](y)", r"!\[x\](y)"),
         ("- x", r"\- x"),
+        ("-", r"\-"),
+        ("---", r"\---"),
+        ("1. x", r"1\. x"),
+        ("10)", r"10\)"),
+        ("1.5 x", "1.5 x"),
         ("-1 +2", "-1 +2"),
     ],
 )

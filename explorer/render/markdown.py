@@ -2,7 +2,10 @@
 
 import re
 
-SIGNS = re.compile(r"[\\`*\[\]#|~$@]|:(?=//)|^[-+](?=\s)|(?<![^\W_])_|_(?![^\W_])")
+SIGNS = re.compile(
+    r"[\\`*\[\]#|~$@]|:(?=//)|(?<![^\W_])_|_(?![^\W_])"
+    r"|^[-+](?=[-\s]|$)|^\d{1,9}[.)](?=\s|$)"  # items of lists, rules
+)
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -18,7 +21,8 @@ def escaped(text: str) -> str:
     What makes a bare address is escaped too, because it would become a link.
     """
     line = "".join(ENTITIES.get(sign, sign) for sign in one_line(text).strip())
-    return SIGNS.sub(lambda sign: f"\\{sign.group()}", line).replace("www.", r"www\.")
+    line = SIGNS.sub(lambda sign: f"{sign.group()[:-1]}\\{sign.group()[-1]}", line)
+    return line.replace("www.", r"www\.")
 
 
 def fenced(text: str, language: str = "") -> str:
