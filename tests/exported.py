@@ -56,3 +56,31 @@ def outcome(**changes: Any) -> Outcome:
         is_weight_only=True,
     )
     return replace(made, **changes)
+
+
+def named(text: str) -> Outcome:
+    """With this text wherever a stranger's may be."""
+    given = outcome()
+    profile = replace(given.compressed.profile, uncounted_ops=(text,))
+    latency = replace(LATENCY, runtime=text)
+    layers = (layer(text, op=text, storage=text, skipped=text), layer(text, unprunable=text))
+    number = Number(text, text, text, text, text, text, kind=text, tone=text, note=text, share=0.5)
+    return replace(
+        given,
+        title=text,
+        stem=text,
+        setting=text,
+        recipe=replace(given.recipe, layers=(LayerChoice(text, 0.5),)),
+        files=Files(text, text, text),
+        compressed=replace(given.compressed, profile=profile, latency=latency),
+        plan=replace(given.plan, layers=layers),
+        numbers=(number, number),
+        points=tuple(replace(point, label=text, text=text) for point in given.points),
+        remarks=(text, text),
+        advice=(text,),
+        clock=text,
+        host=Host(text, 2, text, None),
+        inputs=((text, text, text),),
+        input_sizes={text: (1, 2)},
+        not_compensated=text,
+    )

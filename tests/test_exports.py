@@ -1,26 +1,44 @@
 """What can be taken away: names stay names in every language, and charts say what is true."""
 
 import ast
+import io
 import json
 import math
 import re
+import tokenize
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
+import mistune
 import pytest
-from exported import HOSTILE, QUALITY, layer, outcome
+from exported import HOSTILE, QUALITY, layer, named, outcome
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+from markupsafe import Markup
 
 from explorer import LayerChoice, Recipe
 from explorer.exports.card import MADE_UP, UNLABELLED, UNSCORED, card
 from explorer.exports.figures import legend, strip, tradeoff
-from explorer.exports.markdown import escaped, fenced
-from explorer.exports.markup import tag
 from explorer.exports.page import POLICY, QUIET, page
 from explorer.exports.script import notebook, script
 from explorer.exports.steps import recipe_code
 from explorer.render.axes import cost_text, quality_text, scale, ticks
+from explorer.render.markdown import escaped, fenced, one_line
+from explorer.render.templating import LANGUAGES, Code, Markdown
 
 CODE_NAMES = ("MODEL", "DATA", "CALIBRATION")
+PLAIN = "Xyzzy"
+SIGNS = (
+    *"`|<>&\"'*_~#$@[]()!{}\\:-+=.\n\r\t\0 ", "{{", "{%", "{#", "# %% ", "1. ", "---", "~~~", "```",
+    "**", "://", "www.", "</style>", "</code>", "-->", "]]>", "&lt;", "\u2028", "\u202e", "\x85",
+)  # fmt: skip
+names = (
+    st.lists(st.sampled_from(SIGNS) | st.text(max_size=4), min_size=1, max_size=12)
+    .map("".join)
+    .filter(lambda text: one_line(text).strip() != "")
+)
 
 
 def code_of(text: str) -> list[str]:
@@ -53,6 +71,26 @@ def test_script_and_notebook_hold_hostile_names_as_values() -> None:
         assert not any("\n" in name and name in text for name in HOSTILE)
     statements = [[ast.dump(node) for node in tree.body] for tree in trees]
     assert statements[0][1:] == statements[1]  # all but the docstring
+
+
+def structure(text: str, name: str) -> tuple[str, list[str]]:
+    """The syntax tree of code in which this name is another, and its comments."""
+    tree = compile(text, "code", "exec", ast.PyCF_ONLY_AST)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value == name:
+            node.value = PLAIN
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return ast.dump(tree), [each.string for each in tokens if each.type == tokenize.COMMENT]
+
+
+@settings(max_examples=150, deadline=None)
+@given(names)
+def test_no_name_changes_the_code_of_script_and_notebook(name: str) -> None:
+    for text, plain in (
+        (script(named(name)), script(named(PLAIN))),
+        ("\n".join(code_of(notebook(named(name)))), "\n".join(code_of(notebook(named(PLAIN))))),
+    ):
+        assert structure(text, name) == structure(plain, PLAIN)
 
 
 def test_a_notebook_is_one_of_format_4_5() -> None:
@@ -97,7 +135,7 @@ class Elements(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
+        self.text = self.prose = ""
         self.open: list[str] = []
         self.feed(text)
         self.close()
@@ -112,6 +150,7 @@ class Elements(HTMLParser):
 
     def handle_data(self, text: str) -> None:
         self.text += text
+        self.prose += "" if "code" in self.open else text
 
 
 def test_the_report_is_one_closed_page_in_which_names_are_text() -> None:
@@ -130,6 +169,18 @@ def test_the_report_is_one_closed_page_in_which_names_are_text() -> None:
     assert "\u202e" not in elements.text
     assert not [value for name, value in attributes if "http" in f"{value}"]
     assert re.findall(r"url\([^)]*\)|@import", page(outcome())) == ["url(#zeros)"] * len(HOSTILE)
+
+
+@settings(max_examples=150, deadline=None)
+@given(names)
+def test_no_name_changes_the_elements_of_the_report(name: str) -> None:
+    plain, elements = Elements(page(named(PLAIN))), Elements(page(named(name)))
+    assert elements.open == []
+    tones = {"class": PLAIN}, {"class": one_line(name)}
+    assert [each for each in elements.found if each[1] != tones[1]] == [
+        each for each in plain.found if each[1] != tones[0]
+    ]
+    assert elements.prose == plain.prose.replace(PLAIN, one_line(name))
 
 
 def test_the_report_of_a_model_that_was_never_scored_says_so() -> None:
@@ -171,6 +222,26 @@ def test_the_card_keeps_its_tables_and_shows_names_as_text() -> None:
     assert not any(name in front for name in HOSTILE)
 
 
+def blocks(text: str) -> list[Any]:
+    """What a reader of Markdown makes of a card's lines, and all that it finds within them."""
+    read = mistune.create_markdown(renderer="ast", plugins=["table", "strikethrough", "url"])
+    nodes, front = read(text.split("---\n", 2)[2]), text.split("---\n", 2)[1]
+    assert isinstance(nodes, list)
+    return [front, *map(shape, nodes)]
+
+
+def shape(node: dict[str, Any]) -> tuple[Any, ...]:
+    """A node's type and the types within it, of which neighbours of one kind count once."""
+    inner = [shape(each) for each in node.get("children", ())]
+    return node["type"], *[each for at, each in enumerate(inner) if each not in inner[at - 1 : at]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(names)
+def test_no_name_changes_the_structure_of_the_card(name: str) -> None:
+    assert blocks(card(named(name))) == blocks(card(named(PLAIN)))
+
+
 def test_what_needs_no_clock_is_computed_in_card_and_report() -> None:
     (size,) = [row for row in rows_of(card(outcome())) if row[0].strip() == "File size"]
     assert [cell.strip() for cell in size[-2:]] == ["", "computed from this file"]
@@ -199,6 +270,11 @@ def test_the_card_says_what_was_measured_on_what() -> None:
         ("a@b.c www.d.e", r"a\@b.c www\.d.e"),
         ("![x](y)", r"!\[x\](y)"),
         ("- x", r"\- x"),
+        ("-", r"\-"),
+        ("---", r"\---"),
+        ("1. x", r"1\. x"),
+        ("10)", r"10\)"),
+        ("1.5 x", "1.5 x"),
         ("-1 +2", "-1 +2"),
     ],
 )
@@ -210,8 +286,32 @@ def test_a_fence_is_longer_than_what_it_holds() -> None:
     assert fenced("a ```` b").splitlines()[0] == "`````"
 
 
-def test_markup_escapes_whatever_is_none() -> None:
-    assert tag("p", "<b>", tag("i", 1), class_='"') == '<p class="&quot;">&lt;b&gt;<i>1</i></p>'
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_name_without_a_value_is_refused(language: str) -> None:
+    _, environment = LANGUAGES[language]
+    with pytest.raises(UndefinedError):
+        environment.from_string("{{ it }}").render()
+
+
+def test_what_is_written_in_a_language_is_text_in_the_others() -> None:
+    values = {"html": Markup("<b>'"), "md": Markdown("*'"), "py": Code("f('')")}
+    shown = {
+        language: [environment.from_string("{{ it }}").render(it=it) for it in values.values()]
+        for language, (_, environment) in LANGUAGES.items()
+    }
+    assert shown == {
+        "html": ["<b>'", "*&#x27;", "f(&#x27;&#x27;)"],
+        "md": ["&lt;b&gt;'", "*'", "f('')"],
+        "py": [repr("<b>'"), repr("*'"), "f('')"],
+    }
+
+
+def test_a_macro_of_markdown_or_code_is_escaped_once_more() -> None:
+    source = "{% macro twice(it) %}{{ it }}{{ it }}{% endmacro %}{{ twice(it) }}"
+    _, markdown = LANGUAGES["md"]
+    _, code = LANGUAGES["py"]
+    assert markdown.from_string(source).render(it="*") == r"\\\*\\\*"
+    assert ast.literal_eval(code.from_string(source).render(it="a")) == "'a''a'"
 
 
 def test_ticks_are_round_and_within() -> None:

@@ -56,6 +56,7 @@ ALLOWED = {  # the contract's flags and values, and code, keep their names
 }  # fmt: skip
 CODE = re.compile(r"`[^`\n]*`|```.*?```|https?://\S+|\]\([^)]*\)", re.DOTALL)
 TEMPLATE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')
+TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 SHOWN = ("ui", "render", "widget", "exports")
 ONE_RULE = re.compile("|".join(f"(?:{pattern})" for pattern in FORBIDDEN), re.IGNORECASE | re.M)
 
@@ -88,6 +89,13 @@ def scripts(path: Path) -> Iterator[Text]:
             yield str(path.relative_to(ROOT)), number, re.sub(r"\$\{[^}]*\}", "{}", literal[1:-1])
 
 
+def templates(path: Path) -> Iterator[Text]:
+    """The lines of a template, with what Jinja puts in left open."""
+    text = TAG.sub(lambda found: "{}" + "\n" * found.group().count("\n"), path.read_text())
+    for number, line in enumerate(text.splitlines(), 1):
+        yield str(path.relative_to(ROOT)), number, line
+
+
 def paragraphs(path: Path) -> Iterator[Text]:
     """The text of a page of docs, without code and addresses."""
     text = CODE.sub(lambda found: "\n" * found.group().count("\n"), path.read_text())
@@ -108,6 +116,8 @@ def texts() -> tuple[Text, ...]:
     found = [text for path in modules for text in literals(path)]
     for script in sorted((ROOT / "explorer/widget/js").glob("*.js")):
         found += scripts(script)
+    for template in sorted((ROOT / "explorer/render/templates").glob("*.jinja")):
+        found += templates(template)
     for page in pages:
         found += paragraphs(page)
     for book in sorted((ROOT / "notebooks").glob("*.ipynb")):

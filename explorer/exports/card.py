@@ -3,17 +3,12 @@
 from collections.abc import Iterator
 
 from explorer.digits import interval
-from explorer.exports.markdown import escaped, fenced, one_line, table
-from explorer.exports.outcome import Number, Outcome
+from explorer.exports.outcome import Outcome
 from explorer.metrics import METRICS
-from explorer.render.labels import LAYER_COLUMNS, REPRODUCE
-from explorer.render.text import (
-    command_line,
-    counted_samples,
-    format_quality,
-    uncounted_sentence,
-)
-from explorer.report import LayerPlan, Quality
+from explorer.render.markdown import one_line
+from explorer.render.templating import render
+from explorer.render.text import counted_samples, format_quality, uncounted_sentence
+from explorer.report import Quality
 
 LABELLED = (
     "These are the numbers of one dataset on one machine. A small loss on average can hide a "
@@ -29,58 +24,24 @@ MADE_UP = (
     "and there was no weight reconstruction."
 )
 UNSCORED = "The file was not scored: there were no samples."
-INHERITED = (
-    "The errors of the original, and the limits of its licence and its training data, apply to "
-    "this file too."
-)
-SOURCE = "source"  # the head of the column that says where a number comes from
-COLUMNS = ("layer", "op", "channels", "kept", "zeros", "bits", "storage", "why")
-KINDS = {
-    "measured": "measured on this file",
-    "computed": "computed from this file",
-    "estimated": "estimated from the plan",
-    "first": "measured on the first samples",
-    "noisy": "measured, but the machine was busy",
-    "made_up": "measured, on random inputs",
-}
 
 
 def card(outcome: Outcome) -> str:
-    """Markdown, with the front matter that model hubs read."""
-    return "\n\n".join(_parts(outcome)) + "\n"
-
-
-def _parts(outcome: Outcome) -> Iterator[str]:
-    original, small = outcome.original, outcome.compressed
-    yield _front_matter(outcome)
-    yield f"# {escaped(outcome.title)}, compressed"
-    yield (
-        f"An ONNX network made from {escaped(outcome.title)} by {_work(outcome)}: "
-        f"**{escaped(outcome.setting)}**. Made with the compression explorer on {outcome.day}."
+    """Markdown, with the front matter that model hubs read; no name of a stranger's is in that."""
+    compressed = outcome.compressed
+    return render(
+        "card.md.jinja",
+        outcome=outcome,
+        kinds=_kinds(outcome),
+        work=_work(outcome),
+        sentences=(
+            quality_sentence(compressed.quality) if compressed.quality else "",
+            uncounted_sentence(compressed.profile.uncounted_ops),
+        ),
+        code=render("inference.py.jinja", outcome=outcome).rstrip(),
+        limits=tuple(_limits(outcome)),
+        command=one_line(outcome.command),
     )
-    yield f"- original: `{original.model_id}` (SHA-256)\n- this file: `{small.model_id}`"
-    yield "## Numbers"
-    head = ("", "original", "this file", "difference", "interval", SOURCE)
-    yield table(head, [_number_row(number) for number in outcome.numbers])
-    yield "\n".join(f"- {sentence}" for sentence in _measured(outcome))
-    yield "## How to run it"
-    yield _running(outcome)
-    yield "## Limits"
-    yield "\n".join(f"- {escaped(sentence)}" for sentence in _limits(outcome))
-    yield "## Layers"
-    yield _layers(outcome)
-    yield f"## {REPRODUCE}"
-    line = command_line(outcome.recipe, *_names(outcome), outcome.metric, outcome.input_sizes)
-    if "--recipe" in line:
-        yield "With this recipe as `recipe.json`:"
-        yield fenced(outcome.recipe.to_json(), "json")
-    yield fenced(one_line(line), "shell")
-
-
-def _front_matter(outcome: Outcome) -> str:
-    """Of our own words alone: no name of a stranger's gets into YAML."""
-    tags = ["onnx", "model-compression", *_kinds(outcome)]
-    return "\n".join(["---", "library_name: onnx", "tags:", *[f"- {tag}" for tag in tags], "---"])
 
 
 def _work(outcome: Outcome) -> str:
@@ -101,31 +62,6 @@ def _kinds(outcome: Outcome) -> list[str]:
     return kinds
 
 
-def _number_row(number: Number) -> tuple[str, ...]:
-    return (
-        number.title,
-        number.original,
-        number.value,
-        number.difference,
-        number.interval,
-        KINDS.get(number.kind, number.kind),
-    )
-
-
-def _measured(outcome: Outcome) -> Iterator[str]:
-    for number in outcome.numbers:
-        yield f"{escaped(number.title)}: {escaped(number.meaning)}"
-    if outcome.clock:
-        yield escaped(outcome.clock)
-    if outcome.machine:
-        yield f"Machine: {escaped(outcome.machine)}."
-    if outcome.compressed.quality is not None:
-        yield escaped(quality_sentence(outcome.compressed.quality))
-    uncounted = outcome.compressed.profile.uncounted_ops
-    if uncounted:
-        yield escaped(uncounted_sentence(uncounted))
-
-
 def quality_sentence(quality: Quality) -> str:
     """The quality with its interval, its samples and the test against the original."""
     low, high = format_quality(quality, quality.low), format_quality(quality, quality.high)
@@ -140,45 +76,6 @@ def quality_sentence(quality: Quality) -> str:
     return f"{told}."
 
 
-def _running(outcome: Outcome) -> str:
-    """Code for ONNX Runtime, with what this file needs."""
-    option = ['options.add_session_config_entry("session.disable_quant_qdq", "1")']
-    option = option if outcome.is_weight_only else []
-    feed = ", ".join(f"{name!r}: ..." for name, _, _ in outcome.inputs)
-    file = f"{outcome.stem}_compressed.onnx"
-    lines = [
-        "import onnxruntime",
-        "",
-        "options = onnxruntime.SessionOptions()",
-        *option,
-        f"session = onnxruntime.InferenceSession({file!r}, options)",
-        *[
-            f"# {name!r}: {one_line(dtype)}, {one_line(shape)}"
-            for name, dtype, shape in outcome.inputs
-        ],
-        f"outputs = session.run(None, {{{feed}}})",
-    ]
-    return "\n\n".join([*map(escaped, outcome.advice), fenced("\n".join(lines), "python")])
-
-
-def _layers(outcome: Outcome) -> str:
-    head = tuple(LAYER_COLUMNS[key] for key in COLUMNS)
-    return table(head, [_layer_row(layer) for layer in outcome.plan.layers])
-
-
-def _layer_row(layer: LayerPlan) -> tuple[str, ...]:
-    return (
-        layer.name,
-        layer.op,
-        str(layer.channels),
-        str(layer.kept),
-        f"{100 * layer.sparsity:.0f} %",
-        str(layer.weight_bits),
-        layer.storage,
-        layer.skipped or layer.unprunable or "",
-    )
-
-
 def _limits(outcome: Outcome) -> Iterator[str]:
     quality = outcome.compressed.quality
     if outcome.is_made_up:
@@ -190,9 +87,3 @@ def _limits(outcome: Outcome) -> Iterator[str]:
     if outcome.not_compensated and not outcome.is_made_up:
         yield f"Without weight reconstruction: {outcome.not_compensated}."
     yield from outcome.remarks
-    yield INHERITED
-
-
-def _names(outcome: Outcome) -> tuple[str, str | None, str | None]:
-    files = outcome.files
-    return files.model, files.data, files.calibration

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from explorer.exports.markup import Markup, joined, tag
 from explorer.exports.outcome import Outcome, Point
 from explorer.fronts import REACH, front_line, quality_range
 from explorer.metrics import DECIBELS, PERCENT, PLAIN
 from explorer.render.axes import Scale, cost_text, quality_text, scale, ticks
-from explorer.render.labels import NUMBERS, precision
+from explorer.render.labels import NUMBERS
+from explorer.render.templating import render
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count
 from explorer.report import LayerPlan
 from explorer.storage_types import BY_WIDTH
@@ -26,74 +26,61 @@ STRIP_HEIGHT, PITCH, BODY, LEAST = 150, 100, 82, 0.14  # of the chart of layers
 LEVELS = tuple(kind.bits for kind in BY_WIDTH)  # bits with a shade of their own
 
 
-def tradeoff(outcome: Outcome, cost: str) -> Markup | None:
+def tradeoff(outcome: Outcome, cost: str) -> str | None:
     """Quality against one cost for every run; None where no point has that cost."""
     known = [
         (value, point) for point in outcome.points if (value := point.costs.get(cost)) is not None
     ]
     if not known:
         return None
-    x, y, axes = _axes(cost, outcome, known)
-    places = [(value, point.quality) for value, point in known]
+    qualities = [q for _, p in known for q in (p.quality, p.low, p.high) if q is not None]
+    low, high = quality_range(qualities, outcome.unit, LEAST_ROOM[outcome.unit], outcome.falls)
     end = REACH * max(value for value, _ in known)
-    parts = [*axes, _front(front_line(places, end, outcome.falls), x, y)]
-    for value, point in sorted(known, key=lambda each: each[1].is_current):
-        parts.append(_point(point, cost, value, x, y))
-    label = f"{COST_TITLES[cost]} and quality of {len(known)} runs; the table below lists them."
-    return tag(
-        "svg",
-        *parts,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        role="img",
-        aria_label=label,
-        class_="chart",
-    )
-
-
-def _axes(
-    cost: str, outcome: Outcome, known: Sequence[tuple[float, Point]]
-) -> tuple[Scale, Scale, list[Markup]]:
-    shown = [v for _, p in known for v in (p.quality, p.low, p.high) if v is not None]
-    low, high = quality_range(shown, outcome.unit, LEAST_ROOM[outcome.unit], outcome.falls)
-    most = REACH * max(value for value, _ in known) or 1.0
+    most = end or 1.0
     x = scale(0, most, LEFT, WIDTH - RIGHT)
     ends = (TOP, HEIGHT - BOTTOM) if outcome.falls else (HEIGHT - BOTTOM, TOP)
     y = scale(low, high, *ends)  # better is up
-    parts = []
-    for value in ticks(0, most, FEW_X):
-        at = {"x": _n(x(value)), "y": HEIGHT - 8, "class_": "tick middle"}
-        parts.append(tag("text", cost_text(cost, value), **at))
-    for value in ticks(low, high, FEW_Y):
-        line = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": _n(y(value)), "y2": _n(y(value))}
-        at = {"x": LEFT - 6, "y": _n(y(value) + 4), "class_": "tick end"}
-        parts += [
-            tag("line", **line, class_="grid"),
-            tag("text", quality_text(outcome.unit, value), **at),
-        ]
-    return x, y, parts
+    front = front_line([(value, point.quality) for value, point in known], end, outcome.falls)
+    return render(
+        "tradeoff.html.jinja",
+        title=COST_TITLES[cost],
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        right=WIDTH - RIGHT,
+        columns=[(_n(x(value)), cost_text(cost, value)) for value in ticks(0, most, FEW_X)],
+        rows=[
+            (_n(y(value)), _n(y(value) + 4), quality_text(outcome.unit, value))
+            for value in ticks(low, high, FEW_Y)
+        ],
+        front=_front(front, x, y),
+        points=[
+            _mark(point, cost, value, x, y)
+            for value, point in sorted(known, key=lambda each: each[1].is_current)
+        ],
+    )
 
 
-def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
+def _front(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
     """As steps: each run of the front holds up to the next better one."""
     path = [f"M{_n(x(front[0][0]))},{_n(y(front[0][1]))}"]
     path += [f"H{_n(x(cost))}V{_n(y(quality))}" for cost, quality in front[1:]]
-    return tag("path", d="".join(path), class_="front")
+    return "".join(path)
 
 
-def _point(point: Point, cost: str, value: float, x: Scale, y: Scale) -> Markup:
-    kind = "current" if point.is_current else "original" if point.is_original else "tried"
-    at, up = _n(x(value)), _n(y(point.quality))
+def _mark(point: Point, cost: str, value: float, x: Scale, y: Scale) -> dict[str, object]:
     is_unsure = cost == "latency" and not point.is_reliable
     doubt = f", {NOT_RELIABLE}" if is_unsure else ""
-    parts = [tag("title", f"{point.label}: {point.text}, {cost_text(cost, value)}{doubt}")]
-    if point.low is not None and point.high is not None:
-        ends = {"y1": _n(y(point.low)), "y2": _n(y(point.high))}
-        parts.append(tag("line", x1=at, x2=at, **ends, class_="interval"))
-    if point.is_original:
-        parts.append(tag("path", d=_star(x(value), y(point.quality), 8), class_="mark"))
-    else:
-        parts.append(tag("circle", cx=at, cy=up, r=6 if point.is_current else 4, class_="mark"))
-    return tag("g", *parts, class_=f"point {kind}{' unsure' if is_unsure else ''}")
+    ends = [_n(y(end)) for end in (point.low, point.high) if end is not None]
+    return {
+        "kind": "current" if point.is_current else "original" if point.is_original else "tried",
+        "is_unsure": is_unsure,
+        "text": f"{point.label}: {point.text}, {cost_text(cost, value)}{doubt}",
+        "x": _n(x(value)),
+        "y": _n(y(point.quality)),
+        "interval": ends if len(ends) == 2 else None,
+        "star": _star(x(value), y(point.quality), 8) if point.is_original else None,
+    }
 
 
 def _star(x: float, y: float, size: float) -> str:
@@ -104,60 +91,36 @@ def _star(x: float, y: float, size: float) -> str:
     return f"M{'L'.join(corners)}Z"
 
 
-def strip(layers: Sequence[LayerPlan]) -> Markup:
+def strip(layers: Sequence[LayerPlan]) -> str:
     """A column for each layer: as high as the root of its channels, filled as far as they stay.
 
     It is as wide as its place, whatever the number of layers; so there is no text in it.
     """
     most = max(layer.channels for layer in layers)
-    columns = [_column(layer, at * PITCH, most) for at, layer in enumerate(layers)]
-    line = tag("rect", width=PITCH, height=2, class_="stripe")
-    zeros = tag("pattern", line, id="zeros", width=PITCH, height=5, patternUnits="userSpaceOnUse")
-    return tag(
-        "svg",
-        tag("defs", zeros),
-        *columns,
-        viewBox=f"0 0 {PITCH * len(layers) - PITCH + BODY} {STRIP_HEIGHT}",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=f"Channels and precision of {len(layers)} layers; the table below lists them.",
-        class_="strip",
+    return render(
+        "strip.html.jinja",
+        width=PITCH * len(layers) - PITCH + BODY,
+        height=STRIP_HEIGHT,
+        pitch=PITCH,
+        body=BODY,
+        columns=[(each, tuple(_boxes(each, at * PITCH, most))) for at, each in enumerate(layers)],
     )
 
 
-def _column(layer: LayerPlan, left: int, most: int) -> Markup:
+def _boxes(layer: LayerPlan, left: int, most: int) -> Iterator[dict[str, object]]:
+    """All channels, those that remain, and the share of these that is zero."""
     height = (STRIP_HEIGHT - 2) * max(LEAST, math.sqrt(layer.channels / most))  # as on the page
     kept = height * layer.kept / layer.channels
-    parts = list(_bars(left, height, kept, layer))
-    return tag("g", tag("title", layer_text(layer)), *parts)
-
-
-def _bars(left: int, height: float, kept: float, layer: LayerPlan) -> Iterator[Markup]:
-    bottom = STRIP_HEIGHT - 1
-    for kind, tall in (("whole", height), (f"kept bits-{level(layer)}", kept)):
-        yield tag("rect", **_box(left, bottom - tall, tall), class_=kind)
-    if layer.sparsity:
-        tall = kept * layer.sparsity
-        yield tag("rect", **_box(left, bottom - tall, tall), fill="url(#zeros)")
-
-
-def _box(left: int, top: float, tall: float) -> dict[str, object]:
-    return {"x": left, "y": _n(top), "width": BODY, "height": _n(tall)}
+    boxes = {"whole": height, f"kept bits-{level(layer)}": kept, "zeros": kept * layer.sparsity}
+    for kind, tall in boxes.items():
+        if kind != "zeros" or layer.sparsity:
+            y = _n(STRIP_HEIGHT - 1 - tall)
+            yield {"kind": kind, "x": left, "y": y, "height": _n(tall)}
 
 
 def level(layer: LayerPlan) -> int:
     """Whose shade shows the layer's bits."""
     return next((each for each in LEVELS if layer.weight_bits <= each), LEVELS[-1])
-
-
-def layer_text(layer: LayerPlan) -> str:
-    """A layer in a line: `stem · Conv · 8 of 16 channels · INT8`."""
-    whole = layer.kept == layer.channels
-    channels = f"{layer.kept} channels" if whole else f"{layer.kept} of {layer.channels} channels"
-    words = [layer.name, layer.op, channels, precision(layer.weight_bits)]
-    if layer.sparsity:
-        words.append(f"{100 * layer.sparsity:.0f} % sparsity")
-    return " · ".join(words)
 
 
 def costs_text(point: Point) -> tuple[str, str, str]:
@@ -171,17 +134,10 @@ def costs_text(point: Point) -> tuple[str, str, str]:
     )
 
 
-def legend(layers: Sequence[LayerPlan]) -> Markup:
+def legend(layers: Sequence[LayerPlan]) -> str:
     """What the shades and the heights of the strip mean."""
-    items = [
-        tag("span", tag("i", class_=f"swatch bits-{bits}"), precision(bits))
-        for bits in reversed(LEVELS)
-    ]
-    zeros = tag("span", tag("i", class_="swatch striped"), "zeros")
-    gone = tag("span", tag("i", class_="swatch hollow"), "pruned")
     most = max(layer.channels for layer in layers)
-    scale = tag("span", f"height: √channels (max {most}); filled part: remaining channels")
-    return tag("p", joined(*items), zeros, gone, scale, class_="legend", aria_hidden="true")
+    return render("legend.html.jinja", levels=LEVELS[::-1], most=most)
 
 
 def _n(value: float) -> str:

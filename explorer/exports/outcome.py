@@ -5,10 +5,18 @@ from dataclasses import dataclass, field
 
 from explorer.description import Host
 from explorer.recipe import Recipe
-from explorer.render.text import machine_text
+from explorer.render.text import command_line, machine_text
 from explorer.report import Plan, Report
 
 COSTS = ("file_bytes", "macs", "latency")
+KINDS = {
+    "measured": "measured on this file",
+    "computed": "computed from this file",
+    "estimated": "estimated from the plan",
+    "first": "measured on the first samples",
+    "noisy": "measured, but the machine was busy",
+    "made_up": "measured, on random inputs",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,16 @@ class Number:
     note: str = ""
     share: float | None = None
     is_headline: bool = True
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        return KINDS.get(self.kind, self.kind)
+
+    @property
+    def doubt(self) -> str:
+        """The same, where it is neither measured nor computed as usual."""
+        return "" if self.kind in ("measured", "computed") else self.source
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,13 @@ class Outcome:
     def headlines(self) -> tuple[Number, ...]:
         """The numbers of the panel."""
         return tuple(number for number in self.numbers if number.is_headline)
+
+    @property
+    def command(self) -> str:
+        """The line of a shell that makes the file again."""
+        files = self.files
+        paths = (files.model, files.data, files.calibration)
+        return command_line(self.recipe, *paths, self.metric, self.input_sizes)
 
     @property
     def machine(self) -> str:

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from explorer.exports.markdown import escaped
 from explorer.exports.outcome import Outcome
 from explorer.exports.steps import OUT, steps
+from explorer.render.markdown import escaped
 
 ABOUT = (
     "Reproduces a compressed model of the compression explorer, and compares its numbers with "
@@ -20,7 +20,7 @@ WHERE = (
 def script(outcome: Outcome) -> str:
     """A script; what it prints has the page's numbers beside its own."""
     head = f'"""{ABOUT}\n\n{WHERE}\nIt writes {OUT}.\n"""\n'
-    body = [f"# {step.about}\n{step.code}\n" for step in steps(outcome)]
+    body = [f"# {about}\n{code}\n" for about, code in steps(outcome)]
     return "\n".join([head, *body])
 
 
@@ -28,9 +28,9 @@ def notebook(outcome: Outcome) -> str:
     """The same as a Jupyter notebook (nbformat 4.5)."""
     title = f"# {escaped(outcome.title)}: {escaped(outcome.setting)}\n\n{ABOUT} {WHERE}"
     cells = [_cell("markdown", title, "about")]
-    for number, step in enumerate(steps(outcome), 1):
-        cells.append(_cell("markdown", step.about, f"about-{number}"))
-        cells.append(_cell("code", step.code, f"step-{number}"))
+    for number, (about, code) in enumerate(steps(outcome), 1):
+        cells.append(_cell("markdown", about, f"about-{number}"))
+        cells.append(_cell("code", code, f"step-{number}"))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content = {
         "cells": cells,

@@ -1,9 +1,11 @@
 """Strangers' text in Markdown, where it must stay text."""
 
 import re
-from collections.abc import Sequence
 
-SIGNS = re.compile(r"[\\`*\[\]#|~$@]|:(?=//)|^[-+](?=\s)|(?<![^\W_])_|_(?![^\W_])")
+SIGNS = re.compile(
+    r"[\\`*\[\]#|~$@]|:(?=//)|(?<![^\W_])_|_(?![^\W_])"
+    r"|^[-+](?=[-\s]|$)|^\d{1,9}[.)](?=\s|$)"  # items of lists, rules
+)
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -19,7 +21,8 @@ def escaped(text: str) -> str:
     What makes a bare address is escaped too, because it would become a link.
     """
     line = "".join(ENTITIES.get(sign, sign) for sign in one_line(text).strip())
-    return SIGNS.sub(lambda sign: f"\\{sign.group()}", line).replace("www.", r"www\.")
+    line = SIGNS.sub(lambda sign: f"{sign.group()[:-1]}\\{sign.group()[-1]}", line)
+    return line.replace("www.", r"www\.")
 
 
 def fenced(text: str, language: str = "") -> str:
@@ -27,9 +30,3 @@ def fenced(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts, none of which is markup."""
-    lines = [head, ["---"] * len(head), *[[escaped(cell) for cell in row] for row in rows]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
