@@ -6,6 +6,7 @@ from test_slices import SOURCE, Stopped
 from explorer.events import NodesTimed
 from explorer.jobs import State
 from explorer.workspace.questions import MOST_KEPT, Answer, Questions
+from explorer.workspace.runner import Runner
 
 
 @pytest.fixture
@@ -14,83 +15,96 @@ def pool() -> Stopped:
 
 
 @pytest.fixture
-def questions(pool: Stopped) -> Questions:
-    return Questions(pool, "one")
+def runner(pool: Stopped) -> Runner:
+    return Runner(pool, "one")
+
+
+@pytest.fixture
+def questions() -> Questions:
+    return Questions()
 
 
 def ask(questions: Questions, *numbers: int) -> list[Answer | None]:
     """As a page does that is drawn."""
     questions.begin()
     answers = [questions.ask(SOURCE, "costs", {"a": number}) for number in numbers]
-    questions.end()
+    questions.end_asking()
     return answers
 
 
-def test_a_question_is_answered_once(pool: Stopped, questions: Questions) -> None:
+def test_a_question_is_answered_once(pool: Stopped, runner: Runner, questions: Questions) -> None:
     assert ask(questions, 1) == ask(questions, 1) == [None]
-    questions.advance(free=True)
+    runner.advance([questions])
     assert (len(pool.jobs), pool.asked) == (1, [{"a": 1}])
     pool.jobs[0].add(NodesTimed(()))
     pool.jobs[0].end(State.DONE)
-    questions.advance(free=True)
+    runner.advance([questions])
     (answer,) = ask(questions, 1)
     assert answer is not None
     assert (answer.events, answer.error) == ((NodesTimed(()),), None)
     assert not questions.running
-    questions.advance(free=True)
+    runner.advance([questions])
     assert len(pool.jobs) == 1
 
 
-def test_one_after_the_other_and_only_when_free(pool: Stopped, questions: Questions) -> None:
+def test_one_after_the_other_and_only_when_free(
+    pool: Stopped, runner: Runner, questions: Questions
+) -> None:
     ask(questions, 0, 1)
-    questions.advance(free=False)
+    runner.advance([])
     assert not pool.jobs
-    questions.advance(free=True)
-    questions.advance(free=True)
+    runner.advance([questions])
+    runner.advance([questions])
     assert len(pool.jobs) == 1
     pool.jobs[0].end(State.DONE)
-    questions.advance(free=True)
+    runner.advance([questions])
     assert [asked["a"] for asked in pool.asked] == [0, 1]
 
 
-def test_what_was_pushed_aside_is_asked_again(pool: Stopped, questions: Questions) -> None:
+def test_what_was_pushed_aside_is_asked_again(
+    pool: Stopped, runner: Runner, questions: Questions
+) -> None:
     ask(questions, 0)
-    questions.advance(free=True)
-    questions.make_way()
+    runner.advance([questions])
+    runner.advance([])
     assert pool.jobs[0].state is State.CANCELLED
-    questions.advance(free=False)
+    runner.advance([])
     assert questions.running
-    questions.advance(free=True)
+    runner.advance([questions])
     assert len(pool.jobs) == 2
 
 
-def test_what_is_no_longer_on_the_screen_is_dropped(pool: Stopped, questions: Questions) -> None:
+def test_what_is_no_longer_on_the_screen_is_dropped(
+    pool: Stopped, runner: Runner, questions: Questions
+) -> None:
     ask(questions, 0)
-    questions.advance(free=True)
+    runner.advance([questions])
     ask(questions)
-    questions.advance(free=True)
+    runner.advance([questions])
     assert pool.jobs[0].state is State.CANCELLED
-    questions.advance(free=True)
+    runner.advance([questions])
     assert len(pool.jobs) == 1
 
 
-def test_a_mistake_is_a_sentence(pool: Stopped, questions: Questions) -> None:
+def test_a_mistake_is_a_sentence(pool: Stopped, runner: Runner, questions: Questions) -> None:
     ask(questions, 0)
-    questions.advance(free=True)
+    runner.advance([questions])
     pool.jobs[0].end(State.FAILED, "No.")
-    questions.advance(free=True)
+    runner.advance([questions])
     (answer,) = ask(questions, 0)
     assert answer is not None
     assert answer.error == "No."
 
 
-def test_only_the_latest_answers_are_kept(pool: Stopped, questions: Questions) -> None:
+def test_only_the_latest_answers_are_kept(
+    pool: Stopped, runner: Runner, questions: Questions
+) -> None:
     for number in range(MOST_KEPT + 1):
         known = questions.known
         ask(questions, number)
-        questions.advance(free=True)
+        runner.advance([questions])
         pool.jobs[-1].end(State.DONE)
-        questions.advance(free=True)
+        runner.advance([questions])
         assert questions.known != known
     assert ask(questions, 0) == [None]
     assert ask(questions, MOST_KEPT) != [None]

@@ -13,6 +13,7 @@ from explorer.jobs import Domain, Job, Pool, State
 from explorer.recipe import LayerChoice, Recipe
 from explorer.widget.forecast import survey_base
 from explorer.workspace.budget_search import BudgetSearch
+from explorer.workspace.runner import Fault, Runner
 from explorer.workspace.slices import Slices, Store
 from explorer.workspace.sources import Source, samples
 
@@ -47,47 +48,59 @@ class Stopped(Pool):
         """It has no process."""
 
 
-def never(recipe: Recipe) -> None:
-    pytest.fail(f"{recipe} was asked for")
-
-
 @pytest.fixture
 def pool() -> Stopped:
     return Stopped()
 
 
 @pytest.fixture
-def probing(pool: Stopped) -> Slices:
-    started = Slices(pool, "one", "sensitivity")
+def runner(pool: Stopped) -> Runner:
+    return Runner(pool, "one")
+
+
+def go_on(
+    runner: Runner, work: Slices | BudgetSearch, source: Source | None, recipe: Recipe
+) -> Fault | None:
+    """As a workspace does."""
+    work.follow(source, recipe)
+    return runner.advance([work])
+
+
+@pytest.fixture
+def probing(runner: Runner) -> Slices:
+    started = Slices("sensitivity")
     started.start(SOURCE, Recipe(ratio=0.3))
-    assert started.advance(SOURCE, Recipe(ratio=0.3), free=True) is None
+    assert go_on(runner, started, SOURCE, Recipe(ratio=0.3)) is None
     return started
 
 
-def test_slices_follow_each_other_until_all_is_done(pool: Stopped, probing: Slices) -> None:
+def test_slices_follow_each_other_until_all_is_done(
+    pool: Stopped, runner: Runner, probing: Slices
+) -> None:
     pool.jobs[0].events = (ProbesCounted(2), ONE)
-    probing.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, probing, SOURCE, Recipe())
     assert probing.progress(SOURCE, Recipe()) == (1, 2)
     assert len(pool.jobs) == 1
     pool.jobs[0].end(State.DONE)
-    probing.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, probing, SOURCE, Recipe())
     assert pool.asked[1]["done"] == ["a:0.5"]
     pool.jobs[1].events = (ProbesCounted(2), TWO)
     pool.jobs[1].end(State.DONE)
-    probing.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, probing, SOURCE, Recipe())
     assert not probing.running
     assert probing.is_complete(SOURCE, Recipe())
     assert probing.found(SOURCE, Recipe()) == (ONE, TWO)
 
 
-def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing: Slices) -> None:
+def test_other_work_goes_first_and_what_has_come_is_kept(
+    pool: Stopped, runner: Runner, probing: Slices
+) -> None:
     pool.jobs[0].events = (ProbesCounted(2), ONE)
-    probing.make_way()
-    probing.advance(SOURCE, Recipe(ratio=0.4), free=False)
+    runner.advance([])
     assert pool.jobs[0].state is State.CANCELLED
     assert len(pool.jobs) == 1
     assert probing.running
-    probing.advance(SOURCE, Recipe(ratio=0.4), free=True)
+    go_on(runner, probing, SOURCE, Recipe(ratio=0.4))
     assert pool.asked[1]["done"] == ["a:0.5"]
 
 
@@ -97,25 +110,27 @@ def test_other_work_goes_first_and_what_has_come_is_kept(pool: Stopped, probing:
     ids=["another model", "other base settings"],
 )
 def test_another_model_or_base_ends_it(
-    pool: Stopped, probing: Slices, source: Source | None, recipe: Recipe
+    pool: Stopped, runner: Runner, probing: Slices, source: Source | None, recipe: Recipe
 ) -> None:
     pool.jobs[0].events = (ProbesCounted(2), ONE)
-    probing.advance(source, recipe, free=True)
+    go_on(runner, probing, source, recipe)
     assert not probing.running
     assert pool.jobs[0].state is State.CANCELLED
     assert probing.found(source, recipe) == ()
     assert len(probing.found(SOURCE, Recipe())) == 1
 
 
-def test_a_mistake_ends_it_in_one_sentence(pool: Stopped, probing: Slices) -> None:
+def test_a_mistake_ends_it_in_one_sentence(pool: Stopped, runner: Runner, probing: Slices) -> None:
     pool.jobs[0].end(State.FAILED, "No.")
-    assert probing.advance(SOURCE, Recipe(), free=True) == "No."
+    assert go_on(runner, probing, SOURCE, Recipe()) == Fault(probing, "No.")
     assert not probing.running
 
 
-def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing: Slices) -> None:
+def test_a_slice_without_a_result_is_not_asked_for_again(
+    pool: Stopped, runner: Runner, probing: Slices
+) -> None:
     pool.jobs[0].end(State.DONE)
-    probing.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, probing, SOURCE, Recipe())
     assert not probing.running
     assert len(pool.jobs) == 1
 
@@ -123,20 +138,21 @@ def test_a_slice_without_a_result_is_not_asked_for_again(pool: Stopped, probing:
 def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
     store: Store = {}
     sample, recipe = samples()[0], Recipe()
-    one, two = (Slices(pool, name, "survey", survey_base, store) for name in ("one", "two"))
-    for visitor in (one, two):
+    one, two = (Slices("survey", survey_base, store) for _ in range(2))
+    runner, other = (Runner(pool, name) for name in ("one", "two"))
+    for jobs, visitor in ((runner, one), (other, two)):
         visitor.start(sample, recipe)
-        visitor.advance(sample, recipe, free=True)
+        go_on(jobs, visitor, sample, recipe)
     assert len(pool.jobs) == 1
     pool.jobs[0].events = (ProbesCounted(2), A)
-    two.advance(sample, recipe, free=True)
+    go_on(other, two, sample, recipe)
     assert two.found(sample, recipe) == (A,)
-    one.stop()  # it has left, or works on something else
-    two.advance(sample, recipe, free=True)
+    runner.advance([])  # it has left, or works on something else
+    go_on(other, two, sample, recipe)
     assert [len(pool.jobs), pool.asked[1]["done"]] == [2, ["a"]]
     pool.jobs[1].events = (ProbesCounted(2), B)
     pool.jobs[1].end(State.DONE)
-    two.advance(sample, recipe, free=True)
+    go_on(other, two, sample, recipe)
     assert not two.running
     assert one.is_complete(sample, replace(recipe, ratio=0.4, pattern="block"))
     assert not one.is_complete(sample, replace(recipe, scope="layer"))
@@ -144,12 +160,13 @@ def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
 
 def test_of_own_models_nothing_is_shared(pool: Stopped) -> None:
     store: Store = {}
-    one, two = (Slices(pool, name, "survey", survey_base, store) for name in ("one", "two"))
+    one, two = (Slices("survey", survey_base, store) for _ in range(2))
+    runner = Runner(pool, "one")
     one.start(SOURCE, Recipe())
-    one.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, one, SOURCE, Recipe())
     pool.jobs[0].events = (ProbesCounted(1), A)
     pool.jobs[0].end(State.DONE)
-    one.advance(SOURCE, Recipe(), free=True)
+    go_on(runner, one, SOURCE, Recipe())
     assert one.found(SOURCE, Recipe()) == (A,)
     assert two.found(SOURCE, Recipe()) == ()
 
@@ -159,9 +176,16 @@ BOUGHT = Recipe(pattern="channel", layers=(LayerChoice("a", 0.5),))
 
 
 @pytest.fixture
-def spending(pool: Stopped) -> BudgetSearch:
-    started = BudgetSearch(pool, "one/spending")
-    assert started.start(SOURCE, START, [SENSITIVITY]) is None
+def taken() -> list[Recipe]:
+    """What was found."""
+    return []
+
+
+@pytest.fixture
+def spending(runner: Runner, taken: list[Recipe]) -> BudgetSearch:
+    started = BudgetSearch(taken.append)
+    started.start(SOURCE, START, [SENSITIVITY])
+    assert go_on(runner, started, SOURCE, START) is None
     return started
 
 
@@ -170,14 +194,13 @@ def spent(recipe: Recipe) -> Bought:
 
 
 def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
-    pool: Stopped, spending: BudgetSearch
+    pool: Stopped, runner: Runner, spending: BudgetSearch, taken: list[Recipe]
 ) -> None:
-    taken: list[Recipe] = []
-    assert spending.advance(SOURCE, START, taken.append) is None
+    assert go_on(runner, spending, SOURCE, START) is None
     assert (spending.running, taken) == (True, [])
     pool.jobs[0].add(spent(BOUGHT))
     pool.jobs[0].end(State.DONE)
-    assert spending.advance(SOURCE, START, taken.append) is None
+    assert go_on(runner, spending, SOURCE, START) is None
     assert (spending.running, taken) == (False, [BOUGHT])
     assert spending.bought(SOURCE, BOUGHT) == spent(BOUGHT).spent
     assert spending.bought(SOURCE, START) is None
@@ -185,12 +208,11 @@ def test_what_is_bought_is_taken_and_told_while_it_is_the_setting(
 
 
 def test_a_budget_that_buys_nothing_leaves_the_setting(
-    pool: Stopped, spending: BudgetSearch
+    pool: Stopped, runner: Runner, spending: BudgetSearch, taken: list[Recipe]
 ) -> None:
-    taken: list[Recipe] = []
     pool.jobs[0].add(spent(Recipe()))
     pool.jobs[0].end(State.DONE)
-    spending.advance(SOURCE, START, taken.append)
+    go_on(runner, spending, SOURCE, START)
     assert taken == []
     assert spending.bought(SOURCE, START) is not None
 
@@ -201,14 +223,23 @@ def test_a_budget_that_buys_nothing_leaves_the_setting(
     ids=["another model", "a changed setting"],
 )
 def test_spending_ends_with_what_it_is_for(
-    pool: Stopped, spending: BudgetSearch, source: Source | None, recipe: Recipe
+    pool: Stopped,
+    runner: Runner,
+    spending: BudgetSearch,
+    taken: list[Recipe],
+    source: Source | None,
+    recipe: Recipe,
 ) -> None:
-    assert spending.advance(source, recipe, never) is None
+    assert go_on(runner, spending, source, recipe) is None
+    assert not taken
     assert not spending.running
     assert pool.jobs[0].state is State.CANCELLED
 
 
-def test_a_mistake_in_spending_is_one_sentence(pool: Stopped, spending: BudgetSearch) -> None:
+def test_a_mistake_in_spending_is_one_sentence(
+    pool: Stopped, runner: Runner, spending: BudgetSearch, taken: list[Recipe]
+) -> None:
     pool.jobs[0].end(State.FAILED, "No.")
-    assert spending.advance(SOURCE, START, never) == "No."
+    assert go_on(runner, spending, SOURCE, START) == Fault(spending, "No.")
+    assert not taken
     assert not spending.running

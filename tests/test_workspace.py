@@ -24,7 +24,17 @@ from values import (
 
 from explorer import Recipe
 from explorer.errors import JobError
-from explorer.events import Encoded, Estimated, Event, ModelRead, Planned, Profiled, Scored, Timed
+from explorer.events import (
+    Described,
+    Encoded,
+    Estimated,
+    Event,
+    ModelRead,
+    Planned,
+    Profiled,
+    Scored,
+    Timed,
+)
 from explorer.jobs import Domain, Job, State
 from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
@@ -37,7 +47,6 @@ from explorer.workspace.sources import Drop, Source, samples
 from explorer.workspace.workspace import Workspace
 
 NEAR_S = 5.0
-SCORED = Original(description=DESCRIPTION)  # once there is something to score it by
 
 
 class Interrupting:
@@ -73,16 +82,27 @@ def pool() -> Interrupting:
     return Interrupting()
 
 
-@pytest.fixture
-def visit(pool: Interrupting, tmp_path: Path) -> Workspace:
-    folder = Storage(tmp_path).folder()
+def open_model(pool: Interrupting, place: Path, opened: Described) -> Workspace:
+    folder = Storage(place).folder()
     visit = Workspace(pool, folder)
-    model = Source(key="m", title="M", domain=folder.domain, model=tmp_path / "m.onnx")
+    model = Source(key="m", title="M", domain=folder.domain, model=place / "m.onnx")
     visit.open(model)
-    pool.jobs[-1][0].events = (OPENED,)
+    pool.jobs[-1][0].events = (opened,)
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
     return visit
+
+
+@pytest.fixture
+def visit(pool: Interrupting, tmp_path: Path) -> Workspace:
+    """To a model without samples."""
+    return open_model(pool, tmp_path, OPENED)
+
+
+@pytest.fixture
+def scored(pool: Interrupting, tmp_path: Path) -> Workspace:
+    """To one with samples."""
+    return open_model(pool, tmp_path, Described(DESCRIPTION))
 
 
 def test_the_later_of_two_settings_at_the_same_moment_is_followed(
@@ -167,7 +187,7 @@ def test_a_cancelled_import_leaves_all_as_it_was(visit: Workspace, pool: Interru
     visit.receive([("a.onnx", b"a")])
     visit.cancel_importing()
     visit.advance()
-    assert visit.importing.job is None
+    assert not visit.importing.running
     assert (visit.notice, visit.selected) == (None, source)
     assert not list(visit.folder.path.iterdir())
     _, arguments = pool.jobs[-1]
@@ -306,6 +326,10 @@ def test_a_first_setting_that_fails_makes_way_for_the_usual_one(
     job.end(State.FAILED, "It was killed.")
     visit.advance()
     assert visit.notice == "It was killed."
+    job, arguments = pool.jobs[-1]
+    assert "recipe" not in arguments  # the original is still measured
+    job.end(State.DONE)
+    visit.advance()
     assert not visit.busy
 
 
@@ -333,11 +357,9 @@ def test_a_setting_that_fails_goes_back_and_that_is_said(
 
 
 def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
-    visit: Workspace, pool: Interrupting, tmp_path: Path
+    scored: Workspace, pool: Interrupting
 ) -> None:
-    visit.original = SCORED
-    file = tmp_path / "compressed.onnx"
-    file.touch()
+    visit = scored
     pool.jobs[-1][0].events = MEASURED
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
@@ -363,12 +385,12 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
 
 
 def test_while_files_are_imported_the_numbers_are_not_those_of_another_setting(
-    visit: Workspace, pool: Interrupting, tmp_path: Path
+    scored: Workspace, pool: Interrupting
 ) -> None:
+    visit = scored
     pool.jobs[-1][0].events = MEASURED
     pool.jobs[-1][0].end(State.DONE)
     visit.advance()
-    visit.original = SCORED
     visit.receive([("m.onnx", b"no model")])
     visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
     assert {card.value for card in cards(visit.view, visit.busy)} == {"–"}

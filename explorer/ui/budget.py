@@ -62,11 +62,5 @@ def _controls(workspace: Workspace) -> None:
             "Generate recipe",
             key="spend_start",
             disabled=workspace.busy,
-            on_click=lambda: _start(workspace),
+            on_click=workspace.spend_budget,
         )
-
-
-def _start(workspace: Workspace) -> None:
-    assert workspace.source is not None
-    found = workspace.sensitivities
-    workspace.notice = workspace.budget.start(workspace.source, workspace.recipe, found)

@@ -72,7 +72,7 @@ def _model(workspace: Workspace) -> None:
             icon=":material/delete:",
             type="tertiary",
             help=REMOVE,
-            disabled=workspace.importing.job is not None,
+            disabled=workspace.importing.running,
             on_click=lambda: workspace.remove(own.key),
         )
     label, icon = "Open your own model", ":material/upload_file:"

@@ -113,7 +113,7 @@ def _await_news(workspace: Workspace) -> None:
 
 def _draw_parts(workspace: Workspace, live: Part) -> None:
     _status(workspace)
-    if workspace.importing.job is not None:
+    if workspace.importing.running:
         st.button("Cancel the import", key="import_cancel", on_click=workspace.cancel_importing)
     if workspace.notice:
         st.error(_shown(workspace.notice), icon=":material/error:")

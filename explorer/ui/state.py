@@ -28,7 +28,7 @@ def current() -> Workspace:
     """The visitor's session, with the first sample opening on the first call."""
     if KEY not in st.session_state:
         workspace = Workspace(shared_pool(), storage().folder())
-        workspace.sources = {source.key: source for source in samples()}
+        workspace.sources.update({source.key: source for source in samples()})
         links.follow(workspace)
         context = get_script_run_ctx()
         _watch(_Visit(workspace, context.session_id if context else ""))

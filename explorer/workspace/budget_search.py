@@ -1,90 +1,102 @@
-"""Spending a budget of lost quality: what is being bought, and what has been.
-
-The search is a job like others; a changed setting or another model
-ends it.
-"""
+"""Spending a budget of lost quality: what is being bought, and what has been."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from explorer.errors import ExplorerError
 from explorer.events import Bought, require
 from explorer.findings import Sensitivity, Spent
-from explorer.jobs import Job, Pool, State
+from explorer.jobs import Job, State
 from explorer.recipe import AIMS, Recipe
+from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source
 
 
-class BudgetSearch:
-    """One visitor's budget: `points` to spend `on` one of `AIMS`, and at most one search."""
+@dataclass(frozen=True, eq=False)
+class Search:
+    """For a recipe on a model, from the sensitivities that were `found`."""
 
-    def __init__(self, pool: Pool, session: str) -> None:
+    source: Source
+    recipe: Recipe
+    found: tuple[Sensitivity, ...]
+    points: float
+    on: str
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the task `spend`."""
+        return {
+            "source": self.source.arguments(),
+            "recipe": self.recipe.to_json(),
+            "found": [each.to_dict() for each in self.found],
+            "points": self.points,
+            "on": self.on,
+        }
+
+
+class BudgetSearch(Work):
+    """One visitor's budget: `points` to spend `on` one of `AIMS`, and at most one search.
+
+    `take_recipe` is handed what is found; a recipe that does nothing is not.
+    """
+
+    def __init__(self, take_recipe: Callable[[Recipe], None]) -> None:
         self.points = 1.0
         self.on = AIMS[0]
-        self._pool = pool
-        self._session = session
-        self._job: Job | None = None
-        self._wanted: tuple[Source, Recipe] | None = None
+        self._take_recipe = take_recipe
+        self._search: Search | None = None
         self._bought: tuple[Source, Recipe, Spent] | None = None
 
     @property
     def running(self) -> bool:
         """True while a recipe is being searched for."""
-        return self._job is not None
+        return self._search is not None
 
     @property
     def progress(self) -> tuple[float, str]:
         """How far the search is, and what it does."""
-        return self._job.progress if self._job is not None else (0.0, "")
+        return self.job.progress if self.job is not None else (0.0, "")
 
     def bought(self, source: Source | None, recipe: Recipe) -> Spent | None:
-        """The result of the last search, a `Spent`, as long as its recipe is the current one."""
+        """The result of the last search, as long as its recipe is the current one."""
         if self._bought is None or (source, recipe) != self._bought[:2]:
             return None
         return self._bought[2]
 
-    def start(self, source: Source, recipe: Recipe, found: Sequence[Sensitivity]) -> str | None:
-        """Search for a recipe; `advance` takes it. Returns the sentence to show if that fails."""
-        self.stop()
-        arguments = {
-            "source": source.arguments(),
-            "recipe": recipe.to_json(),
-            "found": [each.to_dict() for each in found],
-            "points": self.points,
-            "on": self.on,
-        }
-        try:
-            self._job = self._pool.submit(self._session, source.domain, "spend", arguments)
-        except ExplorerError as error:
-            return str(error)
-        self._wanted = (source, recipe)
-        return None
+    def start(self, source: Source, recipe: Recipe, found: Sequence[Sensitivity]) -> None:
+        """Search for a recipe, in place of the search before."""
+        self._search = Search(source, recipe, tuple(found), self.points, self.on)
 
     def stop(self) -> None:
         """End the search without a result."""
-        if self._job is not None:
-            self._pool.cancel(self._job)
-        self._job = self._wanted = None
+        self._search = None
 
-    def advance(
-        self, source: Source | None, recipe: Recipe, take: Callable[[Recipe], None]
-    ) -> str | None:
-        """Hand a recipe that has been found to `take`; one that does nothing is left alone.
+    def follow(self, source: Source | None, recipe: Recipe) -> None:
+        """A changed recipe or another open model ends the search."""
+        search = self._search
+        if search is not None and (source, recipe) != (search.source, search.recipe):
+            self._search = None
 
-        Returns the sentence to show where something went wrong.
-        """
-        job = self._job
-        if job is None:
+    def request(self) -> Request | None:
+        """The search."""
+        search = self._search
+        if search is None:
             return None
-        if source is None or (source, recipe) != self._wanted:
-            self.stop()
+        return Request("spend", search.source.domain, search, search.arguments)
+
+    def end(self, key: Search, job: Job) -> str | None:
+        """Hand over what was found."""
+        if key is not self._search or job.state is State.CANCELLED:
             return None
-        if not job.ended:
-            return None
-        self._job = self._wanted = None
+        search, self._search = key, None
         if job.state is State.DONE:
             spent = require(job.events, Bought).spent
             is_nothing = spent.recipe.is_identity
-            self._bought = (source, recipe if is_nothing else spent.recipe, spent)
+            recipe = search.recipe if is_nothing else spent.recipe
+            self._bought = (search.source, recipe, spent)
             if not is_nothing:
-                take(spent.recipe)
+                self._take_recipe(spent.recipe)
         return job.error
+
+    def halt(self, error: str) -> None:
+        """End the search."""
+        self._search = None

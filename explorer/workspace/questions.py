@@ -1,7 +1,6 @@
 """What a page asks of the open model beyond its numbers: asked as it is drawn, answered in time.
 
-A question is a job like others, which the settings of the page push aside; the
-page asks again each time it is drawn, so that only what is on the screen is found out.
+The page asks again each time it is drawn, so that only what is on the screen is found out.
 """
 
 import json
@@ -10,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.errors import ExplorerError
 from explorer.events import Event
-from explorer.jobs import Job, Pool, State
+from explorer.jobs import Job, State
+from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source
 
 MOST_KEPT = 64
@@ -35,27 +34,19 @@ class Answer:
     error: str | None = None
 
 
-class Questions:
+class Questions(Work):
     """One visitor's questions, and the answers to the latest of them."""
 
-    def __init__(self, pool: Pool, session: str) -> None:
-        self._pool = pool
-        self._session = session
+    def __init__(self) -> None:
         self._answers: OrderedDict[Question, Answer] = OrderedDict()
         self._open: dict[Question, None] = {}
         self._asking: dict[Question, None] = {}  # by the page that is being drawn
         self._settled = 0
-        self._asked: tuple[Question, Job] | None = None
 
     @property
     def running(self) -> bool:
         """True while answers are awaited."""
         return bool(self._open)
-
-    @property
-    def job(self) -> Job | None:
-        """The one that goes on."""
-        return self._asked[1] if self._asked is not None else None
 
     @property
     def known(self) -> int:
@@ -75,42 +66,29 @@ class Questions:
         """Before a page is drawn, and asks."""
         self._asking = {}
 
-    def end(self) -> None:
+    def end_asking(self) -> None:
         """Behind that: what it hasn't asked again is let go of."""
         self._open = self._asking
 
-    def stop(self) -> None:
-        """End the work."""
-        self._open = {}
-        self.make_way()
+    def request(self) -> Request | None:
+        """The first question that is open."""
+        question = next(iter(self._open), None)
+        if question is None:
+            return None
+        arguments = question.arguments
+        return Request(
+            question.task, question.source.domain, question, lambda: dict(json.loads(arguments))
+        )
 
-    def make_way(self) -> None:
-        """Let another job go first; the question stays open."""
-        if self._asked is not None:
-            self._pool.cancel(self._asked[1])
+    def end(self, key: Question, job: Job) -> str | None:
+        """Keep the answer, which also says where there is none."""
+        if job.state in (State.DONE, State.FAILED):
+            self._settle(key, Answer(job.events, job.error))
+        return None
 
-    def advance(self, free: bool) -> None:
-        """Take in what has come, and where the session is `free` go on with the next question."""
-        if self._asked is not None:
-            question, job = self._asked
-            if not job.ended:
-                if question not in self._open:
-                    self._pool.cancel(job)
-                return
-            self._asked = None
-            if job.state in (State.DONE, State.FAILED):
-                self._settle(question, Answer(job.events, job.error))
-        if free and self._open:
-            self._submit(next(iter(self._open)))
-
-    def _submit(self, question: Question) -> None:
-        source, arguments = question.source, json.loads(question.arguments)
-        try:
-            job = self._pool.submit(self._session, source.domain, question.task, arguments)
-        except ExplorerError as error:
-            self._settle(question, Answer((), str(error)))
-            return
-        self._asked = (question, job)
+    def halt(self, error: str) -> None:
+        """That is the answer."""
+        self._settle(next(iter(self._open)), Answer((), error))
 
     def _settle(self, question: Question, answer: Answer) -> None:
         self._open.pop(question, None)

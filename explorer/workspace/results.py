@@ -4,7 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from explorer.events import Counted, Event, newest
 from explorer.recipe import Recipe
@@ -86,10 +86,15 @@ class Results:
         while len(kept) > MOST_COUNTS:
             del kept[next(iter(kept))]
 
-    def counted(self, source: Source, recipe: Recipe) -> list[str] | None:
-        """What `compress` needn't count again: its argument of that name."""
+    def compress_arguments(self, source: Source, recipe: Recipe, out: str) -> dict[str, Any]:
+        """Of the task `compress`, which needn't count again what is known; the file goes `out`."""
         counts = self.counts(source, recipe)
-        return None if counts is None else sorted(known(counts))
+        return {
+            "source": source.arguments(),
+            "recipe": recipe.to_json(),
+            "out": out,
+            "counted": None if counts is None else sorted(known(counts)),
+        }
 
     def taken(self, source: Source, recipe: Recipe, events: tuple[Event, ...], out: str) -> Run:
         """The run that events of `compress` tell of; their counts are kept here where they are new.

@@ -1,7 +1,7 @@
 """One visitor's work: the model that is open, the one recipe, and every run.
 
-`advance` looks at the jobs, takes in what has come, and starts what is due; the
-page calls it on every run. Nothing that a job does wrong takes results away.
+`advance` takes in what the jobs have sent and goes on with what is wanted most; the page calls it
+whenever it is drawn. Nothing that a job does wrong takes results away.
 """
 
 import threading
@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from explorer.errors import ExplorerError
 from explorer.events import (
     Counted,
-    Described,
     Encoded,
     Planned,
     Probed,
     Profiled,
     Scored,
     ScoredWithoutReconstruction,
-    newest,
 )
 from explorer.findings import Sensitivity
 from explorer.jobs import Job, Pool, State
@@ -33,9 +30,12 @@ from explorer.workspace.budget_search import BudgetSearch
 from explorer.workspace.current_run import CurrentRun
 from explorer.workspace.file_import import FileImport
 from explorer.workspace.folders import Folder
+from explorer.workspace.model_on_screen import ModelOnScreen
 from explorer.workspace.picks import Picks
 from explorer.workspace.questions import Questions
 from explorer.workspace.results import Results
+from explorer.workspace.runner import Fault, Runner, Work
+from explorer.workspace.shelf import Shelf
 from explorer.workspace.slices import Slices, Store
 from explorer.workspace.sources import Drop, InputSizes, Source
 from explorer.workspace.sweep_runs import SweepRuns
@@ -69,48 +69,63 @@ class Workspace:
 
     def __init__(self, pool: Pool, folder: Folder) -> None:
         self.lock = threading.RLock()
-        self.id = folder.domain.name
         self.folder = folder
-        self.sources: dict[str, Source] = {}
-        self.source: Source | None = None
-        self.original = Original()
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
-        self.sensitivity = Slices(pool, self.id, "sensitivity")
-        self.survey = Slices(pool, self.id, "survey", survey_base, _surveys)
-        self.budget = BudgetSearch(pool, self.id)
-        self.questions = Questions(pool, self.id)
-        self.importing = FileImport(pool, folder)
-        self._memory = Results()
-        self.current_run = CurrentRun(pool, self.id, self._memory)
-        self.sweep = SweepRuns(pool, self.id, self._memory)
         self.picks = Picks()
+        self._results = Results()
+        self._shelf = Shelf(folder, self._results)
+        self._model = ModelOnScreen(self._results, self._opened, self._refused)
+        self.importing = FileImport(folder, self.open, self._shelf.let_go)
+        self.current_run = CurrentRun(self._results, self._go_back)
+        self.budget = BudgetSearch(self.set_recipe)
+        self.questions = Questions()
+        self.sensitivity = Slices("sensitivity")
+        self.sweep = SweepRuns(self._results, lambda: self.current_run.shown_file)
+        self.survey = Slices("survey", survey_base, _surveys)
+        self._awaited = (  # what a person waits for; the first is wanted most
+            self.importing,
+            self._model.opening,
+            self.current_run,
+            self._model.measuring,
+        )
+        self._beside = (self.budget, self.questions, self.sensitivity, self.sweep)
         self._pool = pool
-        self._candidate: Source | None = None
-        self._leaving: list[Source] = []  # removed, but perhaps still on the screen
-        self._put_off: Source | None = None  # while files were dropped instead
-        self._opening: Job | None = None
-        self._due = False
-        self._original_due = False
+        self._runner = Runner(pool, folder.domain.name)
         self._surveyed: tuple[Source, Recipe] | None = None
         self._looked_at: tuple[Job | None, object] = (None, None)  # and at what of it
         self._rests_from_s = 0.0
 
     @property
+    def sources(self) -> dict[str, Source]:
+        """The models that can be opened, by their keys."""
+        return self._shelf.sources
+
+    @property
+    def source(self) -> Source | None:
+        """The model that is open."""
+        return self._model.source
+
+    @property
+    def original(self) -> Original:
+        """What is known of it as it is."""
+        return self._model.original
+
+    @property
     def selected(self) -> Source | None:
         """The model that the picker shows: the one being opened, or else the open one."""
-        return self._candidate or self.source
+        return self._model.candidate or self.source
 
     @property
     def busy(self) -> bool:
-        """True while a job is waiting or running."""
-        return any((self.importing.job, self._opening, self.current_run.job))
+        """True while something that a person waits for is being done, or will be."""
+        return any(work.request() is not None for work in self._awaited)
 
     @property
     def progress(self) -> tuple[float, str] | None:
         """How far the work is, or None when there is none."""
-        job = self._awaited
+        job = self._job
         if job is None:
             return None
         if job.state is State.WAITING:
@@ -120,7 +135,7 @@ class Workspace:
     @property
     def queued(self) -> str:
         """Where in the queue the work stands; empty once it has begun, or where there is none."""
-        job = self._awaited
+        job = self._job
         if job is None or job.state is not State.WAITING:
             return ""
         return f"queued, {job.position} ahead" if job.position else "queued, next"
@@ -128,16 +143,13 @@ class Workspace:
     @property
     def ahead(self) -> int:
         """How many jobs are ahead of what this visit waits for."""
-        job = self._awaited
+        job = self._job
         return job.position if job is not None and job.state is State.WAITING else 0
 
     @property
-    def _watched(self) -> Job | None:
-        return self._awaited or self.questions.job
-
-    @property
-    def _awaited(self) -> Job | None:
-        return self.importing.job or self.current_run.job or self._opening
+    def _job(self) -> Job | None:
+        """The one that a person waits for."""
+        return next((work.job for work in self._awaited if work.job is not None), None)
 
     def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
         """Changes whenever more than numbers has to be drawn anew, or a run has more `parts`."""
@@ -164,7 +176,7 @@ class Workspace:
     @property
     def counts(self) -> Counts | None:
         """What the panel counts with, as far as it is known for the recipe that is asked for."""
-        return self._memory.counts(self.source, self.recipe) if self.source else None
+        return self._results.counts(self.source, self.recipe) if self.source else None
 
     @property
     def sensitivities(self) -> tuple[Sensitivity, ...]:
@@ -180,15 +192,7 @@ class Workspace:
     @one_at_a_time
     def close(self) -> None:
         """Stop the work and remove the files, at the end of the visit."""
-        if self._opening is not None:
-            self._pool.cancel(self._opening)
-        self.current_run.stop()
-        self.importing.stop()
-        self.sensitivity.stop()
-        self.survey.stop()
-        self.questions.stop()
-        self.budget.stop()
-        self.sweep.stop()
+        self._runner.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
 
@@ -197,20 +201,9 @@ class Workspace:
         """Open another model; the one on the screen stays until that has worked."""
         self.notice = None
         self.sources.setdefault(source.key, source)
-        if source == self.source and self._candidate is None:
-            return
-        self.current_run.stop()
-        self.budget.stop()
-        known = self._memory.original(source)
-        if known.description is not None:  # a sample that somebody has opened before
-            if self._opening is not None:
-                self._pool.cancel(self._opening)
-            self._opening = None
-            self._change_model(source, known)
-            self._start()
-            return
-        self._candidate = source
-        self._opening = self._measure_original(source)
+        if source != self.source or self._model.candidate is not None:
+            self._model.open(source)
+            self._go_on()
 
     @one_at_a_time
     def receive(
@@ -231,33 +224,40 @@ class Workspace:
     def read(self, drop: Drop) -> None:
         """Import files that are there already, perhaps in another way than before.
 
-        What is being compressed waits; where nothing comes of the import, it begins again.
+        What is being opened or compressed waits; where nothing comes of the import, it begins
+        again.
         """
         self.notice = None
-        self._due = self._due or self.current_run.job is not None
-        self.current_run.stop()
-        self.budget.stop()
-        if self.source is None:
-            self._put_off = self._candidate or self._put_off
-        self._candidate = self._opening = None
-        self._make_way()
-        self.notice = self.importing.start(drop)
+        self.importing.start(drop)
+        self._go_on()
+
+    @one_at_a_time
+    def cancel_importing(self) -> None:
+        """Have the import end soon, at a person's wish; the open model stays."""
+        self._runner.cancel(self.importing)
 
     @one_at_a_time
     def set_metric(self, metric: str | None) -> None:
         """Measure quality of the open model by another metric; None: by the one that fits."""
-        self._reopen(metric=metric)
-
-    def _reopen(self, **changes: Any) -> None:
-        """Open the same model with something changed about it, in its own place."""
-        if self.source is None or self.importing.job is not None:
+        if self.source is None or self.importing.running:
             return
-        changed = replace(self.source, **changes)
+        changed = replace(self.source, metric=metric)
         if changed.drop is not None:  # so that it is kept where the samples are read anew
-            changed = replace(changed, drop=replace(changed.drop, metric=changed.metric))
+            changed = replace(changed, drop=replace(changed.drop, metric=metric))
         if changed != self.source:
             self.sources[changed.key] = changed
             self.open(changed)
+
+    @one_at_a_time
+    def set_input_sizes(self, sizes: InputSizes) -> None:
+        """Count, time and make up everything at other input sizes; none stands for usual ones."""
+        source = self.source
+        if source is None or sizes == source.input_sizes or self.importing.running:
+            return
+        if source.drop is not None:  # inputs that were made up must be of these sizes
+            self.read(replace(source.drop, input_sizes=sizes))
+        else:
+            self.open(source.resized(sizes))
 
     @one_at_a_time
     def remove(self, key: str) -> None:
@@ -266,38 +266,14 @@ class Workspace:
         Where it is open, the first of the others is opened; its files go once that is there.
         """
         source = self.sources.get(key)
-        others = [each for each in self.sources.values() if each != source]
-        if source is None or source.drop is None or not others or self.importing.job is not None:
+        others = self._shelf.others(source) if source is not None else []
+        if source is None or source.drop is None or not others or self.importing.running:
             return
         self.notice = None
-        del self.sources[key]
-        self._leaving.append(source)
-        if source in (self.source, self._candidate):
+        self._shelf.take_away(source)
+        if source in (self.source, self._model.candidate):
             self.open(others[0])
-        self._clear_leaving()
-
-    def _clear_leaving(self) -> None:
-        """Let go of removed models, unless one is still on the screen."""
-        for source in [each for each in self._leaving if each != self.source]:
-            self._leaving.remove(source)
-            self._memory.forget(source)
-            self.importing.remove(source, [*self.sources.values(), *self._leaving])
-
-    @one_at_a_time
-    def set_input_sizes(self, sizes: InputSizes) -> None:
-        """Count, time and make up everything at other input sizes; none stands for usual ones."""
-        source = self.source
-        if source is None or sizes == source.input_sizes or self.importing.job is not None:
-            return
-        if source.drop is not None:  # inputs that were made up must be of these sizes
-            self.read(replace(source.drop, input_sizes=sizes))
-        else:
-            self.open(source.resized(sizes))
-
-    @one_at_a_time
-    def cancel_importing(self) -> None:
-        """Have the import end soon, at a person's wish; the open model stays."""
-        self.importing.cancel()
+        self._shelf.clear(self.source)
 
     @one_at_a_time
     def set_recipe(self, recipe: Recipe) -> None:
@@ -314,9 +290,10 @@ class Workspace:
         """The same for a change made in the table of layers, which shows it already."""
         self.notice = None
         self.recipe = recipe
-        self._due = True
-        if self._candidate is None and self.importing.job is None and self.source is not None:
-            self._start()
+        self._model.retry()
+        if self.source is not None:
+            self.current_run.ask(self.source, recipe)
+            self._go_on()
 
     @one_at_a_time
     def measure_again(self) -> None:
@@ -324,8 +301,8 @@ class Workspace:
         if self.busy or self.source is None:
             return
         self.notice = None
-        self._make_way()
-        self.notice = self.current_run.start(self.source, self.recipe, again=True)
+        self.current_run.ask(self.source, self.recipe, again=True)
+        self._go_on()
 
     @one_at_a_time
     def measure_sensitivity(self) -> None:
@@ -335,6 +312,14 @@ class Workspace:
         self.sensitivity.start(self.source, self.recipe)
 
     @one_at_a_time
+    def spend_budget(self) -> None:
+        """Search for a recipe within the budget, from the sensitivities that are known."""
+        assert self.source is not None
+        self.notice = None
+        self.budget.start(self.source, self.recipe, self.sensitivities)
+        self._go_on()
+
+    @one_at_a_time
     def begin_questions(self) -> None:
         """Before a page is drawn, which then asks."""
         self.questions.begin()
@@ -342,61 +327,14 @@ class Workspace:
     @one_at_a_time
     def end_questions(self) -> None:
         """Behind that: what it hasn't asked isn't found out."""
-        self.questions.end()
+        self.questions.end_asking()
 
     @one_at_a_time
     def advance(self) -> None:
-        """Take in what the jobs have sent, and start what is due."""
+        """Take in what the jobs have sent, and go on with what is wanted most."""
         job = self._watched
-        self._looked_at = (job, job and _news_of(job))  # before its parts are read
-        self._advance_settings()
-        self.questions.advance(free=not (self.busy or self.budget.running))
-        survey = self._advance_survey()
-        self.notice = (
-            self.budget.advance(self.source, self.recipe, self.set_recipe)
-            or self.sensitivity.advance(
-                self.source, self.recipe, free=not (self.busy or self.questions.running)
-            )
-            or self._advance_sweep()
-            or self.notice
-            or survey
-        )
-
-    @property
-    def _is_free(self) -> bool:
-        """True while nothing that a person waits for is to be done."""
-        works = (self.sensitivity, self.budget, self.questions)
-        return not (self.busy or any(work.running for work in works))
-
-    def _advance_sweep(self) -> str | None:
-        return self.sweep.advance(self.source, self.current_run.shown_file, self._is_free)
-
-    def _advance_survey(self) -> str | None:
-        """Find out what predictions need, once nothing else was to be done for a moment."""
-        free, now_s = self._is_free and not self.sweep.running, time.monotonic()
-        if not free:
-            self._rests_from_s = now_s + REST_S
-        if free and self.source is not None and self.current_run.shown is not None:
-            wanted = (self.source, survey_base(self.recipe))
-            if self._surveyed != wanted:
-                self._surveyed = wanted
-                self.survey.start(*wanted)
-        rests = free and now_s >= self._rests_from_s
-        error = self.survey.advance(self.source, self.recipe, rests)
-        return error and f"{error} {NO_FORECASTS}"
-
-    def _advance_settings(self) -> None:
-        self._follow_importing()
-        self._follow_opening()
-        self._take_up_put_off()
-        self.notice = self.current_run.advance(self.recipe, self._go_back) or self.notice
-        if self.busy or self.source is None:
-            return
-        if self._due:
-            self._start()
-        elif self._original_due:
-            self._original_due = False
-            self._opening = self._measure_original(self.source)
+        self._looked_at = (job, job and _news_of(job))  # before its results are read
+        self._go_on()
 
     def settle(self) -> None:
         """Wait a moment for the estimate, which takes milliseconds when nothing else runs."""
@@ -417,112 +355,63 @@ class Workspace:
         looked_at = self._looked_at
         return job.wait_for(lambda: (job, _news_of(job)) != looked_at, timeout_s)
 
-    def _start(self) -> None:
-        """Show a setting from memory, or compress."""
-        assert self.source is not None
-        self.current_run.stop()
-        self._due = False
-        if self.current_run.recall(self.source, self.recipe):
-            return
-        self._opening, self._original_due = None, self._original_incomplete()
-        self._make_way()
-        self.notice = self.current_run.start(self.source, self.recipe) or self.notice
+    @property
+    def _watched(self) -> Job | None:
+        return self._job or self.questions.job
+
+    def _go_on(self) -> None:
+        self.sensitivity.follow(self.source, self.recipe)
+        self.budget.follow(self.source, self.recipe)
+        ended = self.sweep.follow(self.source)
+        fault = self._runner.advance(self._works())
+        self.notice = ended or self._told_of(fault) or self.notice
+
+    def _works(self) -> tuple[Work, ...]:
+        """All that may be done now; the survey once nothing else was to be done for a moment."""
+        works, now_s = (*self._awaited, *self._beside), time.monotonic()
+        if any(work.request() is not None for work in works):
+            self._rests_from_s = now_s + REST_S
+            return works
+        if self.source is not None and self.current_run.shown is not None:
+            wanted = (self.source, survey_base(self.recipe))
+            if self._surveyed != wanted:
+                self._surveyed = wanted
+                self.survey.start(*wanted)
+        self.survey.follow(self.source, self.recipe)
+        return (*works, self.survey) if now_s >= self._rests_from_s else works
+
+    def _told_of(self, fault: Fault | None) -> str | None:
+        """Of a survey, which nobody has asked for, only where there is nothing else to tell."""
+        if fault is None or fault.work is not self.survey:
+            return fault.sentence if fault is not None else None
+        return self.notice or f"{fault.sentence} {NO_FORECASTS}"
 
     def _go_back(self, recipe: Recipe) -> None:
-        self.recipe = recipe  # the setting that the screen shows, if it shows any
-        self._due = self._due or self.current_run.shown is None
+        """Nothing came of the recipe; show what the screen shows, if it shows any."""
+        self.recipe = recipe
         self.overrides_epoch += 1
+        if self.current_run.shown is None and self.source is not None:
+            self.current_run.ask(self.source, recipe)
 
-    def _measure_original(self, source: Source) -> Job | None:
-        self._make_way()
-        given = {"source": source.arguments()}
-        try:
-            return self._pool.submit(self.id, source.domain, "open_model", given)
-        except ExplorerError as error:
-            self.notice = str(error)
-            return None
-
-    def _make_way(self) -> None:
-        self.sensitivity.make_way()
-        self.survey.make_way()
-        self.questions.make_way()
-        self.sweep.make_way()
-
-    def _follow_importing(self) -> None:
-        opened, refusal = self.importing.advance(self.sources.values())
-        if opened is not None:
-            self.open(opened)
-        self.notice = refusal or self.notice
-
-    def _take_up_put_off(self) -> None:
-        """Open the first model after all, where nothing came of files that were dropped before."""
-        if self._put_off is None or self.busy or self.source is not None:
-            return
-        first, self._put_off = self._put_off, None
-        notice = self.notice
-        self.open(first)
-        self.notice = notice or self.notice
-
-    def _follow_opening(self) -> None:
-        job = self._opening
-        if job is None:
-            return
-        ended, events = job.ended, job.events  # in this order: nothing comes after the end
-        if self._candidate is not None and newest(events, Described) is not None:
-            self._change_model(self._candidate, self._memory.original(self._candidate))
-        if self._candidate is None:
-            self.original = self.original.after(events)
-            if ended and job.state is State.DONE and self.source is not None:
-                self._memory.keep_original(self.source, self.original)
-        if self._candidate is None and self._due:
-            self._start()
-        elif ended:
-            self._opening = None
-            self._end_opening(job)
-
-    def _end_opening(self, job: Job) -> None:
-        if job.state is State.FAILED:
-            self.notice = job.error
-        refused, self._candidate = self._candidate, None
-        for kept in self._leaving:  # nothing else could be opened
-            self.sources[kept.key] = kept
-        self._leaving = []
-        if refused is not None and self.source is not None and refused.key == self.source.key:
-            self.sources[refused.key] = self.source  # the same model, as it was
-        elif refused is not None and refused != self.source:
-            self.sources.pop(refused.key, None)
-            if refused.drop is not None:
-                self.importing.let_go(refused.drop, self.sources.values())
-            elif self.source is None and refused.input_sizes:  # a link may say anything
-                notice = self.notice
-                self.open(refused.resized(()))
-                self.notice = notice
-
-    def _change_model(self, source: Source, original: Original) -> None:
-        if self.source is not None and not _is_same_model(source, self.source):
+    def _opened(self, before: Source | None, source: Source) -> None:
+        """Another model is on the screen."""
+        if before is not None and not _is_same_model(source, before):
             self.recipe = FIRST_RECIPE  # the sliders were those of the model before
             self.overrides_epoch += 1
-        self.source, self._candidate = source, None
-        self._replace_readings(source)
-        self.original = original
+        self._shelf.replace_readings(source)
         self.current_run.clear()
-        self._due = True
-        self._clear_leaving()
+        self.current_run.ask(source, self.recipe)
+        self._shelf.clear(source)
 
-    def _replace_readings(self, source: Source) -> None:
-        """Let go of the same files as they were read before, or at other input sizes."""
-        for older in [each for each in self.sources.values() if each.has_files_of(source)]:
-            if older == source:
-                continue
-            named = (source if each is older else each for each in self.sources.values())
-            self.sources = {each.key: each for each in named}
-            self._memory.forget(older)
-            for path in {older.data, older.calibration} - {source.data, source.calibration}:
-                if path is not None:
-                    path.unlink(missing_ok=True)
-
-    def _original_incomplete(self) -> bool:
-        return self.notice is None and not self.original.is_complete
+    def _refused(self, source: Source) -> None:
+        """A model can't be opened; the one on the screen stays."""
+        self._shelf.put_back()
+        if self.source is not None and source.key == self.source.key:
+            self.sources[source.key] = self.source  # the same model, as it was
+        elif source != self.source:
+            self._shelf.refuse(source)
+            if source.drop is None and self.source is None and source.input_sizes:
+                self._model.open(source.resized(()))  # a link may say anything
 
 
 def _is_same_model(one: Source, other: Source) -> bool:
@@ -533,6 +422,5 @@ def _is_same_model(one: Source, other: Source) -> bool:
 def _news_of(job: Job) -> object:
     """What of a job is worth a look at once; a number that has only become surer isn't."""
     news = [event for event in job.events if not isinstance(event, CAN_WAIT)]
-    return job.ended, {
-        (type(event), isinstance(event, Scored) and event.on_first) for event in news
-    }
+    told = {(type(each), isinstance(each, Scored) and each.on_first) for each in news}
+    return job.ended, told
