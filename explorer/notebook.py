@@ -16,9 +16,11 @@ import anywidget
 import traitlets
 
 from explorer.compress.calibration import Calibration, check_calibration
-from explorer.errors import RecipeError
+from explorer.errors import JobError, RecipeError
 from explorer.formats.data import Array, Dataset, load_data
-from explorer.jobs.bench import Bench
+from explorer.formats.onnx_file import load as read_onnx
+from explorer.jobs.in_thread import CLOSED, ThreadPool
+from explorer.jobs.open_models import GivenModel
 from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.opening import load
@@ -26,7 +28,7 @@ from explorer.pipeline import Opened
 from explorer.recipe import Recipe
 from explorer.render.text import machine_text
 from explorer.report import Report
-from explorer.runs import FIRST_RECIPE
+from explorer.runs import FIRST_RECIPE, Run
 from explorer.widget.achieved import achieved_text
 from explorer.widget.bundle import bundle
 from explorer.widget.cards import cards, numbers
@@ -35,7 +37,12 @@ from explorer.widget.forecast import basis_of, surveyed
 from explorer.widget.parts import SCRIPTS, name_of
 from explorer.widget.tradeoff import tried
 from explorer.widget.words import PANEL, describe
+from explorer.workspace.folders import Folder, storage
+from explorer.workspace.following import Follower
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
+GONE = "The file of the compressed model was removed; ask for another setting and for this again."
 Path = str | os.PathLike[str]
 Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
 
@@ -78,9 +85,15 @@ class Explorer(anywidget.AnyWidget):
         super().__init__()
         self._seen = 0
         self._name = opened.model.name
-        self._bench = Bench(opened, recipe, self._show)
+        self._is_owed = True  # an error, to the code that asked for the recipe
+        self._pool = ThreadPool(GivenModel(opened))
+        folder = storage().folder()
+        self._workspace = Workspace(self._pool, folder)
+        self._follower = Follower(self._workspace, self._show)
         self.on_msg(lambda _, content, __: self._take_choice(content))
-        self._bench.start()
+        self._workspace.edit_recipe(recipe)
+        self._workspace.open(_source(opened.model, folder))
+        self._follower.wake()
 
     @property
     def recipe(self) -> Recipe:
@@ -89,12 +102,12 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             RecipeError: the value is no recipe.
         """
-        return self._bench.recipe
+        return self._workspace.recipe
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         _check_recipe(recipe)
-        self._bench.ask(recipe, answers=True)
+        self._ask(recipe, is_owed=True)
 
     @property
     def model(self) -> Model:
@@ -104,7 +117,10 @@ class Explorer(anywidget.AnyWidget):
             ExplorerError: the setting that code asked for can't be made; `recipe` then is the one
                 before.
         """
-        return self._bench.made()[1]
+        run = self._made()
+        if run.file is None:
+            raise JobError(GONE)
+        return Model.of_file(read_onnx(run.file, run.report().name))
 
     @property
     def report(self) -> Report:
@@ -113,7 +129,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ExplorerError: as for `model`.
         """
-        return self._bench.made()[0].report()
+        return self._made().report()
 
     @property
     def original(self) -> Report:
@@ -122,45 +138,74 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ExplorerError: it can't be measured.
         """
-        return self._bench.measured_original().report()
+        workspace = self._workspace
+        self._follower.wait(lambda: not workspace.busy)
+        if workspace.original.profile is None or workspace.original.description is None:
+            raise JobError(workspace.notice or f"Nothing was measured. {CLOSED}")
+        return workspace.original.report()
 
     def close(self) -> None:
         """Take the panel away, and stop the work."""
-        if hasattr(self, "_bench"):  # what couldn't be opened is closed, too
-            self._bench.close()
+        if hasattr(self, "_follower"):  # what couldn't be opened is closed, too
+            self._follower.close()
+            self._pool.close()
         super().close()
+
+    def _made(self) -> Run:
+        """The newest setting once it is made and measured.
+
+        Raises:
+            ExplorerError: it can't be made, or nothing could be so far.
+        """
+        workspace, current = self._workspace, self._workspace.current_run
+        self._follower.wait(lambda: workspace.source is not None and not current.running)
+        with workspace.lock:
+            is_owed, self._is_owed = self._is_owed, False
+            fault, shown = workspace.fault, current.shown
+            if is_owed and fault is not None and fault.work is current:
+                raise fault.cause or JobError(fault.sentence)
+            if shown is None:
+                raise JobError(workspace.notice or f"No model was compressed. {CLOSED}")
+            return shown
+
+    def _ask(self, recipe: Recipe, is_owed: bool) -> None:
+        """`is_owed` says that what goes wrong is raised when somebody asks for the results."""
+        with self._workspace.lock:
+            self._is_owed = is_owed
+            self._workspace.set_recipe(recipe)
+            self._follower.wake()
 
     def _take_choice(self, sent: object) -> None:
         """Ask for the setting at which a slider was released."""
         choice = read_choice(sent)
-        with self._bench.lock:
+        with self._workspace.lock:
             if choice.number is not None:
                 self._seen = max(self._seen, choice.number)
             if choice.recipe is not None:
-                self._bench.ask(choice.recipe)
+                self._ask(choice.recipe, is_owed=False)
             else:
-                self._bench.notice = choice.refusal
+                self._workspace.notice = choice.refusal
                 self._show()
 
     def _show(self) -> None:
         """Send what has changed; the counts first, as the numbers name them."""
-        bench = self._bench
-        counts = bench.counts
+        workspace = self._workspace
+        counts, recipe = workspace.counts, workspace.recipe
         if counts is not None and self._counts.get("name") != name_of(counts):
             self._counts = _plain({"name": name_of(counts), "counts": counts})
-        basis = basis_of("", bench.recipe)  # there is one model with one set of samples
+        basis = basis_of("", recipe)  # there is one model with one set of samples
         shown = {
             "basis": basis,
             "model": counts and name_of(counts),
-            "recipe": asdict(bench.recipe),
+            "recipe": asdict(recipe),
             "seen": self._seen,
-            "numbers": numbers(cards(bench.view, bench.busy)),
-            "tried": tried(bench.original, bench.tried, bench.busy),
-            "surveyed": surveyed(bench.survey, basis),
+            "numbers": numbers(cards(workspace.view, workspace.busy)),
+            "tried": tried(workspace.original, workspace.tried, workspace.busy),
+            "surveyed": surveyed(workspace.survey.found(workspace.source, recipe), basis),
             "words": PANEL,
         }
         self._shown = _plain(shown)
-        self._status = _status(bench, self._name)
+        self._status = _status(workspace, self._name)
 
 
 def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Opened:
@@ -174,7 +219,7 @@ def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Open
     elif calibration is not None:
         calibration = load_data(calibration, opened)
     return Opened(
-        opened,
+        opened.with_changes(),  # caches of models aren't made for two threads
         samples,
         samples if calibration is None else calibration,
         metric=scoring.metric if scoring is not None else None,
@@ -193,17 +238,24 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _status(bench: Bench, name: str) -> dict[str, Any]:
+def _source(model: Model, folder: Folder) -> Source:
+    """The model as a workspace names it; it is in memory, and no file is read."""
+    return Source(
+        key=model.id, title=model.name, domain=folder.domain, model=folder.path / "original.onnx"
+    )
+
+
+def _status(workspace: Workspace, name: str) -> dict[str, Any]:
     """The line above the panel."""
-    host, run = bench.original.host, bench.view.run
+    host, run = workspace.original.host, workspace.view.run
     machine = f"measured on {machine_text(host)}" if host is not None else ""
-    fraction, work = bench.progress or (1.0, "" if bench.busy else machine)
+    fraction, work = workspace.progress or (1.0, "" if workspace.busy else machine)
     return {
         "name": name,
         "setting": describe(run.recipe) if run else "…",
-        "achieved": achieved_text(bench.view),
-        "busy": bench.busy,
+        "achieved": achieved_text(workspace.view),
+        "busy": workspace.busy,
         "fraction": fraction,
         "work": work,
-        "notice": bench.notice or "",
+        "notice": workspace.notice or "",
     }

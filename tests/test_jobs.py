@@ -31,7 +31,7 @@ from explorer.events import (
 from explorer.formats.data import load_data
 from explorer.jobs import Domain, Job, LocalPool, State, worker
 from explorer.jobs.context import Cancelled, Context
-from explorer.jobs.open_models import opened_source
+from explorer.jobs.open_models import OpenModels
 from explorer.runs import Original, Run
 from explorer.search.sensitivity import find_probes, measure_probe
 
@@ -263,9 +263,10 @@ def test_a_short_calibration_outlives_its_job(
     monkeypatch: pytest.MonkeyPatch, patience_s: float, goes_on: bool
 ) -> None:
     monkeypatch.setattr(pipeline, "CALIBRATION_S", patience_s)
-    opened = opened_source(vowels())
+    models = OpenModels()
+    opened = models.source(vowels())
     opened.model.cache.clear()
-    cancelled = Context(lambda event, **values: None, lambda: True)
+    cancelled = Context(lambda event, **values: None, lambda: True, models)
     if goes_on:
         assert pipeline.calibration_of(opened, cancelled) is not None
     else:

@@ -14,13 +14,16 @@ import explorer
 from explorer import ExplorerError, LayerChoice, Recipe, pipeline
 from explorer.errors import CompressionError, DataError, JobError, ModelError, RecipeError
 from explorer.formats.data import load_data
-from explorer.jobs.bench import Bench
 from explorer.jobs.context import Cancelled
-from explorer.jobs.kept import Kept
+from explorer.jobs.in_thread import ThreadPool
+from explorer.jobs.open_models import GivenModel
 from explorer.notebook import Explorer
 from explorer.pipeline import Opened
 from explorer.render.text import WENT_BACK
-from explorer.runs import Run
+from explorer.workspace.folders import storage
+from explorer.workspace.following import Follower
+from explorer.workspace.sources import Source
+from explorer.workspace.workspace import Workspace
 
 MODEL, DATA = SAMPLES / "vowels_cnn.onnx", SAMPLES / "vowels_test.npz"
 CALIBRATION = SAMPLES / "vowels_calibration.npz"
@@ -179,29 +182,33 @@ def test_it_takes_what_the_library_has(view: Explorer) -> None:
     own.close()
 
 
-class Looking:
-    """A bench that notes which parts were known when it changed."""
-
-    def __init__(self, opened: Opened) -> None:
-        self.seen: list[str] = []
-        self.bench = Bench(opened, HALF, self.look)
-
-    def look(self) -> None:
-        run = self.bench.view.run
-        if run is not None:
-            names = [name for name, value in vars(run).items() if value is not None]
-            self.seen += [name for name in names if name not in self.seen]
-
-
 def test_numbers_come_as_they_are_known() -> None:
     model = explorer.load(SAMPLES / "fashion_mlp.onnx")
     data = load_data(SAMPLES / "fashion_test.npz", model).head(1200)
-    looking = Looking(Opened(model, data, SAMPLES / "fashion_calibration.npz"))
-    looking.bench.start()
-    looking.bench.made()
-    looking.bench.close()
-    order = ["estimate", "profile", "first_quality", "quality", "latency", "unreconstructed"]
-    assert [name for name in looking.seen if name in order] == order
+    opened = Opened(model, data, SAMPLES / "fashion_calibration.npz")
+    workspace = opened_workspace(opened)
+    seen: list[str] = []
+
+    def look() -> None:
+        run = workspace.view.run
+        names = [name for name, value in vars(run).items() if value is not None] if run else []
+        seen.extend(name for name in names if name not in seen)
+
+    follower = Follower(workspace, look)
+    follower.wake()
+    follower.wait(lambda: workspace.current_run.shown is not None, 60)
+    follower.close()
+    order = ["estimate", "first_quality", "quality", "latency", "unreconstructed"]
+    assert [name for name in seen if name in order] == order
+
+
+def opened_workspace(opened: Opened) -> Workspace:
+    """One that works in a thread, with a model on its way."""
+    folder = storage().folder()
+    workspace = Workspace(ThreadPool(GivenModel(opened)), folder)
+    file = folder.path / "original.onnx"
+    workspace.open(Source(key="m", title="M", domain=folder.domain, model=file))
+    return workspace
 
 
 def test_the_newest_setting_takes_the_place_of_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,18 +258,19 @@ def test_a_mistake_is_told_and_the_next_setting_works(
 
 
 def test_closing_stops_the_work() -> None:
+    before = set(threading.enumerate())
     view = Explorer(MODEL, DATA)
-    thread = view._bench._thread
-    assert thread is not None
+    threads = set(threading.enumerate()) - before
+    assert threads
     view.close()
-    thread.join(60)
-    assert not thread.is_alive()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
     with pytest.raises(ExplorerError, match="closed"):
         _ = view.report
 
 
 def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = explorer.load(MODEL)
     held = threading.Event()
 
     def stuck(*_: Any) -> None:
@@ -270,24 +278,14 @@ def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Cancelled
 
     monkeypatch.setattr(pipeline, "plan", stuck)
-    work = Bench(Opened(model), HALF, lambda: None)
-    work.start()
+    workspace = opened_workspace(Opened(explorer.load(MODEL)))
+    follower = Follower(workspace, lambda: None)
+    follower.wake()
     with pytest.raises(TimeoutError, match=r"after 0\.05 seconds"):
-        work.made(0.05)
-    work.close()
+        follower.wait(lambda: workspace.current_run.shown is not None, 0.05)
+    follower.close()
+    workspace.close()
     held.set()
-
-
-def test_models_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept()
-    model = explorer.load(MODEL)
-    monkeypatch.setattr("explorer.jobs.kept.KEPT_BYTES", 2.5 * len(model.data))
-    runs = [Run(Recipe(pattern="channel", ratio=ratio), complete=True) for ratio in (0.1, 0.2, 0.3)]
-    kept.keep(runs[0], model)
-    kept.keep(runs[1], model)
-    assert kept.recall(runs[0].recipe) == runs[0]  # so it goes later
-    kept.keep(runs[2], model)
-    assert [kept.recall(run.recipe) is not None for run in runs] == [True, False, True]
 
 
 def test_a_model_without_weights_opens() -> None:

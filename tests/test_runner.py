@@ -11,7 +11,7 @@ from values import OPENED
 from explorer.errors import JobError
 from explorer.events import Event
 from explorer.jobs import Domain, Job, State
-from explorer.workspace.runner import Fault, Request, Runner, Work
+from explorer.workspace.runner import Request, Runner, Work
 
 HERE = Domain("here", Path())
 
@@ -132,5 +132,7 @@ def test_where_no_job_can_be_started_it_is_said_once() -> None:
 
     wish, runner = Wish("wish"), Runner(Shut(), "one")
     wish.key = 1
-    assert runner.advance([wish]) == Fault(wish, "There is no process.")
+    fault = runner.advance([wish])
+    assert fault is not None
+    assert (fault.work, fault.sentence) == (wish, "There is no process.")
     assert runner.advance([wish]) is None

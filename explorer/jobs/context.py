@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.events import Event, to_json
+
+if TYPE_CHECKING:  # it loads the runtime
+    from explorer.jobs.open_models import OpenModels
 
 
 class Cancelled(Exception):  # noqa: N818 - a request that was heard, not an error
@@ -13,10 +16,16 @@ class Cancelled(Exception):  # noqa: N818 - a request that was heard, not an err
 
 @dataclass(frozen=True)
 class Context:
-    """The link from a task to the page that waits for it: a `pipeline.Watch`."""
+    """The link from a task to the page that waits for it: a `pipeline.Watch`.
+
+    `models` are those that its process has open. `is_confined` says that this process can't do
+    harm, and that others beside it do what is handed over; in a notebook neither is so.
+    """
 
     emit: Callable[..., None]
     is_cancelled: Callable[[], bool]
+    models: "OpenModels"
+    is_confined: bool = True
 
     def send(self, event: Event) -> None:
         """Send a result, and stop here if the job isn't wanted any more."""

@@ -21,7 +21,6 @@ from explorer.formats.model_files import Imported, Shapes, import_model
 from explorer.formats.preprocessing import Preprocessing
 from explorer.formats.samples import import_samples, save_npz
 from explorer.jobs.context import Context
-from explorer.jobs.open_models import checked_model, remember
 from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
 from explorer.measure.quality import check_labels, evaluate
@@ -184,7 +183,7 @@ def _keep_model(
     check_ends(model)
     path = f"{file['path']}.onnx"
     model.save(path)
-    remember(path, imported.file)
+    context.models.remember(path, imported.file)
     context.send(ModelRead(path, imported.kind.value, imported.notes))
     return {"path": path, "name": file["name"]}
 
@@ -196,7 +195,7 @@ def _make_examples(context: Context, model: File, input_sizes: Sizes | None) -> 
     """
     context.progress(0.8, "generating random inputs")
     try:
-        examples = make_examples(checked_model({**model, "input_sizes": input_sizes}))
+        examples = make_examples(context.models.checked({**model, "input_sizes": input_sizes}))
     except (DataError, MeasurementError) as error:
         context.send(Noted((NONE_MADE_UP.format(reason=error),)))
         return
@@ -230,7 +229,7 @@ def import_data(
     the model is usually counted with others.
     """
     context.progress(0.6, "reading the samples")
-    network = checked_model({**model, "input_sizes": input_sizes})
+    network = context.models.checked({**model, "input_sizes": input_sizes})
     is_images = data_kinds.kind_of(Path(file["path"]), file["name"]) is data_kinds.IMAGES
     inputs = _at_sizes(network, input_sizes or {}) if is_images else network.inputs
 

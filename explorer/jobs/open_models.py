@@ -22,69 +22,84 @@ File = dict[str, Any]
 Key = tuple[Any, ...]
 Kept = TypeVar("Kept")
 
-_files: "OrderedDict[Key, OnnxFile]" = OrderedDict()
-_models: "OrderedDict[Key, Model]" = OrderedDict()
-_opened: "OrderedDict[Key, Opened]" = OrderedDict()
+
+class OpenModels:
+    """The few that were used last; `Source` and `File` are as in `tasks`."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[Key, OnnxFile] = OrderedDict()
+        self._models: OrderedDict[Key, Model] = OrderedDict()
+        self._opened: OrderedDict[Key, Opened] = OrderedDict()
+
+    def checked(self, file: File) -> Model:
+        """A model whose graph was checked against its file, at the input sizes that were set.
+
+        Raises:
+            JobError: the file is gone.
+            ModelError: as for `explorer.load`.
+        """
+        path, sizes = Path(file["path"]), file.get("input_sizes") or {}
+        key = (*_key_of(path), file.get("name"), json.dumps(sizes, sort_keys=True))
+        return _kept(self._models, key, lambda: opened(self._read(file), sizes))
+
+    def compressed(self, file: File) -> Model:
+        """A file that the explorer wrote, at the sizes that it is counted with.
+
+        Raises:
+            JobError: the file is gone.
+        """
+        path, sizes = Path(file["path"]), file.get("input_sizes") or {}
+        shapes = {name: tuple(shape) for name, shape in sizes.items()}
+        key = (*_key_of(path), file["name"], "as it is", json.dumps(sizes, sort_keys=True))
+
+        def read() -> Model:
+            return Model.of_file(self._read(file)).with_changes(input_sizes=shapes)
+
+        return _kept(self._models, key, read)
+
+    def remember(self, path: str, file: OnnxFile) -> None:
+        """A file was just written to a path; it needn't be read again."""
+        _kept(self._files, (*_key_of(Path(path)), file.name), lambda: file)
+
+    def source(self, source: Source) -> Opened:
+        """A model with its samples.
+
+        Raises:
+            JobError: a file is gone.
+            DataError: the samples or the metric don't fit.
+        """
+        path, sizes = source["model"], source.get("input_sizes") or {}
+        more = [source.get(name) for name in ("name", "data", "calibration", "metric", "made_up")]
+        key = (*_key_of(Path(path)), *more, json.dumps(sizes, sort_keys=True))
+        return _kept(self._opened, key, lambda: self._open(source))
+
+    def _open(self, source: Source) -> Opened:
+        file = {"path": source["model"], **{k: source.get(k) for k in ("name", "input_sizes")}}
+        model = self.checked(file)
+        data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
+        metric, scoring = source.get("metric"), None
+        if data is not None and (data.labels is not None or metric is not None):
+            scoring = check_labels(model, data, metric)
+            metric = scoring.metric
+        made_up = bool(source.get("made_up"))
+        calibration = None if made_up else source.get("calibration") or data
+        return Opened(model, data, calibration, made_up, metric, scoring)
+
+    def _read(self, file: File) -> OnnxFile:
+        path, name = Path(file["path"]), file.get("name")
+        return _kept(self._files, (*_key_of(path), name), lambda: load(path, name))
 
 
-def checked_model(file: File) -> Model:
-    """A model whose graph was checked against its file, at the input sizes that were set.
+class GivenModel(OpenModels):
+    """One model with its samples that are in memory: what every source stands for."""
 
-    Raises:
-        JobError: the file is gone.
-        ModelError: as for `explorer.load`.
-    """
-    path, sizes = Path(file["path"]), file.get("input_sizes") or {}
-    key = (*_key_of(path), file.get("name"), json.dumps(sizes, sort_keys=True))
-    return _kept(_models, key, lambda: opened(_read(file), sizes))
+    def __init__(self, given: Opened) -> None:
+        super().__init__()
+        self._given = given
 
-
-def compressed_model(file: File) -> Model:
-    """A file that the explorer wrote, at the sizes that it is counted with.
-
-    Raises:
-        JobError: the file is gone.
-    """
-    path, sizes = Path(file["path"]), file.get("input_sizes") or {}
-    shapes = {name: tuple(shape) for name, shape in sizes.items()}
-    key = (*_key_of(path), file["name"], "as it is", json.dumps(sizes, sort_keys=True))
-    return _kept(_models, key, lambda: Model.of_file(_read(file)).with_changes(input_sizes=shapes))
-
-
-def remember(path: str, file: OnnxFile) -> None:
-    """A file was just written to a path; it needn't be read again."""
-    _kept(_files, (*_key_of(Path(path)), file.name), lambda: file)
-
-
-def opened_source(source: Source) -> Opened:
-    """A model with its samples, see `tasks`.
-
-    Raises:
-        JobError: a file is gone.
-        DataError: the samples or the metric don't fit.
-    """
-    path, sizes = source["model"], source.get("input_sizes") or {}
-    more = [source.get(name) for name in ("name", "data", "calibration", "metric", "made_up")]
-    key = (*_key_of(Path(path)), *more, json.dumps(sizes, sort_keys=True))
-    return _kept(_opened, key, lambda: _open(source))
-
-
-def _open(source: Source) -> Opened:
-    file = {"path": source["model"], **{k: source.get(k) for k in ("name", "input_sizes")}}
-    model = checked_model(file)
-    data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
-    metric, scoring = source.get("metric"), None
-    if data is not None and (data.labels is not None or metric is not None):
-        scoring = check_labels(model, data, metric)
-        metric = scoring.metric
-    made_up = bool(source.get("made_up"))
-    calibration = None if made_up else source.get("calibration") or data
-    return Opened(model, data, calibration, made_up, metric, scoring)
-
-
-def _read(file: File) -> OnnxFile:
-    path, name = Path(file["path"]), file.get("name")
-    return _kept(_files, (*_key_of(path), name), lambda: load(path, name))
+    def source(self, source: Source) -> Opened:
+        """What was given."""
+        return self._given
 
 
 def _key_of(path: Path) -> Key:

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from explorer.errors import ExplorerError
 from explorer.events import Event
 
 
@@ -33,8 +34,8 @@ class Job:
     """One piece of work: what has come of it so far, updated while it runs.
 
     `events` are its results as they arrive (see `tasks`); `progress` is a fraction in [0, 1] and
-    what is being done; `error` is the sentence to show where the state is FAILED. `position` counts
-    the jobs ahead of what it waits for.
+    what is being done; `error` is the sentence to show where the state is FAILED, and `cause` what
+    was raised, where that is known. `position` counts the jobs ahead of what it waits for.
     """
 
     session: str
@@ -43,6 +44,7 @@ class Job:
     events: tuple[Event, ...] = ()
     progress: tuple[float, str] = (0.0, "waiting")
     error: str | None = None
+    cause: ExplorerError | None = None
     position: int = 0
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
     _told: threading.Condition = field(default_factory=threading.Condition, repr=False)

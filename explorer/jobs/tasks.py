@@ -31,7 +31,7 @@ from explorer.events import (
 from explorer.findings import Sensitivity
 from explorer.jobs import import_tasks
 from explorer.jobs.context import Context
-from explorer.jobs.open_models import File, Source, compressed_model, opened_source
+from explorer.jobs.open_models import File, Source
 from explorer.jobs.places import Desk, remove_passing
 from explorer.jobs.sandbox import leaks
 from explorer.jobs.terms import TERMS
@@ -72,8 +72,9 @@ def open_model(context: Context, source: Source) -> None:
     `Hosted` also says what the sandbox lets through, which should be nothing.
     """
     context.progress(0.0, "reading the model")
-    opened = opened_source(source)
-    context.send(Hosted(replace(describe_host(), leaks=leaks(Path.cwd()))))
+    opened = context.models.source(source)
+    found = leaks(Path.cwd()) if context.is_confined else ()
+    context.send(Hosted(replace(describe_host(), leaks=found)))
     context.send_all(pipeline.introduce(opened))
     desk = Desk(context, source["model"], opened.model)
     desk.time_original()
@@ -89,7 +90,7 @@ def compress(
     `Counted`, what the panel estimates with, comes without the parts that are `counted` already,
     and not at all where all are.
     """
-    opened, asked = opened_source(source), Recipe.from_json(recipe)
+    opened, asked = context.models.source(source), Recipe.from_json(recipe)
     desk = Desk(context, source["model"], opened.model, out)
     preview = partial(preview_counts, opened.model, asked, counted)
     context.send_all(pipeline.run(opened, asked, desk, context, preview=preview))
@@ -119,11 +120,11 @@ def latency(
     Of a `setting` of a survey `SurveyTimed`; its file is removed.
     """
     try:
-        timed = compressed_model(model)
+        timed = context.models.compressed(model)
     finally:
         if setting:
             Path(model["path"]).unlink(missing_ok=True)
-    reference = timed if against == model else compressed_model(against)
+    reference = timed if against == model else context.models.compressed(against)
     for found in pipeline.time_here(timed, reference, context):
         context.send(SurveyTimed(setting, found) if setting else Timed(found))
 
@@ -136,7 +137,7 @@ def sensitivity(
 
     Ends after about `slice_s` seconds, though not without a result; the next slice goes on.
     """
-    opened, base = _first_samples(source), Recipe.from_json(recipe)
+    opened, base = _first_samples(context, source), Recipe.from_json(recipe)
     deadline = time.monotonic() + slice_s
     for event in pipeline.sensitivity(opened, base, context, done):
         context.send(event)
@@ -149,8 +150,9 @@ def survey(
     context: Context, source: Source, recipe: str, done: list[str], slice_s: float = SLICE_S
 ) -> None:
     """What `pipeline.survey` says, without what is `done`, by keys. Ends as `sensitivity` does."""
-    opened, base = _first_samples(source), Recipe.from_json(recipe)
-    remove_passing()
+    opened, base = _first_samples(context, source), Recipe.from_json(recipe)
+    if context.is_confined:
+        remove_passing()
     deadline, desk = time.monotonic() + slice_s, Desk(context, source["model"], opened.model)
 
     def is_enough() -> bool:
@@ -162,11 +164,11 @@ def survey(
 @task
 def compare(context: Context, source: Source, small: File) -> None:
     """`Compared`: what the file `small` does otherwise than the original, with pictures of it."""
-    opened = opened_source(source)
+    opened = context.models.source(source)
     if opened.data is None:
         raise DataError("There are no samples to compare the two models on.")
     context.progress(0.1, "comparing on all samples")
-    model = compressed_model(small)
+    model = context.models.compressed(small)
     changes = find_changes(model, opened.data, opened.model, context.check, opened.metric)
     flips = changes.flips if changes is not None else ()
     pictures = tuple(picture_of(opened.data, flip.index) for flip in flips)
@@ -176,8 +178,8 @@ def compare(context: Context, source: Source, small: File) -> None:
 @task
 def weights(context: Context, source: Source, small: File, layer: str) -> None:
     """`WeightsCompared`: how those of a layer are distributed before and after."""
-    model = compressed_model(small)
-    context.send(WeightsCompared(histograms(opened_source(source).model, model, layer)))
+    model = context.models.compressed(small)
+    context.send(WeightsCompared(histograms(context.models.source(source).model, model, layer)))
 
 
 @task
@@ -185,7 +187,7 @@ def costs(context: Context, model: File, limits: bool = False) -> None:
     """`NodesTimed` of a file, and before it `LimitsMeasured` of this machine where asked for."""
     if limits:
         context.send(LimitsMeasured(machine_limits(context.check)))
-    context.send(NodesTimed(tuple(node_rows(compressed_model(model), context.check))))
+    context.send(NodesTimed(tuple(node_rows(context.models.compressed(model), context.check))))
 
 
 @task
@@ -198,10 +200,10 @@ def spend(
     on: str,
 ) -> None:
     """`Bought`: what a budget of lost quality buys; `found` are all sensitivities, as JSON."""
-    opened, base = _first_samples(source), Recipe.from_json(recipe)
+    opened, base = _first_samples(context, source), Recipe.from_json(recipe)
     probed = [Sensitivity.from_dict(each) for each in found]
     context.send_all(pipeline.buy(opened, base, probed, points, on, context))
 
 
-def _first_samples(source: Source) -> pipeline.Opened:
-    return pipeline.on_first_samples(opened_source(source))
+def _first_samples(context: Context, source: Source) -> pipeline.Opened:
+    return pipeline.on_first_samples(context.models.source(source))

@@ -13,11 +13,14 @@ import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError, OutputError
 from explorer.jobs import sandbox
 from explorer.jobs.context import Cancelled, Context
+
+if TYPE_CHECKING:
+    from explorer.jobs.open_models import OpenModels
 
 UNEXPECTED = (
     "The explorer made a mistake on this model or setting; the server's log has the details."
@@ -32,16 +35,18 @@ def main(link: socket.socket, setup: dict[str, Any]) -> None:
     _settle_in(folders, setup)
     sandbox.limit(sandbox.limits_here())
     sandbox.confine(folders)
-    from explorer.jobs.tasks import TASKS  # noqa: PLC0415 - already loaded where it was forked
+    from explorer.jobs.open_models import OpenModels  # noqa: PLC0415 - already loaded where it
+    from explorer.jobs.tasks import TASKS  # noqa: PLC0415 - was forked
 
     lines = link.makefile("r", encoding="utf-8")
     events = link.makefile("w", encoding="utf-8")
     inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
     cancelled: set[int] = set()
     threading.Thread(target=read_messages, args=(lines, inbox, cancelled), daemon=True).start()
+    models = OpenModels()
     with suppress(ConnectionError):  # the server went away, and nobody waits for this work
         while (message := inbox.get()) is not None:
-            _serve(TASKS[message["task"]], message, events, cancelled)
+            _serve(TASKS[message["task"]], message, events, cancelled, models)
 
 
 def _settle_in(folders: list[Path], setup: dict[str, Any]) -> None:
@@ -67,14 +72,20 @@ def read_messages(
     inbox.put(None)
 
 
-def _serve(task: Any, message: dict[str, Any], events: IO[str], cancelled: set[int]) -> None:
+def _serve(
+    task: Any,
+    message: dict[str, Any],
+    events: IO[str],
+    cancelled: set[int],
+    models: "OpenModels",
+) -> None:
     number = message["step"]
 
     def emit(event: str, **values: Any) -> None:
         print(json.dumps({"step": number, "event": event, **values}, allow_nan=False), file=events)
         events.flush()
 
-    context = Context(emit, lambda: number in cancelled)
+    context = Context(emit, lambda: number in cancelled, models)
     try:
         task(context, **message["arguments"])
         emit("done")

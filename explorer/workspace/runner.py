@@ -51,10 +51,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Fault:
-    """The sentence to show, and the work that it is about."""
+    """The sentence to show, the work that it is about, and what was raised, where that is known."""
 
     work: Work
     sentence: str
+    cause: ExplorerError | None = None
 
 
 class Runner:
@@ -100,7 +101,7 @@ class Runner:
             return None
         self._forgotten()
         error = work.end(request.key, job)
-        return Fault(work, error) if error is not None else None
+        return Fault(work, error, job.cause) if error is not None else None
 
     def _go_on(self, work: Work, request: Request) -> Fault | None:
         """Submit a job, unless it goes on; the pool drops the one before and keeps its place."""
@@ -116,7 +117,7 @@ class Runner:
             if before is not None:
                 self._pool.cancel(before)
             work.halt(str(error))
-            return Fault(work, str(error))
+            return Fault(work, str(error), error)
         self._now, work.job = (work, request, job), job
         work.take(request.key, job)
         return None

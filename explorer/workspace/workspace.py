@@ -72,6 +72,7 @@ class Workspace:
         self.folder = folder
         self.recipe = FIRST_RECIPE
         self.notice: str | None = None
+        self.fault: Fault | None = None  # the last one, since a recipe was asked for
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
         self.picks = Picks()
         self._results = Results()
@@ -121,6 +122,12 @@ class Workspace:
     def busy(self) -> bool:
         """True while something that a person waits for is being done, or will be."""
         return any(work.request() is not None for work in self._awaited)
+
+    @property
+    def is_idle(self) -> bool:
+        """True where nothing is going on, and nothing will until somebody asks."""
+        works = (*self._awaited, *self._beside)
+        return not self.survey.running and all(work.request() is None for work in works)
 
     @property
     def progress(self) -> tuple[float, str] | None:
@@ -288,7 +295,7 @@ class Workspace:
     @one_at_a_time
     def edit_recipe(self, recipe: Recipe) -> None:
         """The same for a change made in the table of layers, which shows it already."""
-        self.notice = None
+        self.notice = self.fault = None
         self.recipe = recipe
         self._model.retry()
         if self.source is not None:
@@ -364,6 +371,7 @@ class Workspace:
         self.budget.follow(self.source, self.recipe)
         ended = self.sweep.follow(self.source)
         fault = self._runner.advance(self._works())
+        self.fault = fault or self.fault
         self.notice = ended or self._told_of(fault) or self.notice
 
     def _works(self) -> tuple[Work, ...]:
