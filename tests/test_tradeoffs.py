@@ -11,6 +11,7 @@ import values
 from exported import outcome
 from streamlit.testing.v1 import AppTest
 from test_app import LATENCY, PATIENCE_S, PROFILE, QUALITY, ROOT, html_of, settled, tried_of, widget
+from test_slices import SOURCE
 from values import DESCRIPTION, planned
 
 from explorer.exports import figures
@@ -27,6 +28,7 @@ from explorer.search.sweep import Design
 from explorer.ui import comparing, selecting, sweeps
 from explorer.ui.tried import (
     COSTS,
+    ORIGINAL_KEY,
     SETTINGS,
     columns_of,
     labels_of,
@@ -35,7 +37,8 @@ from explorer.ui.tried import (
     results_of,
 )
 from explorer.widget.tradeoff import tried
-from explorer.workspace.picks import ORIGINAL, Picks
+from explorer.workspace.results import Results, Tag
+from explorer.workspace.selection import Selection
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
 LAYER = replace(values.LAYER, name=HOSTILE, channels=16)
@@ -63,57 +66,60 @@ GOOD, POOR, SMALL = run(0.3, 2000, 0.91), run(0.4, 3000, 0.90), run(0.6, 1000, 0
 KEYS = [each.recipe.to_json() for each in (GOOD, POOR, SMALL)]
 
 
-@pytest.fixture
-def picks() -> Picks:
-    return Picks()
+def results(*runs: Run, **tags: Tag) -> tuple[Any, ...]:
+    return results_of(MEASURED, runs or (GOOD, POOR, SMALL), tags)
 
 
-def results(picks: Picks, *runs: Run) -> tuple[Any, ...]:
-    return results_of(MEASURED, runs or (GOOD, POOR, SMALL), "m", picks)
+def test_pinned_settings_stand_first_and_the_others_as_they_were_tried() -> None:
+    assert [each.key for each in results()] == [ORIGINAL_KEY, *KEYS]
+    pinned = {KEYS[2]: Tag(is_pinned=True)}
+    assert [each.key for each in results(**pinned)] == [KEYS[2], ORIGINAL_KEY, *KEYS[:2]]
 
 
-def test_pinned_settings_stand_first_and_the_others_as_they_were_tried(picks: Picks) -> None:
-    assert [each.key for each in results(picks)] == [ORIGINAL, *KEYS]
-    picks.toggle_pin("m", KEYS[2])
-    assert [each.key for each in results(picks)] == [KEYS[2], ORIGINAL, *KEYS[:2]]
-    picks.toggle_pin("m", KEYS[2])
-    assert not any(each.is_pinned for each in results(picks))
-    picks.toggle_pin("another model", KEYS[2])
-    assert not any(each.is_pinned for each in results(picks))
+def test_a_pin_is_of_one_model_and_can_be_taken_away() -> None:
+    known, other = Results(), replace(SOURCE, key="another model")
+    known.toggle_pin(SOURCE, KEYS[2])
+    assert known.tags(SOURCE) == {KEYS[2]: Tag(is_pinned=True)}
+    assert known.tags(other) == {}
+    known.toggle_pin(SOURCE, KEYS[2])
+    assert known.tags(SOURCE) == {KEYS[2]: Tag()}
 
 
-def test_the_original_stands_there_once_and_is_the_unit_of_time(picks: Picks) -> None:
-    (one, *_) = found = results(picks, replace(GOOD, recipe=Recipe()), GOOD)
-    assert [each.key for each in found] == [ORIGINAL, KEYS[0]]
+def test_the_original_stands_there_once_and_is_the_unit_of_time() -> None:
+    (one, *_) = found = results(replace(GOOD, recipe=Recipe()), GOOD)
+    assert [each.key for each in found] == [ORIGINAL_KEY, KEYS[0]]
     assert (one.setting, one.values["latency"], one.quality.value) == ("original", 1.0, 0.93)
 
 
-def test_names_are_cleaned_and_can_be_taken_away(picks: Picks) -> None:
-    picks.rename("m", KEYS[0], f"  {HOSTILE}\u202e\n{'x' * 100}")
-    name = picks.name("m", KEYS[0])
+def test_names_are_cleaned_and_can_be_taken_away() -> None:
+    known = Results()
+    known.toggle_pin(SOURCE, KEYS[0])
+    known.rename(SOURCE, KEYS[0], f"  {HOSTILE}\u202e\n{'x' * 100}")
+    name = known.tags(SOURCE)[KEYS[0]].name
     assert name.startswith(HOSTILE)
     assert len(name) <= LONGEST_NAME
     assert name.isprintable()
-    picks.rename("m", KEYS[0], " \n")
-    assert picks.name("m", KEYS[0]) == ""
+    known.rename(SOURCE, KEYS[0], " \n")
+    assert known.tags(SOURCE)[KEYS[0]] == Tag(is_pinned=True)
 
 
-def test_a_selection_is_of_two_at_most_and_of_one_model(picks: Picks) -> None:
-    picks.select("m", [KEYS[0], KEYS[0], KEYS[1], KEYS[2]])
-    assert picks.selected("m") == (KEYS[0], KEYS[1])
-    assert picks.selected("other") == ()
-    epoch = picks.epoch
-    picks.select("m", [KEYS[1]], is_shown=True)  # the table itself was clicked
-    assert (picks.selected("m"), picks.epoch) == ((KEYS[1],), epoch)
+def test_a_selection_is_of_two_at_most_and_of_one_model() -> None:
+    chosen = Selection()
+    chosen.select("m", [KEYS[0], KEYS[0], KEYS[1], KEYS[2]])
+    assert chosen.selected("m") == (KEYS[0], KEYS[1])
+    assert chosen.selected("other") == ()
+    epoch = chosen.epoch
+    chosen.select("m", [KEYS[1]], is_shown=True)  # the table itself was clicked
+    assert (chosen.selected("m"), chosen.epoch) == ((KEYS[1],), epoch)
 
 
-def test_the_front_leaves_out_what_another_beats(picks: Picks) -> None:
-    found = results(picks)
+def test_the_front_leaves_out_what_another_beats() -> None:
+    found = results()
     quality = quality_axis(found)
     assert quality is not None
     marks = marks_of(found)
     kept = front_of(marks, COSTS["file_bytes"], quality)
-    assert kept == [KEYS[2], KEYS[0], KEYS[1], ORIGINAL]  # as the intervals overlap
+    assert kept == [KEYS[2], KEYS[0], KEYS[1], ORIGINAL_KEY]  # as the intervals overlap
     figure = scatter(marks, COSTS["file_bytes"], quality, (KEYS[0], KEYS[1]))
     traces = {trace.name: trace for trace in figure.data if trace.name}
     line = traces["Pareto front"]
@@ -129,8 +135,8 @@ def test_the_front_leaves_out_what_another_beats(picks: Picks) -> None:
     assert ring.error_x.array[0] == pytest.approx(0.05)
 
 
-def test_lines_run_from_the_least_to_the_greatest_of_each_axis(picks: Picks) -> None:
-    marks = marks_of(results(picks))
+def test_lines_run_from_the_least_to_the_greatest_of_each_axis() -> None:
+    marks = marks_of(results())
     figure = parallel(marks, (*SETTINGS, COSTS["file_bytes"]), (KEYS[2],))
     channels, chosen = (trace for trace in figure.data if list(trace.customdata or [])[-1:] == [
         [KEYS[2]]
@@ -140,10 +146,9 @@ def test_lines_run_from_the_least_to_the_greatest_of_each_axis(picks: Picks) -> 
     assert {"60 %", "0 %", "4.00 kB", "1.00 kB"} <= set(figure.data[-1].text)
 
 
-def test_charts_hold_no_markup_of_strangers(picks: Picks) -> None:
+def test_charts_hold_no_markup_of_strangers() -> None:
     odd = run(0.2, 2500, 0.9, layers=(LayerChoice(HOSTILE, 0.5),))
-    picks.rename("m", odd.recipe.to_json(), HOSTILE)
-    found = results(picks, odd)
+    found = results(odd, **{odd.recipe.to_json(): Tag(HOSTILE)})
     marks, quality = marks_of(found), quality_axis(found)
     assert quality is not None
     for figure in (scatter(marks, COSTS["macs"], quality), parallel(marks, SETTINGS)):
@@ -156,27 +161,27 @@ def test_charts_hold_no_markup_of_strangers(picks: Picks) -> None:
         assert "&lt;img" in drawn(*pair)
 
 
-def test_what_cannot_be_drawn_is_left_out_of_the_charts_only(picks: Picks) -> None:
+def test_what_cannot_be_drawn_is_left_out_of_the_charts_only() -> None:
     untimed = Run(GOOD.recipe, planned(GOOD.recipe), profile=PROFILE, complete=True)
-    found = results_of(Original(profile=PROFILE), (untimed,), "m", picks)
+    found = results_of(Original(profile=PROFILE), (untimed,), {})
     assert len(found) == 2
     assert quality_axis(found) is None
     assert front_of(marks_of(found), COSTS["macs"], COSTS["latency"]) == []
     assert "–" in comparing.numbers_html(found[0], found[1])
 
 
-def test_settings_alike_have_labels_of_their_own(picks: Picks) -> None:
+def test_settings_alike_have_labels_of_their_own() -> None:
     choices = tuple(LayerChoice(name, 0.5) for name in "abcdefg")
     other = tuple(LayerChoice(name, 0.4) for name in "abcdefg")
-    found = results(picks, run(0.3, 1, 0.9, layers=choices), run(0.3, 1, 0.9, layers=other))
+    found = results(run(0.3, 1, 0.9, layers=choices), run(0.3, 1, 0.9, layers=other))
     labels = labels_of(found)
     assert len(set(labels.values())) == len(found) == 3
 
 
-def test_two_results_differ_where_it_says(picks: Picks) -> None:
+def test_two_results_differ_where_it_says() -> None:
     small = run(0.3, 1500, 0.91, weight_bits=8)
     slow = replace(small, latency=replace(LATENCY, ratio=0.58, ratio_low=0.53))
-    original, good, bits = results(picks, GOOD, slow)
+    original, good, bits = results(GOOD, slow)
     told = comparing.settings_html(good, bits)
     assert "Weight bits" in told
     assert "Pruning ratio" not in told
@@ -282,18 +287,18 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     page.switch_page("pages/tradeoffs.py").run()
     model, first = session.source.key, Recipe(pattern="channel", ratio=0.3).to_json()
     assert "trade_use" not in [button.key for button in page.button]
-    session.picks.select(model, [first])
+    session.selection.select(model, [first])
     page.run()
     widget(page.text_input, "name").set_value(HOSTILE).run()
     page.button(key="trade_pin").click().run()
-    assert session.picks.name(model, first) == HOSTILE
+    assert session.tags[first] == Tag(HOSTILE, is_pinned=True)
     assert "&lt;img src=x" in html_of(page)
     assert "<img" not in html_of(page)
     assert "&lt;img src=x" in "".join(spec_of(page, 0)["data"][-1]["text"])
     table = page.dataframe[0].value
     assert (table["name"][0], table["pinned"][0]) == (HOSTILE, True)
     widget(page.selectbox, "compared").set_value(Recipe(weight_bits=8).to_json()).run()
-    assert session.picks.selected(model) == (first, Recipe(weight_bits=8).to_json())
+    assert session.selection.selected(model) == (first, Recipe(weight_bits=8).to_json())
     assert "Weight bits" in html_of(page)
     assert "Difference" in html_of(page)
     page.button(key="trade_use").click().run()
@@ -321,7 +326,7 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     assert page.button(key="sweep_start").label == "Start 5 runs"
 
 
-def test_failed_settings_are_listed_as_text(picks: Picks) -> None:
+def test_failed_settings_are_listed_as_text() -> None:
     class Failed:
         failures = ((Recipe(layers=(LayerChoice(HOSTILE, 0.5),)), "It <b>crashed</b>."),)
 
@@ -332,14 +337,12 @@ def test_failed_settings_are_listed_as_text(picks: Picks) -> None:
 
 @pytest.mark.parametrize("accuracy", [1.0, 0.999, 0.5, 0.001, 0.0])
 @pytest.mark.parametrize("spread", [0.0, 0.001, 0.6])
-def test_no_axis_of_accuracy_leaves_0_to_100_percent(
-    picks: Picks, accuracy: float, spread: float
-) -> None:
+def test_no_axis_of_accuracy_leaves_0_to_100_percent(accuracy: float, spread: float) -> None:
     low, high = max(0.0, accuracy - spread), min(1.0, accuracy + spread)
     scored = replace(QUALITY, value=accuracy, low=low, high=high, reference_value=high)
     good = replace(GOOD, quality=scored)
     original = replace(MEASURED, quality=replace(scored, value=high))
-    found = results_of(original, (good,), "m", picks)
+    found = results_of(original, (good,), {})
     quality = quality_axis(found)
     assert quality is not None
     figure = scatter(marks_of(found), COSTS["file_bytes"], quality)
@@ -351,9 +354,9 @@ def test_no_axis_of_accuracy_leaves_0_to_100_percent(
     assert quality_range([0.0, 2.0], "", 0.1, falls=True)[0] == 0  # no error lies below
 
 
-def test_what_is_not_reliable_says_so_in_chart_table_and_report(picks: Picks) -> None:
+def test_what_is_not_reliable_says_so_in_chart_table_and_report() -> None:
     noisy = replace(GOOD, latency=replace(LATENCY, reliable=False))
-    found = results(picks, noisy, POOR)
+    found = results(noisy, POOR)
     columns = columns_of(found, ())
     assert columns["timing"] == ["reliable", "not reliable", "reliable"]  # so in the CSV, too
     marks, quality = marks_of(found), quality_axis(found)

@@ -29,21 +29,23 @@ def taker(
     def take() -> None:
         settings = read(st.session_state[key]["selection"])
         if settings:
-            workspace.picks.select(model_key(workspace), settings, is_shown)
+            workspace.selection.select(model_key(workspace), settings, is_shown)
 
     return take
 
 
 def select(workspace: Workspace, settings: Sequence[str | None]) -> None:
     """Look at a setting, and perhaps at one to compare it with."""
-    workspace.picks.select(model_key(workspace), [each for each in settings if each is not None])
+    workspace.selection.select(
+        model_key(workspace), [each for each in settings if each is not None]
+    )
 
 
 def selected(workspace: Workspace) -> tuple[str, ...]:
     """What is looked at of the open model."""
-    return workspace.picks.selected(model_key(workspace))
+    return workspace.selection.selected(model_key(workspace))
 
 
 def model_key(workspace: Workspace) -> str:
-    """By which picks know the open model."""
+    """By which the selection knows the open model."""
     return workspace.source.key if workspace.source is not None else ""

@@ -66,13 +66,8 @@ def _draw(workspace: Workspace, drawn: tuple[object, ...]) -> None:
     """`drawn` is the stage that the whole page was drawn for."""
     if workspace.stage() != drawn:
         st.rerun()
-    source = workspace.source
     sweeps.draw(workspace)
-    results = (
-        results_of(workspace.original, workspace.tried, source.key, workspace.picks)
-        if source
-        else ()
-    )
+    results = results_of(workspace.original, workspace.tried, workspace.tags)
     if len(results) <= 1:
         heading(RUNS)
         st.caption(NOTHING_YET)
@@ -155,20 +150,19 @@ def _draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
 
 
 def _draw_actions(workspace: Workspace, result: Result) -> None:
-    picks, model = workspace.picks, model_key(workspace)
-    name = project("name", result.name, of=(model, result.key))
+    name = project("name", result.name, of=(model_key(workspace), result.key))
     st.text_input(
         "Name",
         key=name.key,
         placeholder="No name",
         width=180,
-        on_change=name.taker(lambda text: picks.rename(model, result.key, text)),
+        on_change=name.taker(lambda text: workspace.rename(result.key, text)),
     )
     st.button(
         "Unpin" if result.is_pinned else "Pin",
         key="trade_pin",
-        on_click=picks.toggle_pin,
-        args=[model, result.key],
+        on_click=workspace.toggle_pin,
+        args=[result.key],
     )
     st.button(
         "Use this setting",
@@ -207,7 +201,7 @@ def _draw_table(
 
 
 def _table_key(workspace: Workspace) -> str:
-    return f"settings_{workspace.picks.epoch}_{model_key(workspace)}"
+    return f"settings_{workspace.selection.epoch}_{model_key(workspace)}"
 
 
 def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:

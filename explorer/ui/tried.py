@@ -4,7 +4,7 @@ No Streamlit here.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -23,8 +23,9 @@ from explorer.runs import Original, Run
 from explorer.storage_types import STORAGE_TYPES
 from explorer.widget.cards import UNKNOWN
 from explorer.widget.words import describe
-from explorer.workspace.picks import ORIGINAL as ORIGINAL_KEY
-from explorer.workspace.picks import Picks
+from explorer.workspace.results import UNTAGGED, Tag
+
+ORIGINAL_KEY = Recipe().to_json()  # asks for nothing: the model as it was opened
 
 
 def percent_text(share: float) -> str:
@@ -103,24 +104,21 @@ class Result:
 
 
 def results_of(
-    original: Original, runs: Sequence[Run], model: str, picks: Picks
+    original: Original, runs: Sequence[Run], tags: Mapping[str, Tag]
 ) -> tuple[Result, ...]:
     """The original and every run, pinned ones first, then the oldest.
 
-    `model` is the key by which `picks` knows the model.
+    `tags` are by recipes as JSON.
     """
     others = (run for run in runs if run.recipe.to_json() != ORIGINAL_KEY)
     found = [_original(original), *map(_tried, others)]
-    named = [
-        replace(
-            each,
-            name=picks.name(model, each.key),
-            is_pinned=picks.is_pinned(model, each.key),
-        )
-        for each in found
-        if each.profile is not None
-    ]
+    named = [_tagged(each, tags) for each in found if each.profile is not None]
     return tuple(sorted(named, key=lambda each: not each.is_pinned))
+
+
+def _tagged(result: Result, tags: Mapping[str, Tag]) -> Result:
+    tag = tags.get(result.key, UNTAGGED)
+    return replace(result, name=tag.name, is_pinned=tag.is_pinned)
 
 
 def labels_of(results: Sequence[Result]) -> dict[str, str]:

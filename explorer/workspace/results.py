@@ -3,10 +3,11 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from explorer.events import Counted, Event, newest
+from explorer.names import cleaned
 from explorer.recipe import Recipe
 from explorer.runs import Original, Run
 from explorer.widget.parts import Counts, fixed_of, joined, known, lacks
@@ -14,6 +15,17 @@ from explorer.workspace.sources import Source, samples
 
 MOST_SHARED = 1000  # settings of samples
 MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What a visitor says about a run: anybody's text, and whether it stays on top."""
+
+    name: str = ""
+    is_pinned: bool = False
+
+
+UNTAGGED = Tag()
 
 
 class Results:
@@ -29,6 +41,7 @@ class Results:
     def __init__(self) -> None:
         self._own: dict[Source, dict[str, Run]] = {}  # by source and setting
         self._counts: dict[tuple[Source, str], Counts] = {}
+        self._tags: dict[str, dict[str, Tag]] = {}  # by the model's key and setting
 
     def original(self, source: Source) -> Original:
         """What is known of a model as it is."""
@@ -108,6 +121,23 @@ class Results:
         if run.artifact is None:
             return run
         return replace(run, artifact=replace(run.artifact, path=out))
+
+    def tags(self, source: Source) -> dict[str, Tag]:
+        """What the visitor says about runs on a model, by their settings; kept for the visit."""
+        return dict(self._tags.get(source.key, {}))
+
+    def rename(self, source: Source, setting: str, text: str) -> None:
+        """Call a run something; without printable text it has no name again."""
+        self._tag(source, setting, name=cleaned(text, otherwise=""))
+
+    def toggle_pin(self, source: Source, setting: str) -> None:
+        """Pin a run, or let go of it."""
+        is_pinned = self._tags.get(source.key, {}).get(setting, UNTAGGED).is_pinned
+        self._tag(source, setting, is_pinned=not is_pinned)
+
+    def _tag(self, source: Source, setting: str, **changes: Any) -> None:
+        tags = self._tags.setdefault(source.key, {})
+        tags[setting] = replace(tags.get(setting, UNTAGGED), **changes)
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
         return self._sample_counts if source in samples() else self._counts

@@ -31,10 +31,10 @@ from explorer.workspace.current_run import CurrentRun
 from explorer.workspace.file_import import FileImport
 from explorer.workspace.folders import Folder
 from explorer.workspace.model_on_screen import ModelOnScreen
-from explorer.workspace.picks import Picks
 from explorer.workspace.questions import Questions
-from explorer.workspace.results import Results
+from explorer.workspace.results import Results, Tag
 from explorer.workspace.runner import Fault, Runner, Work
+from explorer.workspace.selection import Selection
 from explorer.workspace.shelf import Shelf
 from explorer.workspace.slices import Slices, Store
 from explorer.workspace.sources import Drop, InputSizes, Source
@@ -74,7 +74,7 @@ class Workspace:
         self.notice: str | None = None
         self.fault: Fault | None = None  # the last one, since a recipe was asked for
         self.overrides_epoch = 0  # grows when the per-layer choices change other than by editing
-        self.picks = Picks()
+        self.selection = Selection()
         self._results = Results()
         self._shelf = Shelf(folder, self._results)
         self._model = ModelOnScreen(self._results, self._opened, self._refused)
@@ -195,6 +195,22 @@ class Workspace:
     def tried(self) -> tuple[Run, ...]:
         """Every run on this model that has numbers, oldest first."""
         return self.current_run.tried(self.source) if self.source else ()
+
+    @property
+    def tags(self) -> dict[str, Tag]:
+        """What the visitor says about runs on this model, by their recipes as JSON."""
+        return self._results.tags(self.source) if self.source else {}
+
+    def rename(self, setting: str, text: str) -> None:
+        """Call a run on this model something, or nothing."""
+        if self.source is not None:
+            self._results.rename(self.source, setting, text)
+
+    def toggle_pin(self, setting: str) -> None:
+        """Pin a run on this model, or let go of it: the table of runs has another order then."""
+        if self.source is not None:
+            self._results.toggle_pin(self.source, setting)
+            self.selection.epoch += 1
 
     @one_at_a_time
     def close(self) -> None:
