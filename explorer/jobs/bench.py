@@ -20,11 +20,11 @@ from explorer.jobs.tasks import preview_counts
 from explorer.measure.host import describe_host
 from explorer.model import Model
 from explorer.pipeline import Here, Opened
+from explorer.preview.forecast import NO_FORECASTS, survey_base
+from explorer.preview.parts import Counts, known
 from explorer.recipe import Recipe
 from explorer.render.text import WENT_BACK
 from explorer.runs import Original, Run, View
-from explorer.widget.forecast import NO_FORECASTS, survey_base
-from explorer.widget.parts import Counts, known
 
 MISTAKE = "The explorer made a mistake; the error output has its traceback."
 

@@ -4,9 +4,9 @@ import json
 from collections import OrderedDict
 
 from explorer.model import Model
+from explorer.preview.parts import Counts, fixed_of, joined
 from explorer.recipe import Recipe
 from explorer.runs import Run
-from explorer.widget.parts import Counts, fixed_of, joined
 
 KEPT_BYTES = 2**29  # of compressed models; older ones are made again
 

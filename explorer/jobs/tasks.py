@@ -41,9 +41,9 @@ from explorer.measure.host import describe_host
 from explorer.measure.pictures import picture_of
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.model import Model
+from explorer.preview.counts import counts
+from explorer.preview.parts import needed
 from explorer.recipe import Recipe
-from explorer.widget.counts import counts
-from explorer.widget.parts import needed
 
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 MOST_TIMED = 3  # models of a survey that one slice hands over

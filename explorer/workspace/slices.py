@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from explorer.errors import ExplorerError
 from explorer.events import Finding, ProbesCounted, newest
 from explorer.jobs import Job, Pool, State
+from explorer.preview.forecast import PLAIN, survey_base
 from explorer.recipe import Recipe
-from explorer.widget.forecast import PLAIN, survey_base
 from explorer.workspace.sources import Source, samples
 
 

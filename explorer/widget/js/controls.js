@@ -2,7 +2,7 @@
 
 import { LARGEST_RATIO, RATIO_PATTERNS, keyOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
-import { WEIGHT_BITS } from "./plan.js";
+import { WEIGHT_BITS } from "../../preview/js/plan.js";
 
 export class Controls {
   // `words` has all labels; `move(recipe)` and `choose(recipe)` take a changed recipe, `preset` finds

@@ -3,7 +3,7 @@
 import { formatPercent } from "./format.js";
 import { LARGEST_RATIO, RATIO_PATTERNS, choiceOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
-import { WEIGHT_BITS, groupOf } from "./plan.js";
+import { WEIGHT_BITS, groupOf } from "../../preview/js/plan.js";
 import { paintTrack } from "./controls.js";
 
 export class Layers {

@@ -8,16 +8,17 @@
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
-import { Forecast, pointsOf } from "./forecast.js";
+import { Forecast, pointsOf } from "../../preview/js/forecast.js";
 import { History } from "./history.js";
 import { Layers } from "./layers.js";
-import { ledgerOf } from "./ledger.js";
+import { ledgerOf } from "../../preview/js/ledger.js";
 import { Numbers } from "./numbers.js";
 import { Strip } from "./strip.js";
-import { estimate } from "./estimate.js";
-import { fits, keyOf, withChoice } from "./recipe.js";
+import { estimate } from "../../preview/js/estimate.js";
+import { fits } from "../../preview/js/coverage.js";
+import { keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
-import { groupOf, plan } from "./plan.js";
+import { groupOf, plan } from "../../preview/js/plan.js";
 import { presets } from "./presets.js";
 
 export class Panel {

@@ -2,9 +2,9 @@
 // that comes nearest to it.
 
 import { LARGEST_RATIO } from "./recipe.js";
-import { estimate } from "./estimate.js";
+import { estimate } from "../../preview/js/estimate.js";
 import { formatBytes, formatCount } from "./format.js";
-import { plan } from "./plan.js";
+import { plan } from "../../preview/js/plan.js";
 
 const LIMIT = 100_000; // bytes
 const WIDTHS = [32, 16, 8, 4]; // that are tried before channels are pruned

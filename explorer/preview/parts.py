@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from explorer.recipe import Recipe
@@ -21,7 +20,6 @@ FIXED = (
 )
 MASKS = ("unstructured", "block")
 BITS = "bits"
-SCRIPTS = Path(__file__).with_name("js")
 
 Counts = Mapping[str, Any]
 

@@ -29,11 +29,11 @@ from explorer.graph.layers import find_all_layers, find_layers
 from explorer.graph.weights import find_weights
 from explorer.model import Model
 from explorer.network import Layer
+from explorer.preview.axis_sizes import Sizes
+from explorer.preview.file import File
+from explorer.preview.parts import BITS, MASKS, fixed_of
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
 from explorer.storage_types import INT2
-from explorer.widget.axis_sizes import Sizes
-from explorer.widget.file import File
-from explorer.widget.parts import BITS, MASKS, fixed_of
 
 
 def counts(
