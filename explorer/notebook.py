@@ -26,15 +26,16 @@ from explorer.pipeline import Opened
 from explorer.preview.forecast import basis_of, surveyed
 from explorer.preview.parts import name_of
 from explorer.recipe import Recipe
+from explorer.render.cards import cards, numbers
 from explorer.render.text import machine_text
+from explorer.render.words import describe
 from explorer.report import Report
 from explorer.runs import FIRST_RECIPE
 from explorer.widget.achieved import achieved_text
 from explorer.widget.bundle import SCRIPTS, bundle
-from explorer.widget.cards import cards, numbers
 from explorer.widget.choice import read_choice
+from explorer.widget.panel_words import PANEL
 from explorer.widget.tradeoff import tried
-from explorer.widget.words import PANEL, describe
 
 Path = str | os.PathLike[str]
 Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
