@@ -1,1 +1,1 @@
-"""The estimator in the browser: what it needs to know of a model, and its JavaScript."""
+"""The estimator in the browser: what it covers, what it needs of a model, and its JavaScript."""

@@ -1,5 +1,7 @@
-"""What the panel's JavaScript says, whatever is open (`js/controls.js`)."""
+"""What the panel's JavaScript says and covers, whatever is open (`js/panel.js`)."""
 
+from explorer.preview.coverage import COVERAGE
+from explorer.recipe import RATIO_PATTERNS
 from explorer.render.labels import NUMBERS, PATTERNS, PRECISIONS, PRESETS, RECIPE, RUNS, TRADE_OFF
 from explorer.render.words import HELP
 
@@ -11,6 +13,8 @@ PANEL = {
     "runs": RUNS,
     "presets": dict(PRESETS),
     "patterns": PATTERNS,
+    "ratio_patterns": RATIO_PATTERNS,
     "precisions": PRECISIONS,
+    "coverage": COVERAGE,
     "help": {name: HELP[name] for name in ("pattern", "ratio", "weight_bits", "activation_bits")},
 }

@@ -14,7 +14,7 @@ const NOTHING = { pattern: "none", ratio: 0, weight_bits: 32, activation_bits: 3
 // { key: { recipe, missed } }, the keys those of `explorer.render.labels.PRESETS`; `missed` says what
 // the nearest setting comes to where none reaches the goal, and is empty where one does.
 export function presets(counts, recipe) {
-  const start = { ...recipe, ...NOTHING };
+  const start = startOf(recipe);
   const half = profileOf(counts, start).macs / 2;
   return {
     original: kept(start),
@@ -27,6 +27,11 @@ export function presets(counts, recipe) {
       `No setting of this network fits ${formatBytes(LIMIT)}; the smallest has ${formatBytes(size)}.`,
     ),
   };
+}
+
+// The recipe that they begin with: nothing is on the sliders.
+export function startOf(recipe) {
+  return { ...recipe, ...NOTHING };
 }
 
 function kept(recipe) {

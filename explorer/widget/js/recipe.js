@@ -1,6 +1,5 @@
 // Recipes as plain values, with the names and rules of `explorer.recipe`.
 
-export const RATIO_PATTERNS = ["channel", "unstructured", "block"];
 export const LARGEST_RATIO = 0.95;
 
 // Equal recipes give equal text.
