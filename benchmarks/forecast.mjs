@@ -3,9 +3,9 @@
 
 import { readFileSync } from "node:fs";
 
-import { Forecast } from "../explorer/widget/js/forecast.js";
-import { estimate } from "../explorer/widget/js/estimate.js";
-import { plan } from "../explorer/widget/js/plan.js";
+import { Forecast } from "../explorer/preview/js/forecast.js";
+import { estimate } from "../explorer/preview/js/estimate.js";
+import { plan } from "../explorer/preview/js/plan.js";
 
 const { counts, surveyed, original, recipes } = JSON.parse(readFileSync(0));
 const forecast = new Forecast(counts, surveyed);

@@ -25,9 +25,9 @@ from benchmarks.timing import SAMPLES
 from explorer import pipeline
 from explorer.events import SurveyTimed
 from explorer.formats.data import load_data
+from explorer.preview.counts import counts
+from explorer.preview.forecast import surveyed
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, LayerChoice, Recipe
-from explorer.widget.counts import counts
-from explorer.widget.forecast import surveyed
 
 LARGEST_RATIO = 0.95
 SCRIPT = Path(__file__).with_name("forecast.mjs")

@@ -16,7 +16,7 @@ from benchmarks.client import Visitor
 from benchmarks.page import Page, Shown
 from benchmarks.timing import SAMPLES
 from explorer.recipe import Recipe
-from explorer.widget.words import describe
+from explorer.render.words import describe
 
 BITS = (32, 8, 16, 4)  # that a person goes through
 FIRST = Recipe(pattern="channel", ratio=0.3)  # what every visit begins with

@@ -58,7 +58,7 @@ class Estimated:
 
 @dataclass(frozen=True)
 class Counted:
-    """What the panel estimates with (`explorer.widget.counts`)."""
+    """What the panel estimates with (`explorer.preview.counts`)."""
 
     counts: Document
 

@@ -25,18 +25,19 @@ from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.opening import load
 from explorer.pipeline import Opened
+from explorer.preview.forecast import basis_of, surveyed
+from explorer.preview.parts import name_of
 from explorer.recipe import Recipe
+from explorer.render.cards import cards, numbers
 from explorer.render.text import machine_text
+from explorer.render.words import describe
 from explorer.report import Report
 from explorer.runs import FIRST_RECIPE, Run
 from explorer.widget.achieved import achieved_text
-from explorer.widget.bundle import bundle
-from explorer.widget.cards import cards, numbers
+from explorer.widget.bundle import SCRIPTS, bundle
 from explorer.widget.choice import read_choice
-from explorer.widget.forecast import basis_of, surveyed
-from explorer.widget.parts import SCRIPTS, name_of
+from explorer.widget.panel_words import PANEL
 from explorer.widget.tradeoff import tried
-from explorer.widget.words import PANEL, describe
 from explorer.workspace.folders import Folder, storage
 from explorer.workspace.following import Follower
 from explorer.workspace.sources import Source

@@ -41,17 +41,17 @@ from explorer.recipe import (
     Recipe,
 )
 from explorer.render import labels
+from explorer.render.cards import cards, numbers, relative
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
 from explorer.render.insights import insights
 from explorer.render.text import spent_sentence
+from explorer.render.words import describe
 from explorer.report import Latency, LayerPlan, Profile, Quality
 from explorer.runs import Original, Run, View
 from explorer.ui import graph_view, layer_table, netron, panel, reading, sensitivity_map
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
-from explorer.widget.cards import cards, numbers, relative
-from explorer.widget.words import describe
 from explorer.workspace.slices import base_of
 from explorer.workspace.sources import samples
 

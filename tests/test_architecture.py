@@ -22,7 +22,8 @@ LEVELS = {
     "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0, "report": 0, "runs": 0,
     "storage_types": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
-    "search": 6, "opening": 6, "widget": 6, "pipeline": 7, "jobs": 8, "exports": 8, "workspace": 9,
+    "search": 6, "opening": 6, "preview": 6, "pipeline": 7, "widget": 7, "jobs": 8, "exports": 8,
+    "workspace": 9,
     "__init__": 10, "command_options": 10, "commands": 11, "ui": 11, "notebook": 11,
     "cli": 12, "__main__": 13,
 }  # fmt: skip

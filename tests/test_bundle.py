@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from test_widget import WIDGET, node, run_node
 
-from explorer.widget.bundle import bundle
-from explorer.widget.parts import SCRIPTS
+from explorer.widget.bundle import IMPORT, SCRIPTS, bundle
 
 HOSTS = {"jupyter.js", "streamlit.js"}  # they name what only a page has
-ALONE = sorted(path for path in SCRIPTS.glob("*.js") if path.name not in HOSTS)
+PREVIEW = SCRIPTS.parents[1] / "preview" / "js"
+PLACES = (SCRIPTS, PREVIEW)
+ALONE = sorted(p for place in PLACES for p in place.glob("*.js") if p.name not in HOSTS)
 
 
 def written(folder: Path, **modules: str) -> Path:
@@ -63,6 +64,26 @@ def test_names_are_kept_apart_and_each_module_runs_once(tmp_path: Path) -> None:
     assert told == "211 default,sum sum,twice"
 
 
+def test_modules_of_another_folder_join_but_not_under_one_name(tmp_path: Path) -> None:
+    for name in ("panel", "preview"):
+        (tmp_path / name).mkdir()
+    written(tmp_path / "preview", plan="export const plan = 3;\n")
+    line = 'import { plan } from "../preview/plan.js";\nexport const twice = 2 * plan;\n'
+    entry = written(tmp_path / "panel", panel=line)
+    assert printed(tmp_path, bundle(entry), "console.log(made.twice);") == "6"
+    entry = written(tmp_path / "panel", plan=line)
+    with pytest.raises(ValueError, match=r"2 modules are called plan\.js\."):
+        bundle(entry)
+
+
+def test_the_estimator_knows_nothing_of_the_panel() -> None:
+    imported = [
+        name for path in PREVIEW.glob("*.js") for _, name in IMPORT.findall(path.read_text())
+    ]
+    assert len(imported) > 5
+    assert not [name for name in imported if not name.startswith("./")]
+
+
 def test_a_style_sheet_keeps_its_text(tmp_path: Path) -> None:
     styles = 'a::before { content: "\\201c</script>`${x}"; }\n/* ü */\n'
     (tmp_path / "look.css").write_text(styles)
@@ -80,7 +101,7 @@ def test_a_style_sheet_keeps_its_text(tmp_path: Path) -> None:
         'import * as other from "./other.js";',
         'import other from "./other.js";',
         'import { other } from "elsewhere";',
-        'import { other } from "../other.js";',
+        'import { other } from "/other.js";',
         'export * from "./other.js";',
         "export { other };",
         "export let other = 1;",

@@ -13,10 +13,10 @@ import explorer
 from explorer import Recipe, pipeline
 from explorer.events import ProbesCounted
 from explorer.formats.data import load_data
+from explorer.preview.counts import counts
+from explorer.preview.forecast import basis_of, surveyed
 from explorer.recipe import LayerChoice
 from explorer.search.survey import settings
-from explorer.widget.counts import counts
-from explorer.widget.forecast import basis_of, surveyed
 
 REFERENCE, ORIGINAL = 0.9, 0.92  # of the surveyed samples, and of all
 SINGLE = 0.004  # error of each layer or group alone

@@ -10,8 +10,8 @@ from values import SENSITIVITY, SPENT
 from explorer.events import Bought, Probed, ProbesCounted, Surveyed
 from explorer.findings import Probe
 from explorer.jobs import Domain, Job, Pool, State
+from explorer.preview.forecast import survey_base
 from explorer.recipe import LayerChoice, Recipe
-from explorer.widget.forecast import survey_base
 from explorer.workspace.budget_search import BudgetSearch
 from explorer.workspace.runner import Fault, Runner
 from explorer.workspace.slices import Slices, Store

@@ -22,14 +22,14 @@ import explorer
 from explorer import Calibration, LayerChoice, Recipe
 from explorer.digits import interval, speedup
 from explorer.metrics import METRICS
+from explorer.preview.counts import counts
+from explorer.preview.parts import joined, known, lacks, needed
 from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
+from explorer.render.cards import SAME, relative
 from explorer.render.labels import PRESETS
 from explorer.render.text import format_bytes, format_count, format_seconds
+from explorer.render.words import describe
 from explorer.ui.tried import percent_text
-from explorer.widget.cards import SAME, relative
-from explorer.widget.counts import counts
-from explorer.widget.parts import joined, known, lacks, needed
-from explorer.widget.words import describe
 
 RECIPES = 1000  # for each sample
 SETTINGS = 10  # of what isn't on the sliders, with as many recipes each

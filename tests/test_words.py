@@ -57,7 +57,7 @@ ALLOWED = {  # the contract's flags and values, and code, keep their names
 CODE = re.compile(r"`[^`\n]*`|```.*?```|https?://\S+|\]\([^)]*\)", re.DOTALL)
 TEMPLATE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')
 TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-SHOWN = ("ui", "render", "widget", "exports")
+SHOWN = ("ui", "render", "preview", "widget", "exports")
 ONE_RULE = re.compile("|".join(f"(?:{pattern})" for pattern in FORBIDDEN), re.IGNORECASE | re.M)
 
 Text = tuple[str, int, str]  # where: file and line; what
@@ -114,7 +114,7 @@ def texts() -> tuple[Text, ...]:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     pages += [*sorted((ROOT / "sample_models").glob("*.md"))]
     found = [text for path in modules for text in literals(path)]
-    for script in sorted((ROOT / "explorer/widget/js").glob("*.js")):
+    for script in sorted((ROOT / "explorer").glob("*/js/*.js")):
         found += scripts(script)
     for template in sorted((ROOT / "explorer/render/templates").glob("*.jinja")):
         found += templates(template)

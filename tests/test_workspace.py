@@ -36,9 +36,9 @@ from explorer.events import (
     Timed,
 )
 from explorer.jobs import Domain, Job, State
+from explorer.render.cards import cards
 from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
-from explorer.widget.cards import cards
 from explorer.workspace import workspace as workspaces
 from explorer.workspace.current_run import BEGAN_ANEW
 from explorer.workspace.folders import Storage

@@ -41,9 +41,10 @@ from explorer.measure.host import describe_host
 from explorer.measure.pictures import picture_of
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.model import Model
+from explorer.preview.counts import counts
+from explorer.preview.coverage import covers
+from explorer.preview.parts import needed
 from explorer.recipe import Recipe
-from explorer.widget.counts import counts
-from explorer.widget.parts import needed
 
 SLICE_S = 2.0  # how long sensitivity is measured before others have their turn
 MOST_TIMED = 3  # models of a survey that one slice hands over
@@ -102,9 +103,12 @@ def preview_counts(
     counted: list[str] | None,
     calibration: Calibration | None,
 ) -> Iterator[Counted]:
-    """`Counted` without the parts that are `counted` already; nothing where all are."""
+    """`Counted` without the parts that are `counted` already.
+
+    Nothing where all are, or where the browser doesn't cover the recipe.
+    """
     wanted = needed(recipe) - set(counted or ())
-    if counted is None or wanted:
+    if covers(recipe) and (counted is None or wanted):
         yield Counted(counts(model, recipe, calibration, wanted))
 
 

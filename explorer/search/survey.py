@@ -2,7 +2,7 @@
 
 The squared errors that a network's outputs get from what is taken out, from narrow weights and from
 rounded activations nearly add up, and so do those of single layers. So each of these is measured by
-itself, at a few strengths; `widget/js/forecast.js` puts them together.
+itself, at a few strengths; `preview/js/forecast.js` puts them together.
 """
 
 from collections.abc import Iterator

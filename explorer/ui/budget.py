@@ -6,7 +6,7 @@ from explorer.metrics import DECIBELS, METRICS
 from explorer.recipe import AIMS
 from explorer.render.labels import AIMS as AIM_LABELS
 from explorer.render.text import spent_sentence
-from explorer.widget.words import HELP
+from explorer.render.words import HELP
 from explorer.workspace.workspace import Workspace
 
 FEWEST_POINTS, MOST_POINTS = 0.1, 10.0

@@ -10,11 +10,11 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
+from explorer.render.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
 from explorer.render.labels import NUMBERS, RECIPE, VALUES, precision
 from explorer.render.text import format_bytes, format_count, format_seconds
+from explorer.render.words import choice_in_words, percent
 from explorer.ui.tried import Kept, Result, latency_text, quality_text
-from explorer.widget.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
-from explorer.widget.words import choice_in_words, percent
 
 Row = tuple[str, str, str, str]  # what, one, the other, the difference
 

@@ -13,11 +13,10 @@ from explorer.recipe import (
     SCOPES,
     Recipe,
 )
-from explorer.render import labels
+from explorer.render import labels, words
 from explorer.ui import input_sizes, metric, reading, renumbering, uploads
 from explorer.ui.input_sizes import shape_in
 from explorer.ui.projected import Projected, project
-from explorer.widget import words
 from explorer.workspace.workspace import Workspace
 
 Files = list[tuple[str, bytes]]

@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from explorer.events import LimitsMeasured, NodesTimed, require
+from explorer.render.cards import UNKNOWN
 from explorer.render.charts import Spot, roofline
 from explorer.render.text import format_bytes, format_count, format_seconds
 from explorer.ui.headings import heading
-from explorer.widget.cards import UNKNOWN
 from explorer.workspace.questions import Answer
 from explorer.workspace.workspace import Workspace
 

@@ -9,16 +9,16 @@ from typing import Any
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
+from explorer.render.cards import UNKNOWN, cards, relative
 from explorer.render.explain import file_sentences
 from explorer.render.insights import insights
 from explorer.render.labels import NUMBERS
 from explorer.render.text import format_shape
+from explorer.render.words import DEFINITIONS, describe
 from explorer.runs import Original, View
 from explorer.ui import insight_notes, sizes
 from explorer.widget.achieved import achieved_text
-from explorer.widget.cards import UNKNOWN, cards, relative
 from explorer.widget.tradeoff import tried
-from explorer.widget.words import DEFINITIONS, describe
 from explorer.workspace.sources import SAMPLES, Source
 from explorer.workspace.workspace import Workspace
 

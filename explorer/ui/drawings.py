@@ -11,9 +11,9 @@ from html import escape
 from typing import Any
 
 from explorer.digits import signed
+from explorer.render.cards import UNKNOWN
 from explorer.render.charts import PALETTE
 from explorer.render.text import format_count
-from explorer.widget.cards import UNKNOWN
 
 MOST_CLASSES = 20  # of a table or a matrix
 MOST_CONFUSIONS = 6

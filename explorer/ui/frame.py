@@ -14,13 +14,13 @@ from pathlib import Path
 
 import streamlit as st
 
+from explorer.render.cards import UNKNOWN, cards
 from explorer.render.text import machine_text
+from explorer.render.words import describe
 from explorer.ui import controls, links, state
 from explorer.ui.sweeps import progress_text
 from explorer.ui.turns import turn
 from explorer.widget.achieved import achieved_text
-from explorer.widget.cards import UNKNOWN, cards
-from explorer.widget.words import describe
 from explorer.workspace.workspace import Workspace
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many

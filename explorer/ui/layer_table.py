@@ -10,13 +10,13 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from explorer.recipe import WEIGHT_BITS, LayerChoice, Recipe
+from explorer.render import words
 from explorer.render.charts import loss_text
 from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
+from explorer.render.words import percent
 from explorer.report import LayerPlan, Plan
 from explorer.ui import costs, sensitivity_map
-from explorer.widget import words
-from explorer.widget.words import percent
 from explorer.workspace.workspace import Workspace
 
 LABELS = {key: capitalized(label) for key, label in LAYER_COLUMNS.items()}

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from streamlit.components.v2.types import ComponentRenderer
 
-from explorer.widget.bundle import bundle
-from explorer.widget.cards import cards, numbers
+from explorer.preview.forecast import basis_of, surveyed
+from explorer.preview.parts import name_of
+from explorer.render.cards import cards, numbers
+from explorer.widget.bundle import SCRIPTS, bundle
 from explorer.widget.choice import read_choice
-from explorer.widget.forecast import basis_of, surveyed
-from explorer.widget.parts import SCRIPTS, name_of
+from explorer.widget.panel_words import PANEL
 from explorer.widget.tradeoff import tried
-from explorer.widget.words import PANEL
 from explorer.workspace.workspace import Workspace
 
 KEY = "panel"

@@ -13,11 +13,11 @@ from explorer.render.charts import Cell, heat_map
 from explorer.render.explain import few
 from explorer.render.labels import precision
 from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
+from explorer.render.words import HELP, percent
 from explorer.report import points_lost
 from explorer.ui import budget
 from explorer.ui.headings import heading
 from explorer.ui.turns import turn
-from explorer.widget.words import HELP, percent
 from explorer.workspace.workspace import Workspace
 
 POLL_S = 1.0

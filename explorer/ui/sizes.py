@@ -4,6 +4,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.render.cards import UNKNOWN, relative
 from explorer.render.labels import NUMBERS
 from explorer.render.text import (
     doubt_text,
@@ -12,10 +13,9 @@ from explorer.render.text import (
     format_seconds,
     uncounted_sentence,
 )
+from explorer.render.words import DEFINITIONS
 from explorer.report import Latency
 from explorer.runs import View
-from explorer.widget.cards import UNKNOWN, relative
-from explorer.widget.words import DEFINITIONS
 from explorer.workspace.workspace import Workspace
 
 SIZES = (

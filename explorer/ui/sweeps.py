@@ -10,8 +10,8 @@ import streamlit as st
 from explorer.errors import RecipeError
 from explorer.recipe import ACTIVATION_BITS, PATTERNS, WEIGHT_BITS, Recipe
 from explorer.render import labels
+from explorer.render.words import describe, percent
 from explorer.search.sweep import MOST_SETTINGS, WAYS, settings
-from explorer.widget.words import describe, percent
 from explorer.workspace.sweep_runs import SweepRuns
 from explorer.workspace.workspace import Workspace
 

@@ -15,14 +15,14 @@ from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.render.axes import cost_text
 from explorer.render.axes import quality_text as quality_tick
+from explorer.render.cards import UNKNOWN
 from explorer.render.labels import NUMBERS, ORIGINAL, PATTERNS, QUANTIZATION_ONLY, RECIPE
 from explorer.render.text import NOT_RELIABLE, format_bytes, format_count, format_quality
 from explorer.render.tradeoff_charts import Axis, Mark
+from explorer.render.words import describe
 from explorer.report import Latency, Profile, Quality
 from explorer.runs import Original, Run
 from explorer.storage_types import STORAGE_TYPES
-from explorer.widget.cards import UNKNOWN
-from explorer.widget.words import describe
 from explorer.workspace.results import UNTAGGED, Tag
 
 ORIGINAL_KEY = Recipe().to_json()  # asks for nothing: the model as it was opened

@@ -1,1 +1,1 @@
-"""The live panel in JavaScript, and what it needs to know of a model."""
+"""The live panel in JavaScript, and what it shows."""

@@ -7,12 +7,14 @@ function that runs once, after those that it imports, and gives what it exports.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([^"/]+\.js)";\n', re.MULTILINE)
+SCRIPTS = Path(__file__).with_name("js")
+IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.\.?/[^"]+\.js)";\n', re.MULTILINE)
 STYLES = re.compile(
-    r'^import (\w+) from "\./([^"/]+\.css)" with \{ type: "css" \};\n', re.MULTILINE
+    r'^import (\w+) from "(\./[^"/]+\.css)" with \{ type: "css" \};\n', re.MULTILINE
 )
 EXPORT = re.compile(r"^export ((?:async )?function\*? |class |const )(\w+)", re.MULTILINE)
 DEFAULT = re.compile(r"^export default ", re.MULTILINE)
@@ -28,9 +30,14 @@ def bundle(entry: Path) -> str:
     Styles, which are imported with `{ type: "css" }`, become style sheets as they would alone.
 
     Raises:
-        ValueError: modules import each other in a circle, or import or export in another form.
+        ValueError: modules import each other in a circle, or import or export in another form, or
+            two have one name.
     """
-    parts = [_module(path) for path in _in_order(entry, ())]
+    paths = list(_in_order(entry.resolve(), ()))
+    for name, number in Counter(path.name for path in paths).items():
+        if number > 1:
+            raise ValueError(f"{number} modules are called {name}.")
+    parts = [_module(path) for path in paths]
     names = [name for _, name in EXPORT.findall(entry.read_text())]
     if names:
         parts.append(f"export const {{ {', '.join(names)} }} = {_name(entry)};\n")
@@ -48,7 +55,7 @@ def _in_order(path: Path, waiting: tuple[Path, ...]) -> Iterator[Path]:
     if path.suffix == ".js":
         text = path.read_text()
         for _, name in [*IMPORT.findall(text), *STYLES.findall(text)]:
-            found |= dict.fromkeys(_in_order(path.with_name(name), (*waiting, path)))
+            found |= dict.fromkeys(_in_order((path.parent / name).resolve(), (*waiting, path)))
     yield from [*found, path]
 
 
@@ -60,10 +67,8 @@ def _module(path: Path) -> str:
             f"const {_name(path)} = new CSSStyleSheet();\n"
             f"{_name(path)}.replaceSync({json.dumps(text)});\n"
         )
-    imports = [_import(path, *found) for found in IMPORT.findall(text)]
-    imports += [
-        f"const {own} = {_name(path.with_name(name))};" for own, name in STYLES.findall(text)
-    ]
+    imports = [_import(*found) for found in IMPORT.findall(text)]
+    imports += [f"const {own} = {_name(Path(name))};" for own, name in STYLES.findall(text)]
     exported = [name for _, name in EXPORT.findall(text)]
     text = STYLES.sub("", IMPORT.sub("", text))
     text, defaults = DEFAULT.subn("const $default = ", EXPORT.sub(r"\1\2", text))
@@ -75,12 +80,12 @@ def _module(path: Path) -> str:
     return f"const {_name(path)} = (() => {{\n{inside}\n}})();\n"
 
 
-def _import(path: Path, names: str, source: str) -> str:
+def _import(names: str, source: str) -> str:
     """`import { a, b as c }` as a constant of the module that gives them."""
     own = ", ".join(
         ": ".join(RENAMED.split(name.strip())) for name in names.split(",") if name.strip()
     )
-    return f"const {{ {own} }} = {_name(path.with_name(source))};"
+    return f"const {{ {own} }} = {_name(Path(source))};"
 
 
 def _name(path: Path) -> str:

@@ -8,9 +8,9 @@ from explorer.fronts import Estimate, pareto_front, quality_range, unbeaten
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
 from explorer.render.text import format_quality
+from explorer.render.words import describe
 from explorer.report import Latency, Profile, Quality
 from explorer.runs import Original, Run
-from explorer.widget.words import describe
 
 COSTS = ("file_bytes", "macs", "latency")
 

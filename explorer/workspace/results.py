@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from explorer.events import Counted, Event, newest
 from explorer.names import cleaned
+from explorer.preview.parts import Counts, fixed_of, joined, known, lacks
 from explorer.recipe import Recipe
 from explorer.runs import Original, Run
-from explorer.widget.parts import Counts, fixed_of, joined, known, lacks
 from explorer.workspace.sources import Source, samples
 
 MOST_SHARED = 1000  # settings of samples

@@ -10,8 +10,8 @@ from typing import Any
 
 from explorer.events import Finding, ProbesCounted, newest
 from explorer.jobs import Job, State
+from explorer.preview.forecast import PLAIN, survey_base
 from explorer.recipe import Recipe
-from explorer.widget.forecast import PLAIN, survey_base
 from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source, samples
 

@@ -22,10 +22,10 @@ from explorer.events import (
 )
 from explorer.findings import Sensitivity
 from explorer.jobs import Job, Pool, State
+from explorer.preview.forecast import NO_FORECASTS, survey_base
+from explorer.preview.parts import Counts, known
 from explorer.recipe import Recipe
 from explorer.runs import FIRST_RECIPE, Original, Run, View
-from explorer.widget.forecast import NO_FORECASTS, survey_base
-from explorer.widget.parts import Counts, known
 from explorer.workspace.budget_search import BudgetSearch
 from explorer.workspace.current_run import CurrentRun
 from explorer.workspace.file_import import FileImport

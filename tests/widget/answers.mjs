@@ -3,8 +3,8 @@
 
 import { readFileSync } from "node:fs";
 
-import { estimate } from "../../explorer/widget/js/estimate.js";
-import { plan } from "../../explorer/widget/js/plan.js";
+import { estimate } from "../../explorer/preview/js/estimate.js";
+import { plan } from "../../explorer/preview/js/plan.js";
 
 const asked = JSON.parse(readFileSync(0));
 const answers = asked.flatMap(({ counts, recipes }) =>

@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { argmin, argsort, round, varintBytes } from "../../explorer/widget/js/arithmetic.js";
+import { argmin, argsort, round, varintBytes } from "../../explorer/preview/js/arithmetic.js";
 import { ticks } from "../../explorer/widget/js/chart.js";
-import { pointsOf } from "../../explorer/widget/js/forecast.js";
+import { fits } from "../../explorer/preview/js/coverage.js";
+import { pointsOf } from "../../explorer/preview/js/forecast.js";
 import { History } from "../../explorer/widget/js/history.js";
-import { Ledger, ledgerOf } from "../../explorer/widget/js/ledger.js";
+import { Ledger, ledgerOf } from "../../explorer/preview/js/ledger.js";
 import { heightOf, scaleText } from "../../explorer/widget/js/strip.js";
-import { choiceOf, fits, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
+import { choiceOf, keyOf, withChoice } from "../../explorer/widget/js/recipe.js";
 
 const RECIPE = { pattern: "channel", ratio: 0.3, weight_bits: 32, bits_scope: "layer", layers: [] };
 

@@ -1,8 +1,7 @@
 // The global sliders. `input` paints, `change` asks for the file.
 
-import { LARGEST_RATIO, RATIO_PATTERNS, keyOf } from "./recipe.js";
+import { LARGEST_RATIO, keyOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
-import { WEIGHT_BITS } from "./plan.js";
 
 export class Controls {
   // `words` has all labels; `move(recipe)` and `choose(recipe)` take a changed recipe, `preset` finds
@@ -17,8 +16,9 @@ export class Controls {
     this.pattern.addEventListener("change", () => ask({ pattern: this.pattern.value }, choose));
     this.ratio = range("ratio", 0, 100 * LARGEST_RATIO);
     listen(this.ratio, (then) => ask({ ratio: Number(this.ratio.value) / 100 }, then), move, choose);
-    this.bits = range("weight_bits", 0, WEIGHT_BITS.length - 1);
-    const bits = (then) => ask({ weight_bits: WEIGHT_BITS[Number(this.bits.value)] }, then);
+    this.widths = weightBits(words);
+    this.bits = range("weight_bits", 0, this.widths.length - 1);
+    const bits = (then) => ask({ weight_bits: this.widths[Number(this.bits.value)] }, then);
     listen(this.bits, bits, move, choose);
     this.ratioText = make("span", { class: "setting" });
     this.bitsText = make("span", { class: "setting" });
@@ -67,7 +67,7 @@ export class Controls {
     this.recipe = recipe;
     if (this.remarked !== keyOf(recipe)) say(this.remarkText, "");
     this.pattern.value = recipe.pattern;
-    const free = RATIO_PATTERNS.includes(recipe.pattern);
+    const free = this.words.ratio_patterns.includes(recipe.pattern);
     const percent = Math.round(100 * recipe.ratio);
     this.ratio.disabled = !free;
     this.ratio.value = percent;
@@ -75,7 +75,7 @@ export class Controls {
     const ratio = free ? `${percent} %` : fixed;
     say(this.ratioText, ratio);
     this.ratio.setAttribute("aria-valuetext", ratio);
-    this.bits.value = WEIGHT_BITS.indexOf(recipe.weight_bits);
+    this.bits.value = this.widths.indexOf(recipe.weight_bits);
     const bits = this.words.precisions[recipe.weight_bits] ?? String(recipe.weight_bits);
     say(this.bitsText, bits);
     this.bits.setAttribute("aria-valuetext", bits);
@@ -84,6 +84,11 @@ export class Controls {
     }
     for (const slider of [this.ratio, this.bits]) paintTrack(slider);
   }
+}
+
+// The bits that weights can have, the widest first.
+export function weightBits(words) {
+  return Object.keys(words.precisions).map(Number).sort((a, b) => b - a);
 }
 
 function range(name, min, max) {

@@ -1,10 +1,10 @@
 // One ratio and one bits control for each group of layers, opened on demand.
 
 import { formatPercent } from "./format.js";
-import { LARGEST_RATIO, RATIO_PATTERNS, choiceOf } from "./recipe.js";
+import { LARGEST_RATIO, choiceOf } from "./recipe.js";
 import { make, newId, say } from "./elements.js";
-import { WEIGHT_BITS, groupOf } from "./plan.js";
-import { paintTrack } from "./controls.js";
+import { groupOf } from "../../preview/js/plan.js";
+import { paintTrack, weightBits } from "./controls.js";
 
 export class Layers {
   // `move` and `choose` take (names of layers, change).
@@ -45,7 +45,7 @@ export class Layers {
         ...about("ratio"),
       });
       const bits = make("select", about("weight bits"), make("option", { value: "" }, "no override"));
-      for (const width of WEIGHT_BITS) {
+      for (const width of weightBits(this.words)) {
         bits.append(make("option", { value: width }, this.words.precisions[width] ?? `${width}`));
       }
       const text = make("span", { class: "setting" });
@@ -66,7 +66,7 @@ export class Layers {
     const channels = this.counts.layers[members[0]].channels;
     const share = this.recipe.pattern === "channel" ? 1 - kept / channels : sparsity;
     ratio.value = Math.round(100 * (choice.ratio ?? share));
-    ratio.disabled = !RATIO_PATTERNS.includes(this.recipe.pattern);
+    ratio.disabled = !this.words.ratio_patterns.includes(this.recipe.pattern);
     ratio.classList.toggle("own", choice.ratio !== null);
     paintTrack(ratio);
     say(text, formatPercent(-share));

@@ -2,8 +2,10 @@
 //
 // `told` is what Python says of a number: { key, title, definition, original, original_text, value,
 // text, kind, kind_text, kind_note, difference, tone, interval, note, note_help, full } (`full` is what the bar
-// is part of, where it isn't the original; `unit` that of quality; `falls`: less is better). `foreseen` has the panel's own numbers, by key, `usual` the
-// usual errors of those that it predicts, and `outcomes` what came of the prediction for this setting.
+// is part of, where it isn't the original; `unit` that of quality; `falls`: less is better).
+// `foreseen` has the panel's own numbers, by key (null where the estimator doesn't cover the setting),
+// `usual` the usual errors of those that it predicts, and `outcomes` what came of the prediction for
+// this setting.
 
 import { formatBytes, formatChange, formatCount, formatSpeedup } from "./format.js";
 import { formatDistance, formatPercent, formatPoints, formatQuality, formatSeconds } from "./format.js";
@@ -18,6 +20,7 @@ const TEXTS = {
 };
 const WAITING = ["queued", "coming"];
 const WITHIN = { file_bytes: "± 1\u00a0%", params: "", macs: "", peak_activation_bytes: "" }; // of estimates
+const OPEN = { value: null, difference: "", interval: "", tone: "even" };
 const COUNTED = "Computed from the plan, in your browser. Release the slider to write the file.";
 const PREDICTED =
   "Predicted from settings that were measured before. Release the slider to measure it. The number " +
@@ -35,7 +38,7 @@ export class Numbers {
     if (keys !== this.keys) this.#build(told);
     this.keys = keys;
     for (const number of told) {
-      const isOpen = ahead || (WAITING.includes(number.kind) && foreseen[number.key] != null);
+      const isOpen = ahead || (WAITING.includes(number.kind) && foreseen?.[number.key] != null);
       const shown = isOpen ? moved(number, foreseen, usual) : number;
       this.#fill(this.tiles.get(number.key), number, shown, outcomes[number.key]);
     }
@@ -107,11 +110,10 @@ export class Numbers {
 // A number while a slider moves or the work waits: computed or predicted here, or none.
 function moved(number, foreseen, usual) {
   const { key, original } = number;
-  const value = foreseen[key] ?? null;
+  const value = foreseen?.[key] ?? null;
   if (value === null) {
     if (number.value === null) return number;
-    const open = { kind: "coming", kind_text: "not measured", kind_note: "Release the slider to measure it." };
-    return { ...number, ...open, value, text: "–", difference: "", interval: "", tone: "even" };
+    return { ...number, ...OPEN, ...(foreseen ? unmeasured() : uncovered(key)) };
   }
   const better = number.falls ? value < original : value > original;
   return {
@@ -125,6 +127,19 @@ function moved(number, foreseen, usual) {
     kind_note: key in WITHIN ? COUNTED : PREDICTED,
     interval: WITHIN[key] ?? within(number, usual[key] ?? null),
   };
+}
+
+// What a number says that can't be predicted yet.
+function unmeasured() {
+  const kind_note = "Release the slider to measure it.";
+  return { kind: "coming", text: "–", kind_text: "not measured", kind_note };
+}
+
+// What a number says of a setting that the estimator doesn't cover.
+function uncovered(key) {
+  const done = key in WITHIN ? "computed" : "measured";
+  const kind_note = "This setting can't be estimated in the browser.";
+  return { kind: "uncovered", text: `${done} when you release the slider`, kind_text: `not ${done}`, kind_note };
 }
 
 // Where in the queue the number stands that an estimate takes the place of.

@@ -4,21 +4,25 @@
 // `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
 // that it has taken in), the `numbers` as far as they are known, the runs `tried`, what was
 // `surveyed` to predict with (see `forecast.js`), the `basis` of predictions of these numbers, and
-// `words`. A choice goes back to `send` as { number, recipe } whenever a slider is released.
+// `words`, with the `coverage` of the estimator. A choice goes back to `send` as { number, recipe }
+// whenever a slider is released.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
-import { Forecast, pointsOf } from "./forecast.js";
+import { Forecast, pointsOf } from "../../preview/js/forecast.js";
 import { History } from "./history.js";
 import { Layers } from "./layers.js";
-import { ledgerOf } from "./ledger.js";
+import { ledgerOf } from "../../preview/js/ledger.js";
 import { Numbers } from "./numbers.js";
 import { Strip } from "./strip.js";
-import { estimate } from "./estimate.js";
-import { fits, keyOf, withChoice } from "./recipe.js";
+import { estimate } from "../../preview/js/estimate.js";
+import { covers, fits } from "../../preview/js/coverage.js";
+import { keyOf, withChoice } from "./recipe.js";
 import { make } from "./elements.js";
-import { groupOf, plan } from "./plan.js";
-import { presets } from "./presets.js";
+import { groupOf, plan } from "../../preview/js/plan.js";
+import { presets, startOf } from "./presets.js";
+
+const UNCOVERED = "The layers of this setting can't be estimated in the browser.";
 
 export class Panel {
   // A `history` goes on where another panel has left it.
@@ -39,12 +43,13 @@ export class Panel {
     this.layers = new Layers(data.words, some(move), some(choose));
     const go = (way) => () => this.#choose(this.history[way](), false);
     this.chart = new Chart(data.words, choose, go("undo"), go("redo"));
+    const uncovered = make("p", { class: "empty" }, UNCOVERED);
     this.root = make(
       "div",
       { class: "explorer-panel" },
       this.controls.root,
       this.numbers.root,
-      make("div", { class: "views" }, this.strip.root, this.chart.root),
+      make("div", { class: "views" }, uncovered, this.strip.root, this.chart.root),
       this.layers.root,
     );
     this.root.addEventListener("keydown", (event) => this.#shortcut(event));
@@ -92,7 +97,7 @@ export class Panel {
   }
 
   #preset(key) {
-    if (!this.data.counts || !fits(this.data.counts, this.recipe)) return;
+    if (!this.#estimates(startOf(this.recipe))) return;
     const found = presets(this.data.counts, this.recipe)[key];
     this.#choose(found.recipe);
     this.controls.remark(found.missed, found.recipe);
@@ -124,9 +129,15 @@ export class Panel {
     this.ledger.settle(keyOf(recipe), numbers);
   }
 
+  // Whether a recipe can be estimated now: it is covered, and its counts are here.
+  #estimates(recipe) {
+    const { counts, words } = this.data;
+    return covers(words.coverage, recipe) && Boolean(counts) && fits(counts, recipe);
+  }
+
   #remember() {
     const { counts } = this.data;
-    if (!counts || !this.forecast || !fits(counts, this.recipe)) return;
+    if (!this.forecast || !this.#estimates(this.recipe)) return;
     const planned = plan(counts, this.recipe);
     const profile = estimate(counts, this.recipe, planned);
     this.ledger.predict(keyOf(this.recipe), this.#predicted(planned, profile));
@@ -154,8 +165,10 @@ export class Panel {
     const { counts, numbers, recipe } = this.data;
     this.controls.update(this.recipe);
     const ahead = keyOf(this.recipe) !== keyOf(recipe);
-    if (!counts || !fits(counts, this.recipe)) {
-      this.numbers.update(numbers, {}, ahead);
+    const isCovered = covers(this.data.words.coverage, this.recipe);
+    this.root.classList.toggle("uncovered", !isCovered);
+    if (!this.#estimates(this.recipe)) {
+      this.numbers.update(numbers, isCovered ? {} : null, ahead);
       this.chart.update(this.data.tried, this.recipe, null, this.history.can);
       this.root.classList.toggle("waiting", !counts);
       return;

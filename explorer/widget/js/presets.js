@@ -2,9 +2,9 @@
 // that comes nearest to it.
 
 import { LARGEST_RATIO } from "./recipe.js";
-import { estimate } from "./estimate.js";
+import { estimate } from "../../preview/js/estimate.js";
 import { formatBytes, formatCount } from "./format.js";
-import { plan } from "./plan.js";
+import { plan } from "../../preview/js/plan.js";
 
 const LIMIT = 100_000; // bytes
 const WIDTHS = [32, 16, 8, 4]; // that are tried before channels are pruned
@@ -14,7 +14,7 @@ const NOTHING = { pattern: "none", ratio: 0, weight_bits: 32, activation_bits: 3
 // { key: { recipe, missed } }, the keys those of `explorer.render.labels.PRESETS`; `missed` says what
 // the nearest setting comes to where none reaches the goal, and is empty where one does.
 export function presets(counts, recipe) {
-  const start = { ...recipe, ...NOTHING };
+  const start = startOf(recipe);
   const half = profileOf(counts, start).macs / 2;
   return {
     original: kept(start),
@@ -27,6 +27,11 @@ export function presets(counts, recipe) {
       `No setting of this network fits ${formatBytes(LIMIT)}; the smallest has ${formatBytes(size)}.`,
     ),
   };
+}
+
+// The recipe that they begin with: nothing is on the sliders.
+export function startOf(recipe) {
+  return { ...recipe, ...NOTHING };
 }
 
 function kept(recipe) {

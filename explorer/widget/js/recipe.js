@@ -1,7 +1,5 @@
 // Recipes as plain values, with the names and rules of `explorer.recipe`.
 
-export const RATIO_PATTERNS = ["channel", "unstructured", "block"];
-export const MOST_SPREAD_BITS = 8;
 export const LARGEST_RATIO = 0.95;
 
 // Equal recipes give equal text.
@@ -24,13 +22,4 @@ export function withChoice(recipe, names, change) {
 
 export function choiceOf(recipe, name) {
   return recipe.layers.find((choice) => choice.name === name) ?? { ...CHOICE, name };
-}
-
-// True where the panel's counts hold for a recipe.
-export function fits(counts, recipe) {
-  const { pattern, bits_scope: scope, weight_bits: bits } = recipe;
-  const masked = !["unstructured", "block"].includes(pattern) || pattern in counts.masks;
-  const spread = scope !== "global" || bits > MOST_SPREAD_BITS || counts.bits.errors;
-  const same = Object.entries(counts.fixed).every(([key, value]) => recipe[key] === value);
-  return Boolean(same && masked && spread);
 }

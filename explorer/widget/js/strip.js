@@ -3,7 +3,7 @@
 
 import { LARGEST_RATIO, choiceOf } from "./recipe.js";
 import { draw, make, newId, say } from "./elements.js";
-import { groupOf } from "./plan.js";
+import { groupOf } from "../../preview/js/plan.js";
 import { formatCount, formatPercent } from "./format.js";
 
 const [HEIGHT, GAP, LEAST, WIDEST, NARROWEST] = [176, 0.2, 0.14, 96, 11];

@@ -9,9 +9,9 @@ from explorer.digits import ALMOST_ZERO, fixed, interval, signed, speedup
 from explorer.metrics import METRICS
 from explorer.render.labels import NUMBERS
 from explorer.render.text import format_bytes, format_count, format_quality, format_seconds
+from explorer.render.words import ANNOTATIONS, DEFINITIONS, WITHOUT
 from explorer.report import Latency, Profile, Quality
 from explorer.runs import View
-from explorer.widget.words import ANNOTATIONS, DEFINITIONS, WITHOUT
 
 UNKNOWN = "–"
 SAME = "no change"

@@ -53,10 +53,10 @@ from explorer.graph.weights import (
 from explorer.measure.profile import tensor_bytes
 from explorer.model import Model
 from explorer.network import Layer
+from explorer.preview.axis_sizes import Dims, Sizes
+from explorer.preview.product_macs import Term, terms_of
 from explorer.recipe import Recipe
 from explorer.storage_types import FLOAT16, INT8, STORAGE_TYPES, StorageType
-from explorer.widget.axis_sizes import Dims, Sizes
-from explorer.widget.product_macs import Term, terms_of
 
 
 class File:

@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from explorer.events import Event, Surveyed, SurveyTimed
+from explorer.preview.coverage import SLIDERS, covers
 from explorer.recipe import Recipe
 
 NO_FORECASTS = "Latency and quality can't be predicted while you move a slider."
 PLAIN = Recipe()
-SLIDERS = ("pattern", "ratio", "scope", "weight_bits", "activation_bits", "bits_scope", "layers")
 
 
 def survey_base(recipe: Recipe) -> Recipe:
@@ -36,13 +36,14 @@ def basis_of(source: str, recipe: Recipe) -> str:
 
 
 def surveyed(findings: Iterable[Event], basis: str) -> dict[str, Any]:
-    """The `basis`, and as `points` each setting that was surveyed.
+    """The `basis`, and as `points` each setting that was surveyed and is covered.
 
     A point has the output error and quality, and the latency's ratio where it was timed.
     """
     found = list(findings)
     ratios = {each.name: each.latency.ratio for each in found if isinstance(each, SurveyTimed)}
-    points = [_point(each, ratios) for each in found if isinstance(each, Surveyed)]
+    settings = [each for each in found if isinstance(each, Surveyed) and covers(each.recipe)]
+    points = [_point(each, ratios) for each in settings]
     return {"basis": basis, "points": points}
 
 

@@ -29,11 +29,11 @@ from explorer.graph.layers import find_all_layers, find_layers
 from explorer.graph.weights import find_weights
 from explorer.model import Model
 from explorer.network import Layer
+from explorer.preview.axis_sizes import Sizes
+from explorer.preview.file import File
+from explorer.preview.parts import BITS, MASKS, fixed_of
 from explorer.recipe import ACTIVATION_BITS, RECONSTRUCTION, WEIGHT_BITS, Recipe
 from explorer.storage_types import INT2
-from explorer.widget.axis_sizes import Sizes
-from explorer.widget.file import File
-from explorer.widget.parts import BITS, MASKS, fixed_of
 
 
 def counts(
@@ -54,8 +54,8 @@ def counts(
     portions = portions_by_place(model, recipe, calibration)
     sizes = Sizes(channels, portions, channels.groups)
     layers = _layers(model, recipe, sizes)
-    rows = [row for layer in layers for each in layer.get("storage", {}).values() for row in each]
-    asked = {opset for row in rows for opset in row[2::2]}
+    tables = [table for layer in layers for table in layer.get("storage", {}).values()]
+    asked = {opset for table in tables for row in table.values() for opset in row[2::2]}
     file = File(model, recipe, sizes, portions).counts(sorted(asked))
     return {
         "model": _identity(model),
@@ -101,8 +101,10 @@ def _layers(model: Model, recipe: Recipe, sizes: Sizes) -> list[dict[str, Any]]:
     return told
 
 
-def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -> list[list[Any]]:
-    """For each of `WEIGHT_BITS`: the width it becomes, the type in the file, and its opset.
+def _storage(
+    model: Model, layer: Layer, recipe: Recipe, activation_bits: int
+) -> dict[int, list[Any]]:
+    """By bits of the weights: the width they become, the type in the file, and its opset.
 
     Where the type depends on the output channels that stay, type and opset for numbers of them
     that are no multiple of four follow.
@@ -112,7 +114,7 @@ def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -
         granularity=recipe.granularity,
         group_size=recipe.group_size,
     )
-    rows: list[list[Any]] = []
+    rows: dict[int, list[Any]] = {}
     for bits in WEIGHT_BITS:
         row: list[Any] = []
         for kept in (INT2.per_byte, 1):
@@ -120,7 +122,7 @@ def _storage(model: Model, layer: Layer, recipe: Recipe, activation_bits: int) -
             opset = 0 if storage.name == layer.dtype else storage_opset(layer, storage, asked)
             if storage.name not in row:
                 row += [storage.name, opset] if row else [width, storage.name, opset]
-        rows.append(row)
+        rows[bits] = row
     return rows
 
 

@@ -134,7 +134,7 @@ function changesNothing(counts, recipe, plan) {
   const touched = plan.layers.some((layer, place) => {
     const before = counts.layers[place];
     if (before.closed) return false;
-    const same = layer.storage === before.storage[32][0][1];
+    const same = layer.storage === before.storage[32][32][1];
     return layer.kept !== before.channels || layer.sparsity !== 0 || !same;
   });
   return !touched && (recipe.activation_bits === 32 || !counts.rounding.points);

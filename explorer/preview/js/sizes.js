@@ -1,4 +1,4 @@
-// Lengths of axes, as `explorer.widget.sizes` lists them.
+// Lengths of axes, as `explorer.preview.axis_sizes` lists them.
 
 // A length that stands as it is, or -1 - the place of a size. A size is `full` long but for what the
 // groups' portions that are `gone` take away: so much for each channel, or a number for each portion.

@@ -9,8 +9,7 @@
 // left, on a curve for each kind of kernel.
 
 import { estimate } from "./estimate.js";
-import { plan } from "./plan.js";
-import { RATIO_PATTERNS } from "./recipe.js";
+import { FIXED_SPARSITY, plan } from "./plan.js";
 import { sum } from "./arithmetic.js";
 
 const LEAST = 1e-7; // an error so small is none
@@ -91,7 +90,7 @@ export class Forecast {
     const { pattern, ratio } = recipe;
     if (pattern === "none") return 0;
     const curve = this.removal[pattern];
-    const isFree = RATIO_PATTERNS.includes(pattern);
+    const isFree = !(pattern in FIXED_SPARSITY);
     if (!curve || (isFree && curve.length < 2)) return null;
     if (!isFree) return Math.exp(curve[0][1]);
     if (!ratio) return 0;

@@ -2,26 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
+from explorer.preview.coverage import FIXED
 from explorer.recipe import Recipe
 
-# What isn't on the sliders; counts hold for a recipe's own values of these.
-FIXED = (
-    "criterion",
-    "round_to",
-    "granularity",
-    "group_size",
-    "widths",
-    "compensate",
-    "keep_metadata",
-    "short_names",
-    "seed",
-)
 MASKS = ("unstructured", "block")
 BITS = "bits"
-SCRIPTS = Path(__file__).with_name("js")
 
 Counts = Mapping[str, Any]
 

@@ -3,19 +3,7 @@
 from explorer.digits import fixed
 from explorer.metrics import METRICS as ALL_METRICS
 from explorer.recipe import LayerChoice, Recipe
-from explorer.render.labels import (
-    CRITERIA,
-    NUMBERS,
-    PATTERNS,
-    PRECISIONS,
-    PRESETS,
-    RECIPE,
-    RUNS,
-    SCOPES,
-    TRADE_OFF,
-    precision,
-    precision_text,
-)
+from explorer.render.labels import CRITERIA, SCOPES, precision, precision_text
 
 SHORT_PATTERNS = {
     "channel": "channels",
@@ -87,18 +75,6 @@ HELP = {
     "loss_ratio": "Loss when half of the channels of this layer's group are pruned, and no others.",
     "loss_bits": "Loss when this layer's weights are INT4 and everything else is unchanged.",
     "seed": "Seed of the criterion “Random”.",
-}
-
-# What the panel's JavaScript says (`js/controls.js`); the presets are those of `js/presets.js`.
-PANEL = {
-    "labels": dict(RECIPE),
-    "numbers": dict(NUMBERS),
-    "trade_off": TRADE_OFF,
-    "runs": RUNS,
-    "presets": dict(PRESETS),
-    "patterns": PATTERNS,
-    "precisions": PRECISIONS,
-    "help": {name: HELP[name] for name in ("pattern", "ratio", "weight_bits", "activation_bits")},
 }
 
 DEFINITIONS = {

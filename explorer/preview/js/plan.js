@@ -1,10 +1,10 @@
 // From what was asked to what the graph allows: the same decisions as `explorer.compress.plan`.
 //
-// `counts` is what `explorer.widget.counts` sends:
+// `counts` is what `explorer.preview.counts` sends:
 // - `layers`, in the order in which they run: `channels`, of which `kept` (a size) stay; `user`, the
-//   first layer with the same weight; `storage`, for each width of the activations and each of
-//   `WEIGHT_BITS`, what width, type and opset it becomes, and then type and opset where no multiple
-//   of four is kept; `closed` layers are left alone.
+//   first layer with the same weight; `storage`, for each width of the activations and of the
+//   weights, what width, type and opset it becomes, and then type and opset where no multiple of
+//   four is kept; `closed` layers are left alone.
 // - `groups` of channels: `members` (layers), and where they may shrink the `ends` of their portions
 //   (channels that are gone after each) and the `weight` of a channel.
 // - `turns`: what decides which group gives its next portion away.
@@ -13,12 +13,11 @@
 // - `bits`: the `errors` of each layer at each of the `widths` that an average is made of.
 
 import { argmin, argsort, product, round, sum, unpacked } from "./arithmetic.js";
-import { MOST_SPREAD_BITS } from "./recipe.js";
 import { lengthOf } from "./sizes.js";
 
-export const WEIGHT_BITS = [32, 16, 8, 7, 6, 5, 4, 3, 2];
 const PER_BYTE = 4; // weights of 2 bits
-const FIXED_SPARSITY = { "2:4": 0.5, "4:8": 0.5 };
+export const MOST_SPREAD_BITS = 8; // that an average is made of
+export const FIXED_SPARSITY = { "2:4": 0.5, "4:8": 0.5 };
 
 // What happens to each layer: { gone, layers }, `gone` the portions that each group has given away,
 // `layers` with { kept, sparsity, bits, storage, opset }.
@@ -32,7 +31,7 @@ export function plan(counts, recipe) {
       return { kept: layer.channels, sparsity: 0, bits: layer.bits, storage: null, opset: 0 };
     }
     const rows = layer.storage[recipe.activation_bits];
-    const [width, ...types] = rows[WEIGHT_BITS.indexOf(bits[layer.user])];
+    const [width, ...types] = rows[bits[layer.user]];
     const kept = lengthOf(counts, layer.kept, gone);
     const [storage, opset] = kept % PER_BYTE && types.length > 2 ? types.slice(2) : types;
     return { kept, sparsity: sparsity[layer.user] ?? 0, bits: width, storage, opset };

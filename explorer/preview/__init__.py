@@ -1,0 +1,1 @@
+"""The estimator in the browser: what it covers, what it needs of a model, and its JavaScript."""
