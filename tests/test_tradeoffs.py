@@ -38,7 +38,7 @@ from explorer.ui.tried import (
 )
 from explorer.widget.tradeoff import tried
 from explorer.workspace.results import Results, Tag
-from explorer.workspace.selection import Selection
+from explorer.workspace.selected_runs import Selection
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
 LAYER = replace(values.LAYER, name=HOSTILE, channels=16)

@@ -34,7 +34,7 @@ from explorer.workspace.model_on_screen import ModelOnScreen
 from explorer.workspace.questions import Questions
 from explorer.workspace.results import Results, Tag
 from explorer.workspace.runner import Fault, Runner, Work
-from explorer.workspace.selection import Selection
+from explorer.workspace.selected_runs import Selection
 from explorer.workspace.shelf import Shelf
 from explorer.workspace.slices import Slices, Store
 from explorer.workspace.sources import Drop, InputSizes, Source
