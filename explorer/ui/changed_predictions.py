@@ -1,4 +1,4 @@
-"""Below the panel: what changed, by class, by sample and by weight, and all sizes."""
+"""What changed: by class, by sample and by weight."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import streamlit as st
 
 from explorer.events import Compared, Document, WeightsCompared, require
 from explorer.runs import Run
-from explorer.ui import drawings, panel, sizes
+from explorer.ui import drawings
 from explorer.ui.headings import heading
 from explorer.workspace.questions import Answer
 from explorer.workspace.workspace import Workspace
@@ -18,24 +18,8 @@ NOT_CONSTANT = "This layer's weights are packed in a way that can't be drawn."
 WAITING = "Comparing the two models …"
 
 
-def draw(workspace: Workspace) -> None:
-    """Tabs; only the open one does any work."""
-    panel.draw_counts(workspace)
-    parts = {
-        "All sizes": sizes.draw,
-        "Classes": _draw_classes,
-        "Changed predictions": _draw_flips,
-        "Weights": _draw_weights,
-    }
-    heading("What changed")
-    tabs = st.tabs(list(parts), key="changes", on_change="rerun")
-    for tab, part in zip(tabs, parts.values(), strict=True):
-        if tab.open:
-            with tab:
-                part(workspace)
-
-
-def _draw_classes(workspace: Workspace) -> None:
+def draw_classes(workspace: Workspace) -> None:
+    """Gains and losses of each class, and where its samples went."""
     compared = _compared(workspace)
     if compared is not None:
         changes, _ = compared
@@ -45,7 +29,8 @@ def _draw_classes(workspace: Workspace) -> None:
         st.html(drawings.confusion_html(changes, names))
 
 
-def _draw_flips(workspace: Workspace) -> None:
+def draw_flips(workspace: Workspace) -> None:
+    """Samples whose predicted class changed."""
     compared = _compared(workspace)
     if compared is not None and workspace.source is not None:
         changes, pictures = compared
@@ -53,7 +38,8 @@ def _draw_flips(workspace: Workspace) -> None:
         st.html(drawings.flips_html(changes, pictures, names, characters))
 
 
-def _draw_weights(workspace: Workspace) -> None:
+def draw_weights(workspace: Workspace) -> None:
+    """How the weights of a layer are distributed, before and after."""
     run = _finished(workspace)
     if run is None:
         st.caption(WAITING)

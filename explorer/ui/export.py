@@ -1,4 +1,4 @@
-"""The Export page: the file, how to reproduce it, and pages to share."""
+"""Parts of the Export page: files with a line on each, and the shell command."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,20 +8,15 @@ import streamlit as st
 
 from explorer.recipe import Recipe
 from explorer.render.explain import file_sentences
-from explorer.render.labels import REPRODUCE, precision
+from explorer.render.labels import precision
 from explorer.render.text import command_line
 from explorer.runs import Run
 from explorer.storage_types import BY_WIDTH
 from explorer.ui import graph_view
-from explorer.ui.current_outcome import files_of, outcome_of
-from explorer.ui.headings import heading
+from explorer.ui.current_outcome import files_of
 from explorer.ui.offers import (
     Offer,
-    again_offers,
     file_offers,
-    given_offers,
-    recipe_offer,
-    telling_offers,
     variant_offer,
 )
 from explorer.workspace.sources import Source
@@ -33,28 +28,6 @@ OTHER_PRECISIONS = (
     "The same setting with weights of another precision. Each is a separate file that was "
     "compressed, timed and scored. Quantizing selects that setting."
 )
-COMING = "Available as soon as all numbers are measured."
-
-
-def draw(workspace: Workspace) -> None:
-    """Three groups of files, and the shell command."""
-    run, source = workspace.view.run, workspace.source
-    if run is None or source is None:
-        st.caption("Nothing has been compressed yet.")
-        return
-    with st.container(key="export"):
-        _draw_file(workspace, run, source)
-        _draw_storages(workspace, run, source)
-        outcome = outcome_of(workspace) if run.complete else None
-        heading(REPRODUCE)
-        for offer in [recipe_offer(run.recipe), *given_offers(source), *again_offers(outcome)]:
-            _draw_offer(offer)
-        _draw_command(run.recipe, source)
-        heading("Share")
-        if outcome is None:
-            st.caption(COMING)
-        for offer in telling_offers(outcome):
-            _draw_offer(offer)
 
 
 def variants(workspace: Workspace, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
@@ -66,8 +39,8 @@ def variants(workspace: Workspace, recipe: Recipe) -> Iterator[tuple[Recipe, Run
             yield other, tried.get(other.to_json())
 
 
-def _draw_file(workspace: Workspace, run: Run, source: Source) -> None:
-    heading("The model")
+def draw_file(workspace: Workspace, run: Run, source: Source) -> None:
+    """The compressed model, as it is and with gzip, and how to open it."""
     file = run.file
     if file is None:
         st.caption("The file is being written." if workspace.busy else graph_view.GONE)
@@ -75,15 +48,15 @@ def _draw_file(workspace: Workspace, run: Run, source: Source) -> None:
             st.button("Write it again", on_click=lambda: workspace.edit_recipe(workspace.recipe))
         return
     plain, zipped = file_offers(run, file, source.stem)
-    _draw_offer(plain, is_first=True)
-    _draw_offer(zipped)
+    draw_offer(plain, is_first=True)
+    draw_offer(zipped)
     assert run.artifact is not None
     for sentence in file_sentences(run.layers, run.artifact.weight_only):
         st.caption(sentence)
 
 
-def _draw_storages(workspace: Workspace, run: Run, source: Source) -> None:
-    heading("Other precisions")
+def draw_precisions(workspace: Workspace, run: Run, source: Source) -> None:
+    """Files of the same setting with weights of other widths, as far as they are there."""
     st.caption(OTHER_PRECISIONS)
     missing = []
     for recipe, known in variants(workspace, run.recipe):
@@ -91,7 +64,7 @@ def _draw_storages(workspace: Workspace, run: Run, source: Source) -> None:
         if known is None or file is None:
             missing.append(recipe)
         else:
-            _draw_offer(variant_offer(known, file, source.stem))
+            draw_offer(variant_offer(known, file, source.stem))
     with st.container(horizontal=True):
         for recipe in missing:
             st.button(
@@ -107,7 +80,8 @@ def _quantize_label(bits: int) -> str:
     return f"Quantize to {precision(bits)}" if bits < 32 else f"Keep {precision(bits)}"
 
 
-def _draw_offer(offer: Offer, is_first: bool = False) -> None:
+def draw_offer(offer: Offer, is_first: bool = False) -> None:
+    """A button, and a line on what it downloads."""
     button, words = st.columns([BUTTON, WORDS], vertical_alignment="center")
     button.download_button(
         offer.label,
@@ -122,7 +96,8 @@ def _draw_offer(offer: Offer, is_first: bool = False) -> None:
     words.html(f'<p class="ce-about">{escape(offer.about)}</p>')
 
 
-def _draw_command(recipe: Recipe, source: Source) -> None:
+def draw_command(recipe: Recipe, source: Source) -> None:
+    """The line that does the same in a shell."""
     files = files_of(source)
     line = command_line(
         recipe,

@@ -16,7 +16,7 @@ from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
 from explorer.render.words import percent
 from explorer.report import LayerPlan, Plan
-from explorer.ui import costs, sensitivity_map
+from explorer.ui import sensitivity_map
 from explorer.workspace.workspace import Workspace
 
 LABELS = {key: capitalized(label) for key, label in LAYER_COLUMNS.items()}
@@ -68,16 +68,10 @@ EDITABLE = ("own_ratio", "own_bits")
 LOSSES = ("loss_ratio", "loss_bits")
 
 
-def draw(workspace: Workspace) -> None:
-    """The table, or a word while there is no plan."""
-    run = workspace.view.run
-    if run is None or run.plan is None:
-        st.caption("Waiting for the plan of this setting.")
-        return
-    planned = run.layers
+def draw(workspace: Workspace, planned: Sequence[LayerPlan]) -> None:
+    """The table with its overrides, and a button to clear them."""
     names = [layer.name for layer in planned]
-    found = workspace.sensitivities
-    losses = sensitivity_map.table_columns(found, names)
+    losses = sensitivity_map.table_columns(workspace.sensitivities, names)
     key = _key(workspace)
     st.data_editor(
         with_minus_signs(pd.DataFrame({**rows(planned, workspace.recipe), **losses})),
@@ -94,11 +88,6 @@ def draw(workspace: Workspace) -> None:
     if workspace.recipe.layers:
         without = replace(workspace.recipe, layers=())
         st.button("Clear overrides", on_click=lambda: workspace.set_recipe(without))
-    st.caption(run.plan.others)
-    st.html(reasons_html(planned))
-    st.html(ties_html(run.plan))
-    sensitivity_map.draw(workspace)
-    costs.draw(workspace)
 
 
 def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:

@@ -1,4 +1,4 @@
-"""The Trade-offs page: the sweep, all runs in linked views, and two runs side by side."""
+"""Parts of the Trade-offs page: all runs in linked views, and two runs side by side."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from explorer.render.labels import PARETO_OPTIMAL, RUNS
+from explorer.render.labels import PARETO_OPTIMAL
 from explorer.render.lines_chart import parallel
-from explorer.render.tradeoff_charts import Axis, Mark, front_of, scatter
-from explorer.ui import comparing, sweeps
+from explorer.render.tradeoff_charts import Axis, Mark, scatter
+from explorer.ui import comparing
 from explorer.ui.headings import heading
 from explorer.ui.projected import project
 from explorer.ui.selecting import clicked, model_key, picked, select, selected, taker
@@ -21,19 +21,12 @@ from explorer.ui.tried import (
     Result,
     columns_of,
     labels_of,
-    marks_of,
     numbers_text,
-    quality_axis,
-    results_of,
 )
-from explorer.ui.turns import turn
 from explorer.workspace.workspace import Workspace
 
-POLL_S = 1.0
 HEIGHT, MOST_ROWS_PX, NUMBER_PX = 380, 420, 82
 ROWS_IN_FULL = 10
-NOTHING_YET = "There are no measured runs yet."
-NO_QUALITY = "There are no samples to score runs on, so there is no quality to draw."
 NONE_SELECTED = "Click a point or a row, or choose a run here, to see and name it."
 CHART = {"displayModeBar": False}
 COLUMNS = {
@@ -55,44 +48,8 @@ COLUMNS = {
 }
 
 
-def draw(workspace: Workspace) -> None:
-    """The page; it draws itself anew while a sweep goes on."""
-    drawn = workspace.stage()
-    st.fragment(_draw, run_every=POLL_S if workspace.sweep.running else None)(workspace, drawn)
-
-
-@turn()
-def _draw(workspace: Workspace, drawn: tuple[object, ...]) -> None:
-    """`drawn` is the stage that the whole page was drawn for."""
-    if workspace.stage() != drawn:
-        st.rerun()
-    sweeps.draw(workspace)
-    results = results_of(workspace.original, workspace.tried, workspace.tags)
-    if len(results) <= 1:
-        heading(RUNS)
-        st.caption(NOTHING_YET)
-        return
-    _draw_views(workspace, results)
-    _draw_comparison(workspace, results)
-
-
-def _draw_views(workspace: Workspace, results: Sequence[Result]) -> None:
-    quality, marks = quality_axis(results), marks_of(results)
-    title, choice = st.columns([1, 1], vertical_alignment="center")
-    with title:
-        heading(RUNS)
-    with choice:
-        cost = _choose_cost()
-    front = front_of(marks, cost, quality) if quality else []
-    if quality is None:
-        st.caption(NO_QUALITY)
-    else:
-        _draw_charts(workspace, marks, cost, quality)
-    _draw_selected(workspace, results)
-    _draw_table(workspace, results, front, quality)
-
-
-def _choose_cost() -> Axis:
+def choose_cost() -> Axis:
+    """The cost that the runs are drawn over."""
     st.session_state.setdefault("w_cost", next(iter(COSTS)))
     chosen = st.segmented_control(
         "Cost",
@@ -106,7 +63,8 @@ def _choose_cost() -> Axis:
     return COSTS[chosen or next(iter(COSTS))]
 
 
-def _draw_charts(workspace: Workspace, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
+def draw_charts(workspace: Workspace, marks: Sequence[Mark], cost: Axis, quality: Axis) -> None:
+    """Quality over the cost, and all axes as parallel lines."""
     looked_at = selected(workspace)
     axes = (*SETTINGS, COSTS["file_bytes"], COSTS["macs"], COSTS["latency"], quality)
     figures = {
@@ -126,7 +84,8 @@ def _draw_charts(workspace: Workspace, marks: Sequence[Mark], cost: Axis, qualit
             )
 
 
-def _draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
+def draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
+    """The run that is looked at, with its name, its pin, and a button to use it."""
     by_key = {each.key: each for each in results}
     chosen = [by_key[key] for key in selected(workspace) if key in by_key]
     looked_at = project("looked_at", chosen[0].key if chosen else None)
@@ -173,9 +132,10 @@ def _draw_actions(workspace: Workspace, result: Result) -> None:
     )
 
 
-def _draw_table(
+def draw_table(
     workspace: Workspace, results: Sequence[Result], front: Sequence[str], quality: Axis | None
 ) -> None:
+    """All runs, with the selected ones ticked; `front` are the keys of the Pareto-optimal ones."""
     keys = [each.key for each in results]
     key = _table_key(workspace)
 
@@ -211,7 +171,8 @@ def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
     return frame.style.format(texts, na_rep="–")
 
 
-def _draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
+def draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
+    """The selected run beside another one."""
     heading("Side by side")
     by_key = {each.key: each for each in results}
     known = [key for key in selected(workspace) if key in by_key]
