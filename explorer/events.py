@@ -4,18 +4,15 @@ The pipeline yields them, processes send them as JSON, and whoever waits gets th
 Loads nothing heavy, so that the server can read them.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-from cattrs.preconf.json import make_converter
 
 from explorer.description import Artifact, Description, Host, Relabelling
 from explorer.findings import Sensitivity, Spent
 from explorer.recipe import Recipe
 from explorer.report import Latency, Plan, Profile, Quality
+from explorer.typed_json import from_plain, to_plain
 
 Document = Mapping[str, Any]  # JSON that is handed on as it is, to JavaScript or a drawing
 KIND = "event"
@@ -252,26 +249,7 @@ Event = RunEvent | OriginalEvent | ProbesCounted | Finding | Bought | ImportEven
 
 EventType = TypeVar("EventType")
 
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
-_converter = make_converter(detailed_validation=False, forbid_extra_keys=True)
-
-
-def _exact(kind: type, *accepted: type) -> None:
-    """Take no value of another type for one of this kind, and no number that isn't finite."""
-
-    def structure(value: object, _: type) -> object:
-        if type(value) not in accepted or (kind is float and not math.isfinite(value)):  # type: ignore[arg-type]
-            raise TypeError(value)
-        return kind(value)
-
-    _converter.register_structure_hook(kind, structure)
-
-
-_exact(bool, bool)
-_exact(int, int)
-_exact(float, float, int)
-_exact(str, str)
-_converter.register_structure_hook(Recipe, lambda values, _: Recipe.from_json(json.dumps(values)))
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in Event.__args__}
 
 
 def latency_key(name: str) -> str:
@@ -285,7 +263,7 @@ def to_json(event: Event) -> dict[str, Any]:
     >>> to_json(ProbesCounted(3))
     {'count': 3, 'event': 'ProbesCounted'}
     """
-    return {**_converter.unstructure(event), KIND: type(event).__name__}
+    return {**to_plain(event), KIND: type(event).__name__}
 
 
 def from_json(values: Mapping[str, Any]) -> Event:
@@ -294,11 +272,11 @@ def from_json(values: Mapping[str, Any]) -> Event:
     Raises:
         ValueError: it is no event, or not of the types that its kind has.
     """
-    try:
-        content = dict(values)
-        event: Event = _converter.structure(content, _KINDS[content.pop(KIND)])
-    except Exception as error:
-        raise ValueError("This is no event.") from error
+    kind = values.get(KIND) if isinstance(values, Mapping) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError("This is no event.")
+    content = {name: value for name, value in values.items() if name != KIND}
+    event: Event = from_plain(content, _KINDS[kind])
     return event
 
 

@@ -20,7 +20,7 @@ HEAVY = (
 LEVELS = {
     "description": 0, "digits": 0, "errors": 0, "events": 0, "findings": 0, "fronts": 0,
     "metrics": 0, "names": 0, "network": 0, "reasons": 0, "recipe": 0, "report": 0, "runs": 0,
-    "storage_types": 0,
+    "storage_types": 0, "typed_json": 0,
     "graph": 1, "render": 1, "formats": 2, "model": 3, "measure": 4, "compress": 5,
     "search": 6, "opening": 6, "preview": 6, "pipeline": 7, "widget": 7, "jobs": 8, "exports": 8,
     "workspace": 9,

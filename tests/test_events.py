@@ -68,7 +68,7 @@ def test_what_a_process_makes_of_it_is_an_event_or_refused(
     ids=lambda sent: str(sent)[:40],
 )
 def test_what_is_no_event_is_refused(sent: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="no event"):
+    with pytest.raises(ValueError, match="This is no "):
         from_json(sent)
 
 
