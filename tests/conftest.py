@@ -1,10 +1,15 @@
 """Small graphs and the samples, shared by all tests."""
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+
+# Test processes run side by side, and threads of linear algebra that wait for a busy core take
+# longer than one thread alone. Both libraries read this when they are loaded.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 import numpy as np
 import onnx
