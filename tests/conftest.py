@@ -29,6 +29,21 @@ SAMPLE_NAMES = (
     "language_transformer",
 )
 
+# These take longest, from a minute or more down to a quarter of one. Test processes that share
+# the files end together where the long ones are begun first.
+LONGEST_FIRST = (
+    "families", "browser", "bad_files", "good_files", "load", "fuzz", "jupyter", "app", "importing",
+    "pool", "cli", "widget", "node_cases", "counting", "invariant", "notebooks", "labels",
+    "notebook", "equalising", "pruning",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, the others as they were found."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
 
 def onnx_bytes(text: str) -> bytes:
     """A model written in ONNX's text form."""
