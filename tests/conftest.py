@@ -1,20 +1,22 @@
 """Small graphs and the samples, shared by all tests."""
 
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-# Test processes run side by side, and threads of linear algebra that wait for a busy core take
-# longer than one thread alone. Both libraries read this when they are loaded.
-os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+import pytest
 
-import numpy as np
+# Test processes run side by side, and threads of linear algebra that wait for a busy core take
+# longer than one thread alone. It is read when numpy is loaded; programs that tests start have the
+# threads that they have elsewhere, on which the last bits of a result depend.
+with pytest.MonkeyPatch.context() as environment:
+    environment.setenv("OPENBLAS_NUM_THREADS", "1")
+    import numpy as np
+
 import onnx
 import onnx_ir as ir
-import pytest
 
 import explorer
 from explorer.formats.data import Dataset, load_data
