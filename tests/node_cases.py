@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,18 @@ def at_opsets(proto: onnx.ModelProto, every: bool) -> Iterator[tuple[int, onnx.M
 
 def _changes(proto: onnx.ModelProto) -> set[int]:
     """Opsets at which an operator of the graph got a new version."""
+    history = _history()
+    return {opset for node in proto.graph.node for opset in history.get(node.op_type, ())}
+
+
+@cache
+def _history() -> dict[str, set[int]]:
+    """Opsets at which each operator got a new version."""
     history: dict[str, set[int]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain == "":
             history.setdefault(schema.name, set()).add(schema.since_version)
-    return {opset for node in proto.graph.node for opset in history.get(node.op_type, ())}
+    return history
 
 
 def try_all(every: bool = False) -> Tally:

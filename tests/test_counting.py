@@ -1,7 +1,5 @@
 """Counts against counters that no one here wrote, and against sums done by hand."""
 
-import math
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -10,15 +8,12 @@ import pytest
 import torch
 from conftest import ROOT, onnx_bytes, with_weights
 from counters import COUNTERS, counted_parameters, torch_macs, torch_macs_unfused
-from exporting import exported as export_file
-from families import FAMILIES as NETWORKS
 from families import seeded
 from families.family import ConvNorm
 from graphs import FAMILIES, INPUT, family
 from torch import Tensor, nn
 
 import explorer
-from explorer import Recipe
 from explorer.graph.costs import FORMULAS, ZERO_MAC_OPS, formula
 from explorer.render.text import uncounted_sentence
 
@@ -37,66 +32,6 @@ def test_equal_to_torch_on_convolutional_networks(name: str) -> None:
     batch_norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     folded = sum(norm.weight.numel() + norm.bias.numel() for norm in batch_norms)
     assert profile.params == sum(p.numel() for p in module.parameters()) - folded
-
-
-@pytest.mark.parametrize("exporter", ["new", "old"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_equal_to_torch_on_every_family(name: str, exporter: str) -> None:
-    network = NETWORKS[name]
-    inputs = tuple(x[:1] if network.open_batch else x for x in network.inputs())
-    data = export_file(name, exporter, {"new": 18, "old": 17}[exporter])
-    profile = explorer.profile(explorer.load(data), gzipped=False)
-    assert profile.macs == torch_macs_unfused(network.module, *inputs)
-    assert profile.uncounted_ops == ()
-
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
-
-
-# What a file holds beyond torch's parameters, or lacks of them.
-HELD = {
-    "yolo_v5": 6,  # anchors, a buffer, which a file doesn't tell from weights
-    "swin": 2 * 4 * (16 * 16 - 49),  # biases of positions, spread out by the exporter
-    "bert-new": 12 * 24 - 16 * 24,  # the positions that are read
-    "encoder_layer-new": -2 * 24,  # zeros that are added
-    "multihead-new": -24,
-}
-
-
-def listed_parameters(model: explorer.Model) -> int:
-    """Those of the layers in the table, and those of which the sentence below it speaks."""
-    listed = {layer.weight: layer.weights for layer in model.layers}
-    others = re.findall(r"\(([\d,]+) numbers?\)", explorer.plan(model, Recipe()).others)
-    return sum(listed.values()) + sum(int(each.replace(",", "")) for each in others)
-
-
-@pytest.mark.parametrize("exporter", ["new", "old"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_parameters_are_those_that_torch_would_train(name: str, exporter: str) -> None:
-    """Both exporters fold a batch norm into the convolution before it, which then has a bias."""
-    module = NETWORKS[name].module
-    data = export_file(name, exporter, {"new": 18, "old": 17}[exporter])
-    model = explorer.load(data)
-    graph = onnx.load_model_from_string(data).graph
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    unfolded = [node for node in graph.node if node.op_type == "BatchNormalization"]
-    affine = {name for node in unfolded for name in node.input[1:3]}  # shared ones once
-    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
-    same = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    convolutions = [node for node in graph.node if "Conv" in node.op_type and len(node.input) > 2]
-    biases = {same.get(node.input[2], node.input[2]) for node in convolutions}
-    trained = sum(weight.numel() for weight in module.parameters())
-    trained -= sum(norm.weight.numel() + norm.bias.numel() for norm in norms)
-    trained += sum(sizes[name] for name in affine)
-    trained -= sum(
-        m.bias.numel()
-        for m in module.modules()
-        if isinstance(m, CONVOLUTIONS) and m.bias is not None
-    )
-    trained += sum(sizes[bias] for bias in biases)
-    trained += HELD.get(name, HELD.get(f"{name}-{exporter}", 0))
-    assert explorer.profile(model, gzipped=False).params == trained
-    assert listed_parameters(model) == trained
 
 
 SETTINGS_ONLY = {

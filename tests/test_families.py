@@ -1,5 +1,7 @@
-"""Every family, by every exporter: what can go, that it goes rightly, and that estimates hold."""
+"""Every family, by every exporter: what is counted, what can go, rightly, and as estimated."""
 
+import math
+import re
 from functools import cache
 
 import numpy as np
@@ -8,11 +10,13 @@ import onnx
 import pytest
 import torch
 from conftest import run_onnx, tensors_of
+from counters import torch_macs_unfused
 from exporting import BY_HAND, exported, opset_of
 from families import FAMILIES
 from families.two_stage import LAYERS, PRUNABLE, PRUNABLE_NMS_FIRST, SIDE
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
 from oracle import expected_outputs
+from torch import nn
 
 import explorer
 from explorer import Recipe
@@ -49,6 +53,9 @@ def _name(case: Case) -> str:
 
 full = pytest.mark.parametrize("case", CASES, ids=_name)
 other_opsets = pytest.mark.parametrize("case", OTHER_OPSETS, ids=_name)
+networks = pytest.mark.parametrize(
+    "case", [case for case in CASES if case[0] in FAMILIES], ids=_name
+)
 ratios = pytest.mark.parametrize("ratio", RATIOS)
 
 
@@ -62,6 +69,10 @@ def pruned(case: Case, ratio: float, round_to: int = 1) -> tuple[Plan, explorer.
     model = model_of(case)
     plan = explorer.plan(model, Recipe(pattern="channel", ratio=ratio, round_to=round_to))
     return plan, explorer.apply(model, plan)
+
+
+def counted(model: explorer.Model) -> explorer.Profile:
+    return explorer.profile(model, gzipped=False)
 
 
 def feed_of(case: Case) -> dict[str, npt.NDArray[np.generic]]:
@@ -88,7 +99,7 @@ def assert_removing_equals_zeroing(case: Case, ratio: float, round_to: int = 1) 
 
 
 def assert_estimate_is_exact(model: explorer.Model, plan: Plan, small: explorer.Model) -> None:
-    told, found = explorer.estimate(model, plan), explorer.profile(small, gzipped=False)
+    told, found = explorer.estimate(model, plan), counted(small)
     for count in ("params", "macs", "peak_activation_bytes", "uncounted_ops"):
         assert getattr(told, count) == getattr(found, count), count
 
@@ -123,6 +134,60 @@ def test_what_the_new_exporter_makes_of_older_opsets() -> None:
     assert opset_of(exported("resnet_basic", "new", 17)) == 18
     with pytest.raises(InvalidGraph, match="num_outputs"):
         run_onnx(exported("vit_chunk", "new", 17), {})
+
+
+@networks
+def test_macs_are_those_that_torch_counts(case: Case) -> None:
+    family = FAMILIES[case[0]]
+    inputs = tuple(x[:1] if family.open_batch else x for x in family.inputs())
+    profile = counted(model_of(case))
+    assert profile.macs == torch_macs_unfused(family.module, *inputs)
+    assert profile.uncounted_ops == ()
+
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+# What a file holds beyond torch's parameters, or lacks of them.
+HELD = {
+    "yolo_v5": 6,  # anchors, a buffer, which a file doesn't tell from weights
+    "swin": 2 * 4 * (16 * 16 - 49),  # biases of positions, spread out by the exporter
+    "bert-new": 12 * 24 - 16 * 24,  # the positions that are read
+    "encoder_layer-new": -2 * 24,  # zeros that are added
+    "multihead-new": -24,
+}
+
+
+def listed_parameters(model: explorer.Model) -> int:
+    """Those of the layers in the table, and those of which the sentence below it speaks."""
+    listed = {layer.weight: layer.weights for layer in model.layers}
+    others = re.findall(r"\(([\d,]+) numbers?\)", explorer.plan(model, Recipe()).others)
+    return sum(listed.values()) + sum(int(each.replace(",", "")) for each in others)
+
+
+@networks
+def test_parameters_are_those_that_torch_would_train(case: Case) -> None:
+    """Both exporters fold a batch norm into the convolution before it, which then has a bias."""
+    name, exporter, _ = case
+    module, model = FAMILIES[name].module, model_of(case)
+    graph = onnx.load_model_from_string(exported(*case)).graph
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    unfolded = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    affine = {name for node in unfolded for name in node.input[1:3]}  # shared ones once
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    same = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    convolutions = [node for node in graph.node if "Conv" in node.op_type and len(node.input) > 2]
+    biases = {same.get(node.input[2], node.input[2]) for node in convolutions}
+    trained = sum(weight.numel() for weight in module.parameters())
+    trained -= sum(norm.weight.numel() + norm.bias.numel() for norm in norms)
+    trained += sum(sizes[name] for name in affine)
+    trained -= sum(
+        m.bias.numel()
+        for m in module.modules()
+        if isinstance(m, CONVOLUTIONS) and m.bias is not None
+    )
+    trained += sum(sizes[bias] for bias in biases)
+    trained += HELD.get(name, HELD.get(f"{name}-{exporter}", 0))
+    assert counted(model).params == trained
+    assert listed_parameters(model) == trained
 
 
 @full
@@ -182,7 +247,7 @@ def test_removing_equals_zeroing(case: Case, ratio: float) -> None:
 @full
 @ratios
 def test_networks_shrink(case: Case, ratio: float) -> None:
-    before, after = explorer.profile(model_of(case)), explorer.profile(pruned(case, ratio)[1])
+    before, after = counted(model_of(case)), counted(pruned(case, ratio)[1])
     assert after.params < before.params
     assert after.macs < before.macs
 
@@ -214,7 +279,7 @@ def test_weights_of_few_bits(case: Case, bits: int, pattern: str) -> None:
     small = explorer.apply(model, plan)
     assert_estimate_is_exact(model, plan, small)
     wide = pruned(case, ratio)[1] if ratio else model
-    assert explorer.profile(small).packed_bytes < explorer.profile(wide).packed_bytes
+    assert counted(small).packed_bytes < counted(wide).packed_bytes
     for one, other in zip(run_onnx(small.data, feed), run_onnx(wide.data, feed), strict=True):
         if case[0] != "two_stage_suppressed":
             assert one.shape == other.shape
