@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from explorer.compress.blas_threads import with_fitting_threads
 from explorer.compress.calibration import Calibration, check_calibration, find_spreads
 from explorer.compress.compensation import (
     Compensated,
@@ -28,6 +29,7 @@ from explorer.model import Model, encode
 from explorer.report import Plan
 
 
+@with_fitting_threads
 def apply(
     model: Model,
     plan: Plan,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from explorer.compress.blas_threads import with_fitting_threads
 from explorer.compress.blends import blend
 from explorer.compress.cholesky import Matrix
 from explorer.compress.estimate import data_of
@@ -100,6 +101,7 @@ class Calibration:
         return {name: (spread.low, spread.high) for name, spread in self.spreads.items()}
 
 
+@with_fitting_threads
 def calibrate(
     model: Model, data: object, progress: Progress = lambda done, total: None
 ) -> Calibration:

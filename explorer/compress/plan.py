@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from explorer.compress.allocation import allocate
 from explorer.compress.bits import allocate_bits
+from explorer.compress.blas_threads import with_fitting_threads
 from explorer.compress.calibration import Calibration, check_calibration, newest_calibration
 from explorer.compress.coupling import find_couplings
 from explorer.compress.criteria import by_weight, unit_scores
@@ -52,6 +53,7 @@ NAMES_SHOWN = 8  # layer names listed in a message
 INFINITE_HALF = 65_520.0  # rounds to infinity, from half a step above the largest number on
 
 
+@with_fitting_threads
 def plan(model: Model, recipe: Recipe, calibration: Calibration | None = None) -> Plan:
     """Decide what happens to each layer; weights are looked at but not copied.
 
