@@ -250,7 +250,7 @@ def _status(workspace: Workspace, name: str) -> dict[str, Any]:
     """The line above the panel."""
     host, run = workspace.original.host, workspace.view.run
     machine = f"measured on {machine_text(host)}" if host is not None else ""
-    fraction, work = workspace.progress or (1.0, "" if workspace.busy else machine)
+    fraction, work = workspace.waiting.progress or (1.0, "" if workspace.busy else machine)
     return {
         "name": name,
         "setting": describe(run.recipe) if run else "…",

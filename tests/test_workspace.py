@@ -240,16 +240,16 @@ def test_a_cancelled_job_says_that_it_is_stopping(visit: Workspace) -> None:
     visit.receive([("a.onnx", b"a")])
     assert visit.importing.job is not None
     visit.importing.job.state, visit.importing.job.progress = State.RUNNING, (0.2, "converting")
-    assert visit.progress == (0.2, "converting")
+    assert visit.waiting.progress == (0.2, "converting")
     visit.importing.job.state = State.CANCELLED  # but its process hasn't ended yet
-    assert visit.progress == (0.2, "stopping")
+    assert visit.waiting.progress == (0.2, "stopping")
 
 
 def test_the_page_looks_at_once_at_numbers_and_the_end_only(
     visit: Workspace, pool: Interrupting
 ) -> None:
     def has_news() -> bool:
-        news = visit.await_news(0)
+        news = visit.waiting.await_news(0)
         visit.advance()
         return news
 
@@ -270,7 +270,7 @@ def test_the_page_looks_at_once_at_numbers_and_the_end_only(
         job.add(event)
         assert has_news() is is_news
     job.end(State.DONE)
-    assert visit.await_news(0)
+    assert visit.waiting.await_news(0)
 
 
 def test_the_survey_waits_until_nothing_else_was_to_be_done_for_a_moment(
@@ -374,13 +374,13 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
     visit.advance()
     assert visit.view.run is not None
     assert visit.view.run.recipe == asked
-    shown = cards(visit.view, visit.busy, visit.queued)
+    shown = cards(visit.view, visit.busy, visit.waiting.queued)
     assert {(card.kind, card.value) for card in shown} == {("queued", "queued, 3 ahead")}
     assert [run.recipe for run in visit.tried] != [asked]
     pool.jobs[-1][0].state = State.RUNNING
     pool.jobs[-1][0].events = PLANNED
     visit.advance()
-    kinds = [card.kind for card in cards(visit.view, visit.busy, visit.queued)]
+    kinds = [card.kind for card in cards(visit.view, visit.busy, visit.waiting.queued)]
     assert kinds == [*4 * ["estimated"], "coming", "coming"]
 
 

@@ -42,7 +42,7 @@ class Visit:
         while workspace.busy:
             assert time.monotonic() - started < LIMIT_S, "no end"
             workspace.advance()
-            shown |= {workspace.notice or "", (workspace.progress or (0, ""))[1]}
+            shown |= {workspace.notice or "", (workspace.waiting.progress or (0, ""))[1]}
             time.sleep(POLL_S)
         source = workspace.source
         opened = source is not None and source != before

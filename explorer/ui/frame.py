@@ -48,7 +48,7 @@ def summary(workspace: Workspace) -> None:
     """The headline numbers in a line, for pages without the panel."""
     words = [
         f"{card.title} <b>{escape(card.value)}</b> {escape(_change(card.difference))}"
-        for card in cards(workspace.view, workspace.busy, workspace.queued)
+        for card in cards(workspace.view, workspace.busy, workspace.waiting.queued)
     ]
     st.html(f'<p class="ce-summary">{"".join(f"<span>{word}</span>" for word in words)}</p>')
 
@@ -85,9 +85,9 @@ def poll_s(workspace: Workspace) -> float | None:
         if any(work.running for work in works):
             return LONG_S
         return NEXT_S if workspace.survey.running else None
-    if workspace.ahead <= 1:
+    if workspace.waiting.ahead <= 1:
         return POLL_S
-    return NEXT_S if workspace.ahead <= SOON else QUEUED_S
+    return NEXT_S if workspace.waiting.ahead <= SOON else QUEUED_S
 
 
 def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
@@ -107,7 +107,7 @@ def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
 def _await_news(workspace: Workspace) -> None:
     """Look again as soon as there is something to see; a click or a choice ends it."""
     deadline = time.monotonic() + PATIENCE_S
-    while not workspace.await_news(GLANCE_S) and time.monotonic() < deadline:
+    while not workspace.waiting.await_news(GLANCE_S) and time.monotonic() < deadline:
         _ = state.KEY in st.session_state  # Streamlit ends a run that isn't wanted any more here
 
 
@@ -121,7 +121,7 @@ def _draw_parts(workspace: Workspace, live: Part) -> None:
 
 
 def _status(workspace: Workspace) -> None:
-    view, progress = workspace.view, workspace.progress
+    view, progress = workspace.view, workspace.waiting.progress
     title = escape(workspace.source.title) if workspace.source else "Opening the model"
     setting = escape(describe(view.run.recipe)) if view.run else "…"
     achieved = escape(achieved_text(view))

@@ -66,7 +66,7 @@ def draw(workspace: Workspace) -> None:
         "model": workspace.counts and name_of(workspace.counts),
         "recipe": asdict(workspace.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
-        "numbers": numbers(cards(workspace.view, workspace.busy, workspace.queued)),
+        "numbers": numbers(cards(workspace.view, workspace.busy, workspace.waiting.queued)),
         "tried": tried(workspace.original, workspace.tried, workspace.busy),
         "words": PANEL,
     }

@@ -53,7 +53,7 @@ class Follower:
 
     def _follow(self) -> None:
         while True:
-            self._workspace.await_news(LOOK_S)
+            self._workspace.waiting.await_news(LOOK_S)
             with self._moved:
                 if self._is_closed:
                     return

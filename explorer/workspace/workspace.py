@@ -11,17 +11,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from explorer.events import (
-    Counted,
-    Encoded,
-    Planned,
-    Probed,
-    Profiled,
-    Scored,
-    ScoredWithoutReconstruction,
-)
+from explorer.events import Probed
 from explorer.findings import Sensitivity
-from explorer.jobs import Job, Pool, State
+from explorer.jobs import Pool
 from explorer.preview.forecast import NO_FORECASTS, survey_base
 from explorer.preview.parts import Counts, known
 from explorer.recipe import Recipe
@@ -39,11 +31,10 @@ from explorer.workspace.shelf import Shelf
 from explorer.workspace.slices import Slices, Store
 from explorer.workspace.sources import Drop, InputSizes, Source
 from explorer.workspace.sweep_runs import SweepRuns
+from explorer.workspace.waiting import Waiting
 
 SETTLE_S = 0.2
 REST_S = 1.0  # that nothing else was to be done before the survey goes on
-# Results that wait for the next look, or for another: each look takes a browser's time.
-CAN_WAIT = (Planned, Counted, Encoded, Profiled, ScoredWithoutReconstruction)
 
 _surveys: Store = {}  # of samples, for all visitors
 
@@ -91,11 +82,11 @@ class Workspace:
             self.current_run,
             self._model.measuring,
         )
+        self.waiting = Waiting(self._awaited, self.questions)
         self._beside = (self.budget, self.questions, self.sensitivity, self.sweep)
         self._pool = pool
         self._runner = Runner(pool, folder.domain.name)
         self._surveyed: tuple[Source, Recipe] | None = None
-        self._looked_at: tuple[Job | None, object] = (None, None)  # and at what of it
         self._rests_from_s = 0.0
 
     @property
@@ -121,42 +112,13 @@ class Workspace:
     @property
     def busy(self) -> bool:
         """True while something that a person waits for is being done, or will be."""
-        return any(work.request() is not None for work in self._awaited)
+        return self.waiting.busy
 
     @property
     def is_idle(self) -> bool:
         """True where nothing is going on, and nothing will until somebody asks."""
         works = (*self._awaited, *self._beside)
         return not self.survey.running and all(work.request() is None for work in works)
-
-    @property
-    def progress(self) -> tuple[float, str] | None:
-        """How far the work is, or None when there is none."""
-        job = self._job
-        if job is None:
-            return None
-        if job.state is State.WAITING:
-            return 0.0, self.queued
-        return job.progress if job.state is not State.CANCELLED else (job.progress[0], "stopping")
-
-    @property
-    def queued(self) -> str:
-        """Where in the queue the work stands; empty once it has begun, or where there is none."""
-        job = self._job
-        if job is None or job.state is not State.WAITING:
-            return ""
-        return f"queued, {job.position} ahead" if job.position else "queued, next"
-
-    @property
-    def ahead(self) -> int:
-        """How many jobs are ahead of what this visit waits for."""
-        job = self._job
-        return job.position if job is not None and job.state is State.WAITING else 0
-
-    @property
-    def _job(self) -> Job | None:
-        """The one that a person waits for."""
-        return next((work.job for work in self._awaited if work.job is not None), None)
 
     def stage(self, parts: Collection[str] = ()) -> tuple[object, ...]:
         """Changes whenever more than numbers has to be drawn anew, or a run has more `parts`."""
@@ -355,8 +317,7 @@ class Workspace:
     @one_at_a_time
     def advance(self) -> None:
         """Take in what the jobs have sent, and go on with what is wanted most."""
-        job = self._watched
-        self._looked_at = (job, job and _news_of(job))  # before its results are read
+        self.waiting.look()
         self._go_on()
 
     def settle(self) -> None:
@@ -365,22 +326,6 @@ class Workspace:
         while (job := self.current_run.due_at_once) is not None and time.monotonic() < deadline:
             job.wait(SETTLE_S / 10)
             self.advance()
-
-    def await_news(self, timeout_s: float) -> bool:
-        """Wait a moment for what the page waits for; True where something has come.
-
-        Not under the lock: what is asked for meanwhile goes first.
-        """
-        job = self._watched
-        if job is None:
-            time.sleep(timeout_s)
-            return False
-        looked_at = self._looked_at
-        return job.wait_for(lambda: (job, _news_of(job)) != looked_at, timeout_s)
-
-    @property
-    def _watched(self) -> Job | None:
-        return self._job or self.questions.job
 
     def _go_on(self) -> None:
         self.sensitivity.follow(self.source, self.recipe)
@@ -441,10 +386,3 @@ class Workspace:
 def _is_same_model(one: Source, other: Source) -> bool:
     """Perhaps with other samples, read in another way, or at other input sizes."""
     return one.model == other.model or one.has_files_of(other)
-
-
-def _news_of(job: Job) -> object:
-    """What of a job is worth a look at once; a number that has only become surer isn't."""
-    news = [event for event in job.events if not isinstance(event, CAN_WAIT)]
-    told = {(type(each), isinstance(each, Scored) and each.on_first) for each in news}
-    return job.ended, told
