@@ -798,7 +798,7 @@ def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(
     state = {"panel": {"choice": choice}, "panel_seen": 1}
     monkeypatch.setattr(streamlit, "session_state", state)
     session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail)
-    panel._take_choice(session)
+    panel.take_choice(session)
     assert session.notice.endswith(".")
     assert state["panel_seen"] == seen
 

@@ -46,9 +46,14 @@ def bare() -> Iterator[Explorer]:
     made.close()
 
 
+def state(view: Explorer, name: str) -> Any:
+    """What the browser is sent under a name."""
+    return view.get_state(name)[name]
+
+
 def kinds(view: Explorer) -> list[str]:
     """Where each number on the panel comes from."""
-    return [number["kind"] for number in view._shown["numbers"]]
+    return [number["kind"] for number in state(view, "_shown")["numbers"]]
 
 
 def let_go(view: Explorer, recipe: Recipe, number: int = 1) -> None:
@@ -78,9 +83,11 @@ def test_the_model_is_what_the_library_makes(view: Explorer) -> None:
 
 def test_code_moves_the_sliders(view: Explorer) -> None:
     view.recipe = HALF
-    assert Recipe.from_json(json.dumps(view._shown["recipe"])) == HALF
+    assert Recipe.from_json(json.dumps(state(view, "_shown")["recipe"])) == HALF
     assert view.report.profile.macs < view.original.profile.macs
-    assert [point["label"] for point in view._shown["tried"]["points"]][-1] == "channels −50 %"
+    assert [point["label"] for point in state(view, "_shown")["tried"]["points"]][
+        -1
+    ] == "channels −50 %"
 
 
 def test_a_setting_tried_before_is_there_at_once(view: Explorer) -> None:
@@ -88,7 +95,7 @@ def test_a_setting_tried_before_is_there_at_once(view: Explorer) -> None:
     view.recipe = HALF
     assert view.report != first
     let_go(view, Recipe(pattern="channel", ratio=0.3))
-    assert Recipe.from_json(json.dumps(view._shown["recipe"])) == view.recipe
+    assert Recipe.from_json(json.dumps(state(view, "_shown")["recipe"])) == view.recipe
     assert view.report == first
 
 
@@ -104,30 +111,30 @@ def test_what_is_sent_is_plain_and_complete(view: Explorer) -> None:
 def test_the_panel_is_told_which_choice_was_taken_in(view: Explorer) -> None:
     let_go(view, HALF, number=3)
     assert view.report
-    assert view._shown["seen"] == 3
+    assert state(view, "_shown")["seen"] == 3
     let_go(view, Recipe(weight_bits=4), number=2)  # of another panel, which shows the same
     assert view.report
-    assert view._shown["seen"] == 3
+    assert state(view, "_shown")["seen"] == 3
     let_go(view, view.recipe, number=4)  # what is there already
-    assert view._shown["seen"] == 4
+    assert state(view, "_shown")["seen"] == 4
 
 
 @pytest.mark.parametrize("sent", [None, "recipe", {}, {"number": 2, "recipe": {"ratio": 9}}])
 def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(view: Explorer, sent: Any) -> None:
     before = view.report
     view._take_choice(sent)
-    assert view._status["notice"].endswith(".")
+    assert state(view, "_status")["notice"].endswith(".")
     assert view.report == before
     let_go(view, HALF)
     assert view.report != before
-    assert view._status["notice"] == ""
+    assert state(view, "_status")["notice"] == ""
 
 
 def test_without_data_there_is_no_quality(bare: Explorer) -> None:
     assert bare.report.quality is None
     assert bare.original.quality is None
     assert kinds(bare)[-1] == "unscored"
-    assert "no samples" in bare._shown["tried"]["empty"]
+    assert "no samples" in state(bare, "_shown")["tried"]["empty"]
 
 
 def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(bare: Explorer) -> None:
@@ -135,7 +142,7 @@ def test_what_cant_be_made_is_one_sentence_and_nothing_is_lost(bare: Explorer) -
     let_go(bare, Recipe(activation_bits=8))
     assert bare.report == before  # of the setting that the panel shows
     assert bare.recipe == recipe
-    assert bare._status["notice"].endswith("calibration data. " + WENT_BACK)
+    assert state(bare, "_status")["notice"].endswith("calibration data. " + WENT_BACK)
     assert set(kinds(bare)[:4]) == {"computed"}
 
 

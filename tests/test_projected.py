@@ -57,8 +57,8 @@ def test_edits_of_an_older_table_are_no_choices(state: dict[str, Any]) -> None:
     session.edit_recipe = session.edited.append
     key = "layers_0_"
     state[key] = {"edited_rows": {0: {"own_bits": 8}}}
-    layer_table._take_edits(session, key, ["conv"])
+    layer_table.take_edits(session, key, ["conv"])
     assert session.edited == [Recipe(layers=(LayerChoice("conv", None, 8),))]
     session.overrides_epoch = 1
-    layer_table._take_edits(session, key, ["conv"])
+    layer_table.take_edits(session, key, ["conv"])
     assert len(session.edited) == 1

@@ -82,7 +82,7 @@ def draw(workspace: Workspace, planned: Sequence[LayerPlan]) -> None:
         hide_index=True,
         height="content" if len(planned) <= ROWS_IN_FULL else "auto",
         placeholder="–",
-        on_change=lambda: _take_edits(workspace, key, names),
+        on_change=lambda: take_edits(workspace, key, names),
         alt="What the plan does to each layer.",
     )
     if workspace.recipe.layers:
@@ -174,7 +174,7 @@ def _key(workspace: Workspace) -> str:
     return f"layers_{workspace.overrides_epoch}_{workspace.source.key if workspace.source else ''}"
 
 
-def _take_edits(workspace: Workspace, key: str, names: Sequence[str]) -> None:
+def take_edits(workspace: Workspace, key: str, names: Sequence[str]) -> None:
     """Make the edits overrides of the layers, unless another table is there by now."""
     if key == _key(workspace):
         edits = st.session_state[key]["edited_rows"]

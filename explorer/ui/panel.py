@@ -70,7 +70,7 @@ def draw(workspace: Workspace) -> None:
         "tried": tried(workspace.original, workspace.tried, workspace.busy),
         "words": PANEL,
     }
-    _component("mount")(key=KEY, data=data, on_choice_change=lambda: _take_choice(workspace))
+    _component("mount")(key=KEY, data=data, on_choice_change=lambda: take_choice(workspace))
     findings = workspace.survey.found(workspace.source, workspace.recipe)
     _keep(workspace, "surveyed", surveyed(findings, basis))
 
@@ -95,7 +95,7 @@ def _component(mount: str) -> ComponentRenderer:
     )
 
 
-def _take_choice(workspace: Workspace) -> None:
+def take_choice(workspace: Workspace) -> None:
     """Ask for the setting at which a slider was released; whoever sends it, it may be anything."""
     choice = read_choice(st.session_state[KEY]["choice"])
     if choice.recipe is not None:
