@@ -240,7 +240,7 @@ def _tell_doubts(
     original: "Model", scoring: Scoring, found: Relabelling | None, quality: Quality | None
 ) -> None:
     """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
-    from explorer.render.insights import class_count, guessing  # noqa: PLC0415
+    from explorer.render.insights_original import class_count, guessing  # noqa: PLC0415
 
     if found is not None:
         print(relabelling_sentence(found), file=sys.stderr)

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from explorer.render.insights import Insight
+from explorer.render.insight_rules import Insight
 from explorer.render.labels import INSIGHTS
 from explorer.runs import View
 from explorer.workspace.workspace import Workspace
