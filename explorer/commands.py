@@ -16,13 +16,8 @@ from explorer.events import Bought, Event, Probed, ProbesCounted, require
 from explorer.findings import Sensitivity
 from explorer.metrics import METRICS
 from explorer.recipe import Recipe
-from explorer.render.text import (
-    plan_table,
-    relabelling_sentence,
-    report_table,
-    sensitivity_table,
-    spent_table,
-)
+from explorer.render.text import relabelling_sentence
+from explorer.render.text_tables import plan_table, report_table, sensitivity_table, spent_table
 from explorer.report import Plan, Quality, Report
 from explorer.runs import Original, Run
 

@@ -16,7 +16,7 @@ from values import PROFILE
 import explorer
 from explorer import Recipe
 from explorer.render.cards import cards
-from explorer.render.text import report_table
+from explorer.render.text_tables import report_table
 from explorer.runs import Original, Run, View
 
 IMAGES = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)

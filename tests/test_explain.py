@@ -8,7 +8,8 @@ import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.render.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
-from explorer.render.text import counted_samples, plan_table
+from explorer.render.text import counted_samples
+from explorer.render.text_tables import plan_table
 from explorer.report import GroupPlan, LayerPlan, Plan
 
 RESIDUAL = """

@@ -18,7 +18,7 @@ from explorer import Recipe
 from explorer.compress.planned import removed_channels
 from explorer.model import encode
 from explorer.reasons import quantized
-from explorer.render.text import plan_table
+from explorer.render.text_tables import plan_table
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]> g '
 LEFT = (

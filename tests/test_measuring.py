@@ -15,7 +15,8 @@ from explorer.measure import latency as timing
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
-from explorer.render.text import doubt_text, report_rows
+from explorer.render.text import doubt_text
+from explorer.render.text_tables import report_rows
 from explorer.report import Profile, Report
 
 MS = 1e-3

@@ -12,7 +12,7 @@ from conftest import ROOT, SAMPLES
 import explorer
 from explorer.formats.data import Dataset
 from explorer.render.notebook_tables import plan_html, report_html
-from explorer.render.text import plan_rows, plan_table, report_rows, report_table
+from explorer.render.text_tables import plan_rows, plan_table, report_rows, report_table
 
 NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell

@@ -13,7 +13,8 @@ from explorer import LayerChoice, Recipe
 from explorer.errors import RecipeError
 from explorer.findings import Probe, Sensitivity, Spent, recipe_of
 from explorer.formats.data import Dataset, load_data
-from explorer.render.text import spent_sentence, spent_table
+from explorer.render.text import spent_sentence
+from explorer.render.text_tables import spent_table
 from explorer.report import Quality, points_lost
 from explorer.search.knapsack import Offer, choose
 from explorer.search.sensitivity import find_probes, measure_probe, measure_sensitivity

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from explorer.render.explain import group_sentences
-from explorer.render.text import plan_rows, report_rows
+from explorer.render.text_tables import plan_rows, report_rows
 from explorer.report import Plan, Report
 
 LINE = "color-mix(in srgb, currentColor 20%, transparent)"

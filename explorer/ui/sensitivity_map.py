@@ -12,7 +12,8 @@ from explorer.metrics import DECIBELS, METRICS
 from explorer.render.charts import Cell, heat_map
 from explorer.render.explain import few
 from explorer.render.labels import precision
-from explorer.render.text import NOTHING_TO_COMPRESS, counted_samples
+from explorer.render.text import counted_samples
+from explorer.render.text_tables import NOTHING_TO_COMPRESS
 from explorer.render.words import HELP, percent
 from explorer.report import points_lost
 from explorer.ui import budget
