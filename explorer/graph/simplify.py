@@ -184,7 +184,7 @@ def _unflatten(graph: ir.Graph, node: ir.Node, probes: Probes) -> None:
     This is how torch's exporter writes a mean over the pixels of a channels-last image.
     """
     data, indices = node.inputs[:2]
-    if data is None or indices is None:
+    if data is None or indices is None or node.outputs[0].is_graph_output():
         return
     flat, chosen = probes.dims(str(data.name)), probes.integers(str(indices.name))
     if len(flat) != len(chosen) or not probes.settles(len(chosen)):
@@ -215,7 +215,7 @@ def _turn_directly(graph: ir.Graph, node: ir.Node, probes: Probes) -> None:
     part, source = readers[0], join.inputs[0]
     is_chain = join.op_type == part.op_type == "Reshape"
     turns = "perm" in node.attributes and list(node.attributes["perm"].as_ints()) == [0, 2, 1]
-    exposed = middle.is_graph_output() or turned.is_graph_output()
+    exposed = any(value.is_graph_output() for value in (middle, turned, part.outputs[0]))
     if source is None or not is_chain or not turns or exposed:
         return
     names = (str(source.name), str(middle.name), str(part.outputs[0].name))
@@ -318,6 +318,8 @@ def _constant_place(node: ir.Node, source: ir.Value) -> tuple[slice, ...] | None
 def _fold_concat(graph: ir.Graph, node: ir.Node) -> None:
     """Weights that are put together for one layer (as those of the gates of a recurrent cell)."""
     parts = [value for value in node.inputs if value is not None]
+    if node.outputs[0].is_graph_output():
+        return
     for value in parts:
         alone = len(value.uses()) == 1 and not value.is_graph_output()
         if value.const_value is None or not alone or value.dtype not in WEIGHT_DTYPES:
