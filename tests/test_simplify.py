@@ -71,6 +71,63 @@ def test_a_file_that_nothing_changes_is_handed_out_as_it_came() -> None:
     assert explorer.apply(model, explorer.plan(model, Recipe())).data == model.data
 
 
+# The network gives what would be folded: weights put together, a flat tensor read in order, and the
+# last two axes turned with the others joined.
+GIVEN_WEIGHTS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, 4] x) => (float[n, 4] y, float[8, 4] z) {
+        y = MatMul (x, weight)
+        z = Concat <axis=0> (upper, lower)
+    }
+"""
+GIVEN_GATHER = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, 3, 4, 4] x) => (float[m, 8] y)
+    <int64 zero = {0}, int64 one = {1}, int64 pixels = {16}, int64[1] flat = {-1},
+     int64[2] rows = {-1, 8}> {
+        a = Conv <kernel_shape=[1, 1]> (x, weight)
+        shape = Shape (a)
+        batch = Gather (shape, zero)
+        count = Mul (batch, pixels)
+        places = Range (zero, count, one)
+        in_rows = Reshape (places, rows)
+        line = Reshape (a, flat)
+        y = Gather (line, in_rows)
+    }
+"""
+GIVEN_TURN = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    toy (float[n, 2, 3, 4] x) => (float[n, 2, 5, 3] y)
+    <int64[1] one = {1}, int64[4] shape = {-1, 2, 5, 3}, int64[3] joined = {-1, 3, 5}> {
+        repeated = Expand (x, one)
+        a = MatMul (repeated, weight)
+        middle = Reshape (a, joined)
+        turned = Transpose <perm=[0, 2, 1]> (middle)
+        y = Reshape (turned, shape)
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "shapes"),
+    [
+        (GIVEN_WEIGHTS, (2, 4), {"weight": (4, 4), "upper": (4, 4), "lower": (4, 4)}),
+        (GIVEN_GATHER, (2, 3, 4, 4), {"weight": (1, 3, 1, 1)}),
+        (GIVEN_TURN, (2, 2, 3, 4), {"weight": (4, 5)}),
+    ],
+    ids=["weights", "gather", "turn"],
+)
+def test_what_the_network_gives_is_not_folded(
+    text: str, sizes: tuple[int, ...], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    model = with_weights(text, **shapes)
+    assert not model.remarks
+    feed = {"x": np.random.default_rng(0).standard_normal(sizes).astype(np.float32)}
+    plain = run_onnx(encode(model.graph_model, "plain").data, feed)
+    for found, expected in zip(plain, run_onnx(model.data, feed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 # Two open lengths: a place that depends on their difference, and their order in a reshape.
 TWO_LENGTHS = """
     <ir_version: 8, opset_import: ["" : 17]>

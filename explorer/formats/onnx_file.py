@@ -19,10 +19,10 @@ from explorer.formats.onnx_verdicts import AGAIN, verdict
 from explorer.formats.signatures import HEAD_BYTES, check_not_foreign, refused, refused_zip
 from explorer.graph import annotations
 from explorer.graph.memory import QUANTIZE
+from explorer.graph.normalize.simplify import simplify
 from explorer.graph.operators import PRODUCTS, STANDARD_DOMAINS, WEIGHT_DTYPES
 from explorer.graph.opset import has_spread_softmax, spread_softmaxes
 from explorer.graph.shapes import Shapes, infer
-from explorer.graph.simplify import simplify
 from explorer.names import cleaned
 
 OPSETS = range(7, 27)
@@ -88,7 +88,7 @@ def parse(data: bytes, rearranged: bool = True) -> ir.Model:
 
     Functions are inlined, constants are initialisers, initialisers aren't inputs, outputs have a
     type and a shape, every node has a unique name, and, if `rearranged`, detours are gone (see
-    `graph.simplify`).
+    `graph.normalize`).
     """
     proto = onnx.load_model_from_string(data)
     _declare_outputs(proto)

@@ -15,6 +15,8 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
+from explorer.graph.initializers import Array
+from explorer.graph.normalize.rewriting import new_constant, replace
 from explorer.graph.operators import GATES, PRODUCTS, WEIGHT_DTYPES, is_standard, opset_of
 from explorer.graph.shapes import SMALL_TENSOR
 
@@ -31,12 +33,19 @@ FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, A
 Cone = dict[ir.Node, None]  # a set of nodes
 
 
-def find_computed(graph_model: ir.Model) -> list[tuple[ir.Node, np.ndarray[Any, Any]]]:
+def fold_computed(graph_model: ir.Model) -> None:
+    """Store what is computed from constants alone."""
+    graph = graph_model.graph
+    for node, array in _find_computed(graph_model):
+        replace(graph, node, new_constant(graph, str(node.outputs[0].name), array))
+
+
+def _find_computed(graph_model: ir.Model) -> list[tuple[ir.Node, Array]]:
     """Nodes whose only output is made of constants, with what it comes to.
 
     Only weights may come from products; other tensors are those that don't grow on the way.
     """
-    found: dict[ir.Node, np.ndarray[Any, Any]] = {}
+    found: dict[ir.Node, Array] = {}
     constant = _constant_nodes(graph_model.graph)
     for reader in graph_model.graph:
         if reader in constant:
@@ -119,7 +128,7 @@ def _grows(model: onnx.ModelProto, leaves: dict[str, Any]) -> bool:
     return False
 
 
-def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> np.ndarray[Any, Any] | None:
+def _computed(graph_model: ir.Model, cone: Cone, node: ir.Node) -> Array | None:
     """The output of the last node of a cone, by ONNX's reference implementation."""
     result = str(node.outputs[0].name)
     leaves: dict[str, Any] = {
