@@ -22,6 +22,7 @@ from explorer.formats.onnx_file import load as read_onnx
 from explorer.jobs.in_thread import CLOSED, ThreadPool
 from explorer.jobs.open_models import GivenModel
 from explorer.measure.quality import check_labels
+from explorer.measure.scoring import check_metric
 from explorer.model import Model
 from explorer.opening import load
 from explorer.pipeline import Opened
@@ -44,6 +45,7 @@ from explorer.workspace.sources import Source
 from explorer.workspace.workspace import Workspace
 
 GONE = "The file of the compressed model was removed; ask for another setting and for this again."
+OPENED = "model"  # a widget has one, and no other ever
 Path = str | os.PathLike[str]
 Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
 
@@ -165,7 +167,7 @@ class Explorer(anywidget.AnyWidget):
             fault, shown = workspace.fault, current.shown
             if is_owed and fault is not None and fault.work is current:
                 raise fault.cause or JobError(fault.sentence)
-            if shown is None:
+            if shown is None or shown.recipe != workspace.recipe:  # closed before that was made
                 raise JobError(workspace.notice or f"No model was compressed. {CLOSED}")
             return shown
 
@@ -178,13 +180,13 @@ class Explorer(anywidget.AnyWidget):
 
     def _take_choice(self, sent: object) -> None:
         """Ask for the setting at which a slider was released."""
-        choice = read_choice(sent)
+        choice = read_choice(sent, OPENED)
         with self._workspace.lock:
             if choice.number is not None:
                 self._seen = max(self._seen, choice.number)
             if choice.recipe is not None:
                 self._ask(choice.recipe, is_owed=False)
-            else:
+            elif choice.refusal is not None:
                 self._workspace.notice = choice.refusal
                 self._show()
 
@@ -198,6 +200,7 @@ class Explorer(anywidget.AnyWidget):
         shown = {
             "basis": basis,
             "model": counts and name_of(counts),
+            "opened": OPENED,
             "recipe": asdict(recipe),
             "seen": self._seen,
             "numbers": numbers(cards(workspace.view, workspace.busy)),
@@ -210,6 +213,7 @@ class Explorer(anywidget.AnyWidget):
 
 
 def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Opened:
+    check_metric(metric)
     opened = model if isinstance(model, Model) else load(model)
     samples = None if data is None else load_data(data, opened)
     scoring = None

@@ -48,7 +48,7 @@ from explorer.render.insights import insights
 from explorer.render.text import spent_sentence
 from explorer.render.words import describe
 from explorer.report import Latency, LayerPlan, Profile, Quality
-from explorer.runs import Original, Run, View
+from explorer.runs import FIRST_RECIPE, Original, Run, View
 from explorer.ui import graph_view, layer_table, netron, panel, reading, sensitivity_map
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
@@ -797,10 +797,28 @@ def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(
 ) -> None:
     state = {"panel": {"choice": choice}, "panel_seen": 1}
     monkeypatch.setattr(streamlit, "session_state", state)
-    session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail)
+    session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail, source=None)
     panel.take_choice(session)
     assert session.notice.endswith(".")
     assert state["panel_seen"] == seen
+
+
+def test_a_choice_for_a_model_that_is_gone_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser sends a slider's move and a click on Remove at once where both came quickly."""
+    open_now, other = samples()[:2]
+    session: Any = SimpleNamespace(notice="kept", set_recipe=pytest.fail, source=open_now)
+    sent = {"number": 2, "opened": other.model.stem, "recipe": json.loads(FIRST_RECIPE.to_json())}
+    state = {"panel": {"choice": sent}, "panel_seen": 1}
+    monkeypatch.setattr(streamlit, "session_state", state)
+    panel.take_choice(session)
+    assert session.notice == "kept"
+    assert state["panel_seen"] == 2
+    taken: list[Recipe] = []
+    session.set_recipe = taken.append
+    for opened in (open_now.model.stem, None):
+        state["panel"] = {"choice": {**sent, "opened": opened}}
+        panel.take_choice(session)
+    assert taken == [FIRST_RECIPE] * 2
 
 
 def test_a_link_shows_the_same_model_and_setting() -> None:

@@ -159,6 +159,7 @@ def show(
     recipe: Recipe,
     covered: Coverage,
     seen: int = 0,
+    opened: str | None = "a",
     words: Mapping[str, object] = PANEL,
 ) -> None:
     """Have the panel show measured numbers of a recipe."""
@@ -168,6 +169,7 @@ def show(
     data = {
         "basis": "samples",
         "model": "vowels_cnn",
+        "opened": opened,
         "recipe": asdict(recipe),
         "seen": seen,
         "numbers": numbers(cards(View(original, run), busy=False)),
@@ -189,6 +191,9 @@ def show(
     )
 
 
+NEXT_FRAME = "() => new Promise(requestAnimationFrame)"
+
+
 def slide(page: Page, name: str, value: int, event: str) -> None:
     """Move one of the sliders (`input`), or let go of it there (`change`)."""
     page.locator(f'input[name="{name}"]').evaluate(
@@ -198,7 +203,7 @@ def slide(page: Page, name: str, value: int, event: str) -> None:
         }""",
         [value, event],
     )
-    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate(NEXT_FRAME)
 
 
 def texts(page: Page, part: str) -> list[str]:
@@ -243,11 +248,26 @@ def test_the_panel_estimates_what_is_covered_and_nothing_else(
     assert not blank.locator(".strip").is_visible()
 
 
+def test_a_move_ends_with_the_model_that_it_was_made_on(blank: Page) -> None:
+    name, place, _ = MOVES[0]
+    for opened in (None, "a"):  # what is chosen while nothing is open is for what will be
+        show(blank, START, COVERAGE, opened=opened)
+        slide(blank, name, place, "change")
+        assert blank.evaluate("window.sent.opened") == opened
+    other = replace(START, ratio=0.7)
+    slide(blank, name, place, "input")
+    show(blank, other, COVERAGE, seen=0, opened="b")
+    assert blank.locator(f'input[name="{name}"]').input_value() == "70"
+    slide(blank, name, place, "change")
+    assert blank.evaluate("window.sent.opened") == "b"
+
+
 def test_a_preset_leads_back_to_what_is_covered(blank: Page) -> None:
     show(blank, replace(START, pattern="block"), without("pattern", "block"))
     assert not blank.locator(".strip").is_visible()
     blank.locator('select[name="preset"]').select_option("int4")
     assert blank.evaluate("window.sent.recipe.weight_bits") == 4
+    blank.evaluate(NEXT_FRAME)
     assert blank.locator(".strip").is_visible()
     assert texts(blank, "kind")[0] == "estimated"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from explorer import errors
+from explorer import errors, notebook
 from explorer.formats.onnx_verdicts import AGAIN, VERDICTS
-from explorer.jobs import import_tasks, local, processes, worker
+from explorer.jobs import import_tasks, in_thread, local, processes, worker
 from explorer.ui import guard
 
 PLACE = ROOT / "docs" / "errors.md"
@@ -23,6 +23,7 @@ CONSTANTS = (
     *(processes.CRASHED, processes.STOPPED, processes.BROKEN, local.TOO_LONG),
     *(worker.UNEXPECTED, worker.NO_DISK, worker.NO_MEMORY, import_tasks.LEAKY),
     errors.FILES_GONE,
+    *(in_thread.CLOSED, in_thread.MISTAKE, notebook.GONE),
     *(guard.NO_HOST, guard.NO_ORIGIN, guard.NO_LENGTH, guard.FULL),
     *(f"{{title}} {sentence}; {AGAIN}." for _, sentence in VERDICTS),
 )

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from explorer.formats.data import load_data
 from explorer.jobs.context import Cancelled
 from explorer.jobs.in_thread import ThreadPool
 from explorer.jobs.open_models import GivenModel
-from explorer.notebook import Explorer
+from explorer.notebook import OPENED, Explorer
 from explorer.pipeline import Opened
 from explorer.render.text import WENT_BACK
+from explorer.runs import FIRST_RECIPE
 from explorer.workspace.folders import storage
 from explorer.workspace.following import Follower
 from explorer.workspace.sources import Source
@@ -58,7 +60,8 @@ def kinds(view: Explorer) -> list[str]:
 
 def let_go(view: Explorer, recipe: Recipe, number: int = 1) -> None:
     """What the panel sends when the hand lets go."""
-    view._take_choice({"number": number, "recipe": json.loads(recipe.to_json())})
+    sent = {"number": number, "opened": OPENED, "recipe": json.loads(recipe.to_json())}
+    view._take_choice(sent)
 
 
 def test_it_holds_what_the_hand_reached(view: Explorer) -> None:
@@ -172,6 +175,8 @@ def test_what_doesnt_fit_is_refused_at_the_door(tmp_path: Path) -> None:
         Explorer(tmp_path / "missing.onnx")
     with pytest.raises(DataError):
         Explorer(other, DATA)
+    with pytest.raises(DataError, match="The metric is 'foo'; it must be one of"):
+        Explorer(other, metric="foo")
     with pytest.raises(DataError):
         Explorer(MODEL, calibration=SAMPLES / "fashion_calibration.npz")
     with pytest.raises(CompressionError):
@@ -275,6 +280,33 @@ def test_closing_stops_the_work() -> None:
         assert not thread.is_alive()
     with pytest.raises(ExplorerError, match="closed"):
         _ = view.report
+
+
+def test_after_closing_the_results_are_of_the_recipe_or_there_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = Explorer(MODEL)
+    before, begun = view.report, threading.Event()
+
+    def endless(*given: Any) -> Any:
+        begun.set()
+        while True:
+            given[-1]()  # its check
+            time.sleep(0.01)
+
+    monkeypatch.setattr(pipeline, "apply", endless)
+    view.recipe = HALF
+    assert begun.wait(60)
+    view.close()
+    for _ in range(2):
+        with pytest.raises(JobError, match="closed"):
+            _ = view.report
+    view.recipe = FIRST_RECIPE  # which is known
+    assert view.report == before
+    view.recipe = Recipe(weight_bits=4)
+    with pytest.raises(JobError, match="closed"):
+        _ = view.model
+    assert (view.recipe, view.report) == (FIRST_RECIPE, before)
 
 
 def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -428,3 +428,4 @@ def test_slots_are_kept(tmp_path: Path) -> None:
     pool.close()
     assert threading.active_count() == before - 1
     assert all(job.ended for job in jobs)
+    pool.close()  # a server closes it when it stops, and Python when the process ends

@@ -101,7 +101,8 @@ def test_no_code_runs_where_the_test_fails(tmp_path: Path, task: str) -> None:
 from explorer.errors import ModelError
 from explorer.jobs import import_tasks
 from explorer.jobs.context import Context
-context = Context(lambda event, **values: None, lambda: False)
+from explorer.jobs.open_models import OpenModels
+context = Context(lambda event, **values: None, lambda: False, OpenModels())
 file = {{"path": "script", "name": "the script"}}
 try:
     import_tasks.{task}(context, file, None, None, None)

@@ -289,7 +289,10 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     assert "trade_use" not in [button.key for button in page.button]
     session.selection.select(model, [first])
     page.run()
+    older = widget(page.selectbox, "looked_at")
     widget(page.text_input, "name").set_value(HOSTILE).run()
+    assert widget(page.selectbox, "looked_at").key != older.key  # whose labels don't know the name
+    assert session.selection.selected(model) == (first,)
     page.button(key="trade_pin").click().run()
     assert session.tags[first] == Tag(HOSTILE, is_pinned=True)
     assert "&lt;img src=x" in html_of(page)

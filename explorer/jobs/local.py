@@ -110,8 +110,10 @@ class LocalPool:
             self._advance()
 
     def close(self) -> None:
-        """End all processes and settle all jobs."""
+        """End all processes and settle all jobs; once is enough, and twice does no harm."""
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
             self._give_up(State.CANCELLED)
             self._wake()

@@ -30,10 +30,7 @@ def scoring_of(
     Raises:
         DataError: no metric fits, or not the one that was asked for.
     """
-    if asked is not None and asked not in METRICS:
-        raise DataError(
-            f"The metric is {cleaned(str(asked), '')!r}; it must be one of {', '.join(CHOICES)}."
-        )
+    check_metric(asked)
     place = scored_output(model, [each.shape for each in outputs], _wanted(labels))
     output = outputs[place]
     threshold, meaning = _threshold(last_operator(model, place), output)
@@ -54,6 +51,18 @@ def scoring_of(
     if place and metric != "snr_db":  # which is of all outputs
         reason += f" (output {cleaned(model.outputs[place].name)!r})"
     return Scoring(metric, reason, possible, place, threshold)
+
+
+def check_metric(asked: str | None) -> None:
+    """Whether there is such a metric; None leaves the choice to the samples.
+
+    Raises:
+        DataError: there is none.
+    """
+    if asked is not None and asked not in METRICS:
+        raise DataError(
+            f"The metric is {cleaned(str(asked), '')!r}; it must be one of {', '.join(CHOICES)}."
+        )
 
 
 def row_of_scores(output: Array) -> Scores | None:

@@ -88,13 +88,14 @@ def draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
     """The run that is looked at, with its name, its pin, and a button to use it."""
     by_key = {each.key: each for each in results}
     chosen = [by_key[key] for key in selected(workspace) if key in by_key]
-    looked_at = project("looked_at", chosen[0].key if chosen else None)
+    labels = labels_of(results)
+    looked_at = project("looked_at", chosen[0].key if chosen else None, of=labels)
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
             "Run",
             list(by_key),
             key=looked_at.key,
-            format_func=labels_of(results).__getitem__,
+            format_func=labels.__getitem__,
             placeholder="None selected",
             on_change=looked_at.taker(lambda key: select(workspace, [key])),
             width=340,
@@ -181,12 +182,13 @@ def draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
         return
     one = known[0]
     others = [key for key in by_key if key != one]
-    compared = project("compared", known[1] if len(known) > 1 else others[0])
+    labels = labels_of(results)
+    compared = project("compared", known[1] if len(known) > 1 else others[0], of=labels)
     st.selectbox(
         "Compared with",
         others,
         key=compared.key,
-        format_func=labels_of(results).__getitem__,
+        format_func=labels.__getitem__,
         on_change=compared.taker(lambda key: select(workspace, [one, key])),
         width=340,
     )

@@ -127,8 +127,10 @@ class CurrentRun(Work):
         return error
 
     def halt(self, error: str) -> None:
-        """Make nothing."""
+        """Make nothing; what is shown stays, with its recipe."""
         self._asked = self._running = None
+        if self._shown is not None:
+            self._go_back(self._shown.recipe)
 
     def _drop(self) -> None:
         """Forget the run that is being made, but keep what was measured of it."""

@@ -1,11 +1,11 @@
 // The live panel, wherever it stands (`streamlit.js`, `jupyter.js`).
 //
 // `data` is what Python sends: `counts` of the open model (null while they are found out; see
-// `plan.js` and `estimate.js`), the `recipe` that it works on, `seen` (the number of the last choice
+// `plan.js` and `estimate.js`), what that is called (`opened`), the `recipe` that it works on, `seen` (the number of the last choice
 // that it has taken in), the `numbers` as far as they are known, the runs `tried`, what was
 // `surveyed` to predict with (see `forecast.js`), the `basis` of predictions of these numbers, and
-// `words`, with the `coverage` of the estimator. A choice goes back to `send` as { number, recipe }
-// whenever a slider is released.
+// `words`, with the `coverage` of the estimator. A choice goes back to `send` as { number,
+// opened, recipe } whenever a slider is released.
 
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
@@ -63,8 +63,11 @@ export class Panel {
   // Take in what Python says; a slider that is being moved goes first.
   update(data) {
     this.#foresee(data);
+    const isOther = this.data?.opened && data.opened !== this.data.opened;
+    if (isOther) this.moving = false; // what moved was for the model before
     this.data = data;
-    if (data.seen >= this.number && !this.moving && keyOf(data.recipe) !== keyOf(this.recipe)) {
+    const isNewest = isOther || (data.seen >= this.number && !this.moving);
+    if (isNewest && keyOf(data.recipe) !== keyOf(this.recipe)) {
       this.recipe = data.recipe; // a choice elsewhere on the page
       this.history.add(data.recipe);
     }
@@ -93,7 +96,7 @@ export class Panel {
     if (keyOf(recipe) === keyOf(this.data.recipe) && this.data.seen >= this.number) return;
     this.#remember();
     this.number = Math.max(this.number, this.data.seen) + 1; // another panel may have chosen too
-    this.send({ number: this.number, recipe });
+    this.send({ number: this.number, opened: this.data.opened, recipe });
   }
 
   #preset(key) {
