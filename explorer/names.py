@@ -8,8 +8,8 @@ LONGEST_NAME = 48
 NAMES_SHOWN = 5
 
 
-def cleaned(text: str | bytes, otherwise: str = "unnamed") -> str:
-    r"""Printable text of at most `LONGEST_NAME` characters, or `otherwise` where nothing is left.
+def cleaned(text: str | bytes, otherwise: str = "unnamed", longest: int = LONGEST_NAME) -> str:
+    r"""Printable text of at most `longest` characters, or `otherwise` where nothing is left.
 
     Protobuf gives bytes for a name that is no text.
 
@@ -17,8 +17,8 @@ def cleaned(text: str | bytes, otherwise: str = "unnamed") -> str:
     'ab'
     """
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    kept = "".join(islice((c for c in text if c.isprintable()), LONGEST_NAME + 1)).strip()
-    shown = f"{kept[: LONGEST_NAME - 1]}…" if len(kept) > LONGEST_NAME else kept
+    kept = "".join(islice((c for c in text if c.isprintable()), longest + 1)).strip()
+    shown = f"{kept[: longest - 1]}…" if len(kept) > longest else kept
     return shown or otherwise
 
 

@@ -37,7 +37,7 @@ from explorer.ui.tried import (
     results_of,
 )
 from explorer.widget.tradeoff import tried
-from explorer.workspace.results import Results, Tag
+from explorer.workspace.results import LONGEST_NOTE, Results, Tag
 from explorer.workspace.selected_runs import Selection
 
 HOSTILE = "<img src=x onerror=alert(1)><b>a</b>"
@@ -91,7 +91,7 @@ def test_the_original_stands_there_once_and_is_the_unit_of_time() -> None:
     assert (one.setting, one.values["latency"], one.quality.value) == ("original", 1.0, 0.93)
 
 
-def test_names_are_cleaned_and_can_be_taken_away() -> None:
+def test_names_and_notes_are_cleaned_and_can_be_taken_away() -> None:
     known = Results()
     known.toggle_pin(SOURCE, KEYS[0])
     known.rename(SOURCE, KEYS[0], f"  {HOSTILE}\u202e\n{'x' * 100}")
@@ -99,7 +99,12 @@ def test_names_are_cleaned_and_can_be_taken_away() -> None:
     assert name.startswith(HOSTILE)
     assert len(name) <= LONGEST_NAME
     assert name.isprintable()
+    known.annotate(SOURCE, KEYS[0], f"{HOSTILE}\u202e\n{'x' * 1000}")
+    note = known.tags(SOURCE)[KEYS[0]].note
+    assert LONGEST_NAME < len(note) <= LONGEST_NOTE
+    assert note.isprintable()
     known.rename(SOURCE, KEYS[0], " \n")
+    known.annotate(SOURCE, KEYS[0], "")
     assert known.tags(SOURCE)[KEYS[0]] == Tag(is_pinned=True)
 
 
@@ -293,13 +298,15 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     widget(page.text_input, "name").set_value(HOSTILE).run()
     assert widget(page.selectbox, "looked_at").key != older.key  # whose labels don't know the name
     assert session.selection.selected(model) == (first,)
+    widget(page.text_input, "note").set_value(f"{HOSTILE} is slow").run()
     page.button(key="trade_pin").click().run()
-    assert session.tags[first] == Tag(HOSTILE, is_pinned=True)
+    assert session.tags[first] == Tag(HOSTILE, is_pinned=True, note=f"{HOSTILE} is slow")
     assert "&lt;img src=x" in html_of(page)
     assert "<img" not in html_of(page)
     assert "&lt;img src=x" in "".join(spec_of(page, 0)["data"][-1]["text"])
     table = page.dataframe[0].value
     assert (table["name"][0], table["pinned"][0]) == (HOSTILE, True)
+    assert table["note"][0] == f"{HOSTILE} is slow"
     widget(page.selectbox, "compared").set_value(Recipe(weight_bits=8).to_json()).run()
     assert session.selection.selected(model) == (first, Recipe(weight_bits=8).to_json())
     assert "Weight bits" in html_of(page)
@@ -310,6 +317,7 @@ def test_a_result_is_looked_at_named_pinned_used_and_compared() -> None:
     page.switch_page("pages/explore.py").run()
     page.switch_page("pages/tradeoffs.py").run()
     assert widget(page.text_input, "name").value == HOSTILE
+    assert widget(page.text_input, "note").value == f"{HOSTILE} is slow"
 
 
 def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:

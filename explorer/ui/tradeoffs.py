@@ -27,7 +27,7 @@ from explorer.workspace.workspace import Workspace
 
 HEIGHT, MOST_ROWS_PX, NUMBER_PX = 380, 420, 82
 ROWS_IN_FULL = 10
-NONE_SELECTED = "Click a point or a row, or choose a run here, to see and name it."
+NONE_SELECTED = "Click a point or a row, or choose a run here, to see, name and annotate it."
 CHART = {"displayModeBar": False}
 COLUMNS = {
     "pinned": st.column_config.CheckboxColumn("Pinned", width=58),
@@ -118,6 +118,14 @@ def _draw_actions(workspace: Workspace, result: Result) -> None:
         width=180,
         on_change=name.taker(lambda text: workspace.rename(result.key, text)),
     )
+    note = project("note", result.note, of=(model_key(workspace), result.key))
+    st.text_input(
+        "Note",
+        key=note.key,
+        placeholder="No note",
+        width=300,
+        on_change=note.taker(lambda text: workspace.annotate(result.key, text)),
+    )
     st.button(
         "Unpin" if result.is_pinned else "Pin",
         key="trade_pin",
@@ -145,7 +153,11 @@ def draw_table(
         return picked(chosen, keys) if key == _table_key(workspace) else []
 
     title = quality.title if quality is not None else "Quality"
-    columns = {**COLUMNS, "quality": st.column_config.NumberColumn(title, width=NUMBER_PX)}
+    columns = {
+        **COLUMNS,
+        "quality": st.column_config.NumberColumn(title, width=NUMBER_PX),
+        "note": st.column_config.TextColumn("Note", width=225),
+    }
     rows = [keys.index(each) for each in selected(workspace) if each in keys]
     st.dataframe(
         _styled(pd.DataFrame(columns_of(results, front)), quality),

@@ -71,6 +71,7 @@ class Result:
     latency: Latency | None
     quality: Quality | None
     layers: Sequence[Kept]
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -118,7 +119,7 @@ def results_of(
 
 def _tagged(result: Result, tags: Mapping[str, Tag]) -> Result:
     tag = tags.get(result.key, UNTAGGED)
-    return replace(result, name=tag.name, is_pinned=tag.is_pinned)
+    return replace(result, name=tag.name, is_pinned=tag.is_pinned, note=tag.note)
 
 
 def labels_of(results: Sequence[Result]) -> dict[str, str]:
@@ -179,6 +180,7 @@ def columns_of(results: Sequence[Result], front: Sequence[str]) -> dict[str, lis
         },
         "timing": [_timing(each) for each in results],
         "quality": [value["quality"] for value in values],
+        "note": [each.note for each in results],
     }
 
 

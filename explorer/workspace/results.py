@@ -14,15 +14,20 @@ from explorer.runs import Original, Run
 from explorer.workspace.sources import Source, samples
 
 MOST_SHARED = 1000  # settings of samples
+LONGEST_NOTE = 300  # characters
 MOST_COUNTS = 20  # models, and ways to compress them other than by the sliders
 
 
 @dataclass(frozen=True)
 class Tag:
-    """What a visitor says about a run: anybody's text, and whether it stays on top."""
+    """What a visitor says about a run: its name, whether it stays on top, and a note.
+
+    Name and note are anybody's text.
+    """
 
     name: str = ""
     is_pinned: bool = False
+    note: str = ""
 
 
 UNTAGGED = Tag()
@@ -129,6 +134,10 @@ class Results:
     def rename(self, source: Source, setting: str, text: str) -> None:
         """Call a run something; without printable text it has no name again."""
         self._tag(source, setting, name=cleaned(text, otherwise=""))
+
+    def annotate(self, source: Source, setting: str, text: str) -> None:
+        """Keep a note on a run; one without printable text is none."""
+        self._tag(source, setting, note=cleaned(text, otherwise="", longest=LONGEST_NOTE))
 
     def toggle_pin(self, source: Source, setting: str) -> None:
         """Pin a run, or let go of it."""

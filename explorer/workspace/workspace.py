@@ -168,6 +168,11 @@ class Workspace:
         if self.source is not None:
             self._results.rename(self.source, setting, text)
 
+    def annotate(self, setting: str, text: str) -> None:
+        """Keep a note on a run on this model, or none."""
+        if self.source is not None:
+            self._results.annotate(self.source, setting, text)
+
     def toggle_pin(self, setting: str) -> None:
         """Pin a run on this model, or let go of it: the table of runs has another order then."""
         if self.source is not None:
