@@ -45,7 +45,6 @@ from explorer.workspace.sources import Source
 from explorer.workspace.workspace import Workspace
 
 GONE = "The file of the compressed model was removed; ask for another setting and for this again."
-OPENED = "model"  # a widget has one, and no other ever
 Path = str | os.PathLike[str]
 Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
 
@@ -180,7 +179,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _take_choice(self, sent: object) -> None:
         """Ask for the setting at which a slider was released."""
-        choice = read_choice(sent, OPENED)
+        choice = read_choice(sent, self._workspace.model_id)
         with self._workspace.lock:
             if choice.number is not None:
                 self._seen = max(self._seen, choice.number)
@@ -200,7 +199,7 @@ class Explorer(anywidget.AnyWidget):
         shown = {
             "basis": basis,
             "model": counts and name_of(counts),
-            "opened": OPENED,
+            "opened": workspace.model_id,
             "recipe": asdict(recipe),
             "seen": self._seen,
             "numbers": numbers(cards(workspace.view, workspace.busy)),

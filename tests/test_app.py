@@ -797,7 +797,7 @@ def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(
 ) -> None:
     state = {"panel": {"choice": choice}, "panel_seen": 1}
     monkeypatch.setattr(streamlit, "session_state", state)
-    session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail, source=None)
+    session: Any = SimpleNamespace(notice=None, set_recipe=pytest.fail, model_id=None)
     panel.take_choice(session)
     assert session.notice.endswith(".")
     assert state["panel_seen"] == seen
@@ -805,9 +805,8 @@ def test_whatever_the_panel_sends_is_a_recipe_or_one_sentence(
 
 def test_a_choice_for_a_model_that_is_gone_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A browser sends a slider's move and a click on Remove at once where both came quickly."""
-    open_now, other = samples()[:2]
-    session: Any = SimpleNamespace(notice="kept", set_recipe=pytest.fail, source=open_now)
-    sent = {"number": 2, "opened": other.model.stem, "recipe": json.loads(FIRST_RECIPE.to_json())}
+    session: Any = SimpleNamespace(notice="kept", set_recipe=pytest.fail, model_id="a")
+    sent = {"number": 2, "opened": "b", "recipe": json.loads(FIRST_RECIPE.to_json())}
     state = {"panel": {"choice": sent}, "panel_seen": 1}
     monkeypatch.setattr(streamlit, "session_state", state)
     panel.take_choice(session)
@@ -815,7 +814,7 @@ def test_a_choice_for_a_model_that_is_gone_does_nothing(monkeypatch: pytest.Monk
     assert state["panel_seen"] == 2
     taken: list[Recipe] = []
     session.set_recipe = taken.append
-    for opened in (open_now.model.stem, None):
+    for opened in ("a", None):
         state["panel"] = {"choice": {**sent, "opened": opened}}
         panel.take_choice(session)
     assert taken == [FIRST_RECIPE] * 2

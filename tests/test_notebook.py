@@ -18,7 +18,7 @@ from explorer.formats.data import load_data
 from explorer.jobs.context import Cancelled
 from explorer.jobs.in_thread import ThreadPool
 from explorer.jobs.open_models import GivenModel
-from explorer.notebook import OPENED, Explorer
+from explorer.notebook import Explorer
 from explorer.pipeline import Opened
 from explorer.render.text import WENT_BACK
 from explorer.runs import FIRST_RECIPE
@@ -60,7 +60,11 @@ def kinds(view: Explorer) -> list[str]:
 
 def let_go(view: Explorer, recipe: Recipe, number: int = 1) -> None:
     """What the panel sends when the hand lets go."""
-    sent = {"number": number, "opened": OPENED, "recipe": json.loads(recipe.to_json())}
+    sent = {
+        "number": number,
+        "opened": state(view, "_shown")["opened"],
+        "recipe": json.loads(recipe.to_json()),
+    }
     view._take_choice(sent)
 
 

@@ -64,7 +64,7 @@ def draw(workspace: Workspace) -> None:
     data = {
         "basis": basis,
         "model": workspace.counts and name_of(workspace.counts),
-        "opened": _opened(workspace),
+        "opened": workspace.model_id,
         "recipe": asdict(workspace.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(workspace.view, workspace.busy, workspace.waiting.queued)),
@@ -98,16 +98,10 @@ def _component(mount: str) -> ComponentRenderer:
 
 def take_choice(workspace: Workspace) -> None:
     """Ask for the setting at which a slider was released; whoever sends it, it may be anything."""
-    choice = read_choice(st.session_state[KEY]["choice"], _opened(workspace))
+    choice = read_choice(st.session_state[KEY]["choice"], workspace.model_id)
     if choice.recipe is not None:
         workspace.set_recipe(choice.recipe)
     elif choice.refusal is not None:
         workspace.notice = choice.refusal
     if choice.number is not None:
         st.session_state[f"{KEY}_seen"] = choice.number
-
-
-def _opened(workspace: Workspace) -> str | None:
-    """By which choices know the open model, however its samples are read."""
-    source = workspace.source
-    return source.model.stem if source is not None else None

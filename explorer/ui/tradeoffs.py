@@ -1,6 +1,7 @@
 """Parts of the Trade-offs page: all runs in linked views, and two runs side by side."""
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -110,22 +111,19 @@ def draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
 
 
 def _draw_actions(workspace: Workspace, result: Result) -> None:
-    name = project("name", result.name, of=(model_key(workspace), result.key))
-    st.text_input(
-        "Name",
-        key=name.key,
-        placeholder="No name",
-        width=180,
-        on_change=name.taker(lambda text: workspace.rename(result.key, text)),
+    texts = (
+        ("name", result.name, workspace.rename, 180),
+        ("note", result.note, workspace.annotate, 300),
     )
-    note = project("note", result.note, of=(model_key(workspace), result.key))
-    st.text_input(
-        "Note",
-        key=note.key,
-        placeholder="No note",
-        width=300,
-        on_change=note.taker(lambda text: workspace.annotate(result.key, text)),
-    )
+    for part, text, keep, width in texts:
+        shown = project(part, text, of=(model_key(workspace), result.key))
+        st.text_input(
+            part.capitalize(),
+            key=shown.key,
+            placeholder=f"No {part}",
+            width=width,
+            on_change=shown.taker(partial(keep, result.key)),
+        )
     st.button(
         "Unpin" if result.is_pinned else "Pin",
         key="trade_pin",

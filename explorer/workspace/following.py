@@ -21,11 +21,6 @@ class Follower:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    @property
-    def is_closed(self) -> bool:
-        """True once nothing is followed any more."""
-        return self._is_closed
-
     def wake(self) -> None:
         """Something was asked of the workspace."""
         with self._moved:

@@ -163,6 +163,11 @@ class Workspace:
         """What the visitor says about runs on this model, by their recipes as JSON."""
         return self._results.tags(self.source) if self.source else {}
 
+    @property
+    def model_id(self) -> str | None:
+        """What tells the open model from others, however its samples are read."""
+        return self.source.model.stem if self.source is not None else None
+
     def rename(self, setting: str, text: str) -> None:
         """Call a run on this model something, or nothing."""
         if self.source is not None:
