@@ -5,10 +5,10 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import streamlit
+from interrupting import Interrupting, visit_to
 from values import (
     ARTIFACT,
     DESCRIPTION,
@@ -23,19 +23,17 @@ from values import (
 )
 
 from explorer import Recipe
-from explorer.errors import JobError
 from explorer.events import (
     Described,
     Encoded,
     Estimated,
     Event,
-    ModelRead,
     Planned,
     Profiled,
     Scored,
     Timed,
 )
-from explorer.jobs import Domain, Job, State
+from explorer.jobs import Job, State
 from explorer.render.cards import cards
 from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
@@ -43,38 +41,10 @@ from explorer.workspace import workspace as workspaces
 from explorer.workspace.current_run import BEGAN_ANEW
 from explorer.workspace.folders import Storage
 from explorer.workspace.results import Results
-from explorer.workspace.sources import Drop, Source, samples
+from explorer.workspace.sources import Source, samples
 from explorer.workspace.workspace import Workspace
 
 NEAR_S = 5.0
-
-
-class Interrupting:
-    """A pool; `meanwhile` is done by another thread while the next job is being submitted."""
-
-    def __init__(self) -> None:
-        self.jobs: list[tuple[Job, dict[str, Any]]] = []
-        self.meanwhile: Any = None
-
-    def submit(self, session: str, domain: Domain, task: str, arguments: dict[str, Any]) -> Job:
-        job = Job(session, domain)
-        for older, _ in self.jobs:
-            older.end(State.CANCELLED)
-        self.jobs.append((job, arguments))
-        if self.meanwhile is not None:
-            other, self.meanwhile = threading.Thread(target=self.meanwhile), None
-            other.start()
-            other.join(0.2)  # it must wait, or it would come between
-        return job
-
-    def cancel(self, job: Job) -> None:
-        job.end(State.CANCELLED)
-
-    def forget(self, domain: Domain) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -82,27 +52,16 @@ def pool() -> Interrupting:
     return Interrupting()
 
 
-def open_model(pool: Interrupting, place: Path, opened: Described) -> Workspace:
-    folder = Storage(place).folder()
-    visit = Workspace(pool, folder)
-    model = Source(key="m", title="M", domain=folder.domain, model=place / "m.onnx")
-    visit.open(model)
-    pool.jobs[-1][0].events = (opened,)
-    pool.jobs[-1][0].end(State.DONE)
-    visit.advance()
-    return visit
-
-
 @pytest.fixture
 def visit(pool: Interrupting, tmp_path: Path) -> Workspace:
     """To a model without samples."""
-    return open_model(pool, tmp_path, OPENED)
+    return visit_to(pool, tmp_path, OPENED)
 
 
 @pytest.fixture
 def scored(pool: Interrupting, tmp_path: Path) -> Workspace:
     """To one with samples."""
-    return open_model(pool, tmp_path, Described(DESCRIPTION))
+    return visit_to(pool, tmp_path, Described(DESCRIPTION))
 
 
 def test_the_later_of_two_settings_at_the_same_moment_is_followed(
@@ -174,66 +133,6 @@ def test_a_file_is_where_it_was_asked_for_whatever_a_process_says(
     asked.unlink()
     asked.write_bytes(b"a model")
     assert run.file == asked
-
-
-def test_files_of_others_are_not_imported(visit: Workspace) -> None:
-    drop = Drop((("m.onnx", visit.folder.path / "upload-1"),), None)
-    with pytest.raises(JobError):
-        drop.source(visit.folder.domain, (ModelRead("/etc/hostname", "ONNX", ()),))
-
-
-def test_a_cancelled_import_leaves_all_as_it_was(visit: Workspace, pool: Interrupting) -> None:
-    source, (_, compressing) = visit.source, pool.jobs[-1]
-    visit.receive([("a.onnx", b"a")])
-    visit.cancel_importing()
-    visit.advance()
-    assert not visit.importing.running
-    assert (visit.notice, visit.selected) == (None, source)
-    assert not list(visit.folder.path.iterdir())
-    _, arguments = pool.jobs[-1]
-    assert len(pool.jobs) == 4  # one to open, one to compress, the import, and compressing again
-    assert arguments["recipe"] == compressing["recipe"]
-
-
-@pytest.fixture
-def unopened(pool: Interrupting, tmp_path: Path) -> Workspace:
-    """A visit that begins with the second of two models, which is still being opened."""
-    folder = Storage(tmp_path).folder()
-    visit = Workspace(pool, folder)
-    for key in ("first", "second"):
-        file = tmp_path / f"{key}.onnx"
-        visit.open(Source(key=key, title=key, domain=folder.domain, model=file))
-    return visit
-
-
-def test_files_refused_before_a_model_was_open_leave_that_model(
-    unopened: Workspace, pool: Interrupting
-) -> None:
-    unopened.receive([("a.onnx", b"a")])
-    pool.jobs[-1][0].end(State.FAILED, "This is no model.")
-    unopened.advance()
-    assert unopened.notice == "This is no model."
-    assert unopened.selected == unopened.sources["second"]
-    assert unopened.busy
-
-
-def test_a_dropped_model_that_fails_before_another_was_open_leaves_that_one(
-    unopened: Workspace, pool: Interrupting
-) -> None:
-    unopened.receive([("a.onnx", b"a")])
-    dropped = next(path for path in unopened.folder.path.iterdir() if path.is_file())
-    importing, _ = pool.jobs[-1]
-    importing.add(ModelRead(str(dropped), "ONNX", ()))
-    importing.end(State.DONE)
-    unopened.advance()
-    assert unopened.selected not in (None, *map(unopened.sources.get, ("first", "second")))
-    pool.jobs[-1][0].end(State.FAILED, "It can't be run.")
-    unopened.advance()
-    assert unopened.notice == "It can't be run."
-    assert unopened.selected == unopened.sources["second"]
-    pool.jobs[-1][0].end(State.FAILED, "It was killed.")
-    unopened.advance()
-    assert not unopened.busy  # it isn't tried again and again
 
 
 def test_a_cancelled_job_says_that_it_is_stopping(visit: Workspace) -> None:

@@ -18,7 +18,7 @@ def draw(workspace: Workspace) -> None:
     if spending.running:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(*spending.progress)
-            st.button("Cancel", key="spend_cancel", on_click=spending.stop)
+            st.button("Cancel", key="spend_cancel", on_click=workspace.guarded(spending.stop))
         return
     _controls(workspace)
     bought = spending.bought(workspace.source, workspace.recipe)

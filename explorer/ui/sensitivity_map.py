@@ -72,7 +72,8 @@ def _controls(workspace: Workspace) -> None:
         text = f"measuring, {done} of {count}" if count else "calibrating"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(done / count if count else 0.0, text)
-            st.button("Cancel", key="sensitivity_cancel", on_click=probing.stop)
+            stop = workspace.guarded(probing.stop)
+            st.button("Cancel", key="sensitivity_cancel", on_click=stop)
         return
     samples = workspace.original.samples
     if not probing.is_complete(source, workspace.recipe):

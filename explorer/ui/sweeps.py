@@ -88,11 +88,7 @@ def _plain(recipe: Recipe) -> str:
 
 
 def _button(label: str, key: str, workspace: Workspace, act: Callable[[], None]) -> None:
-    def locked() -> None:
-        with workspace.lock:
-            act()
-
-    st.button(label, key=key, on_click=locked)
+    st.button(label, key=key, on_click=workspace.guarded(act))
 
 
 def _draw_form(workspace: Workspace) -> None:

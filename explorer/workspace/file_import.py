@@ -1,6 +1,7 @@
 """Dropped files on their way to a model that can be opened."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from explorer.errors import JobError
 from explorer.jobs import Job, State
@@ -29,8 +30,11 @@ class FileImport(Work):
         return self._drop is not None
 
     def start(self, drop: Drop) -> None:
-        """Import files, in place of those that are being imported."""
-        self._drop = drop
+        """Import files, in place of those that are being imported, which are refused."""
+        before, self._drop = self._drop, drop
+        if before is not None:
+            left = tuple(file for file in before.files if file not in drop.files)
+            self._refused(replace(before, files=left))
 
     def request(self) -> Request | None:
         """The import of the files that were dropped last."""
@@ -41,7 +45,7 @@ class FileImport(Work):
 
     def end(self, key: Drop, job: Job) -> str | None:
         """Open what has come of it, or refuse its files."""
-        if key is not self._drop:
+        if key != self._drop:
             return None
         drop, self._drop = key, None
         error = job.error

@@ -42,6 +42,10 @@ class ModelOnScreen:
         if self._results.original(source).description is not None:  # somebody has opened it before
             self._show(source)
 
+    def stay(self) -> None:
+        """Open no other model."""
+        self.candidate = self._put_off = None
+
     def retry(self) -> None:
         """Measure anew what could not be measured of the original."""
         self._is_measured = self.original.is_complete

@@ -155,16 +155,16 @@ class Drop:
         """The result, by what `import_files` has said.
 
         Raises:
-            JobError: a process names files that aren't its visitor's.
+            JobError: a process names none, or files that aren't its visitor's.
         """
         model, data, current = newest(events, ModelRead), newest(events, DataRead), self.current
-        paths = {str(path): clean_title(name) for name, path in self.files}
         if model is not None:
             path = _own(model.path, domain)
-            title = paths[str(path.with_suffix(""))]
+            title = self._title(path.with_suffix(""))
             known_as, notes = f"{title}.onnx", [*model.notes]
+        elif data is None or current is None:
+            raise JobError(BROKEN)
         else:
-            assert current is not None
             path, known_as, notes = current.model, current.files[0], []
             title = current.title.removesuffix(OWN_DATA) + OWN_DATA
         noted = newest(events, Noted)
@@ -174,7 +174,7 @@ class Drop:
         is_made_up = data is not None and data.calibration is None
         if data is not None and data.calibration is not None:
             prepared, calibration = data.preprocessing, _own(data.calibration, domain)
-            samples_title = paths[str(test).rsplit("-", 2)[0]]
+            samples_title = self._title(Path(str(test).rsplit("-", 2)[0]))
             if model is not None and samples_title != title:
                 title += f" with {samples_title}"
         key = f"{path.stem}/{test.stem if test else ''}/{self.asked}/{self.shape}/{self.mapping}"
@@ -199,6 +199,13 @@ class Drop:
             sample_sizes=tuple((data.sizes or {}).items()) if data is not None else (),
             metric=self.metric,
         )
+
+    def _title(self, path: Path) -> str:
+        """As what a person knows a file that was dropped."""
+        name = next((name for name, dropped in self.files if dropped == path), None)
+        if name is None:
+            raise JobError(BROKEN)
+        return clean_title(name)
 
 
 def _mark(sizes: InputSizes) -> str:

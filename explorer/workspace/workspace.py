@@ -168,16 +168,28 @@ class Workspace:
         """What tells the open model from others, however its samples are read."""
         return self.source.model.stem if self.source is not None else None
 
+    def guarded(self, act: Callable[[], None]) -> Callable[[], None]:
+        """An act of one of the parts, for a button: done while nothing else goes on here."""
+
+        def locked() -> None:
+            with self.lock:
+                act()
+
+        return locked
+
+    @one_at_a_time
     def rename(self, setting: str, text: str) -> None:
         """Call a run on this model something, or nothing."""
         if self.source is not None:
             self._results.rename(self.source, setting, text)
 
+    @one_at_a_time
     def annotate(self, setting: str, text: str) -> None:
         """Keep a note on a run on this model, or none."""
         if self.source is not None:
             self._results.annotate(self.source, setting, text)
 
+    @one_at_a_time
     def toggle_pin(self, setting: str) -> None:
         """Pin a run on this model, or let go of it: the table of runs has another order then."""
         if self.source is not None:
@@ -258,7 +270,8 @@ class Workspace:
     def remove(self, key: str) -> None:
         """Remove a model that was uploaded, and its files, as far as no other model needs them.
 
-        Where it is open, the first of the others is opened; its files go once that is there.
+        Where it is open, the one that is being opened or else the first of the others takes its
+        place; its files go once that is there. Where it is being opened, the open one stays.
         """
         source = self.sources.get(key)
         others = self._shelf.others(source) if source is not None else []
@@ -266,8 +279,12 @@ class Workspace:
             return
         self.notice = None
         self._shelf.take_away(source)
-        if source in (self.source, self._model.candidate):
-            self.open(others[0])
+        if source == self._model.candidate and self.source in others:
+            self._model.stay()
+            self._go_on()
+        elif source in (self.source, self._model.candidate):
+            wanted = self._model.candidate
+            self.open(wanted if wanted is not None and wanted in others else others[0])
         self._shelf.clear(self.source)
 
     @one_at_a_time
