@@ -359,12 +359,18 @@ def test_measuring_has_a_core_of_its_own(local_pool: LocalPool, here: Domain) ->
         b'{"step": %d, "event": "hand_over", "task": "sensitivity", "arguments": {}}\n',
         b'{"step": %d, "event": "progress", "fraction": "x", "text": ""}\n',
         b'{"step": %d, "event": "result", "value": {"event": "Noted"}}\n',
+        b'{"step": %d, "event": "waiting"}\n',
+        b'{"step": %d, "event": "running"}\n',
         b'{"step": %d, "event": "result", "value": {"event": "Counted", "counts": {"a": 1e999}}}\n',
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_what_a_process_says_may_be_anything(
-    local_pool: LocalPool, here: Domain, sent: bytes, monkeypatch: pytest.MonkeyPatch
+    local_pool: LocalPool,
+    here: Domain,
+    sent: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     links, asked = list[socket.socket](), list[processes.Message]()
     pair, say = socket.socketpair, Worker.say
@@ -387,6 +393,7 @@ def test_what_a_process_says_may_be_anything(
         link.close()
     assert job.wait(LIMIT_S)
     assert (job.state, job.error) == (State.FAILED, processes.BROKEN)
+    assert "Traceback" not in capsys.readouterr().err  # which a mistake of the pool's own leaves
 
 
 def test_a_mistake_of_the_pools_own_ends_its_jobs_but_not_the_pool(

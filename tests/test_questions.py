@@ -3,8 +3,9 @@
 import pytest
 from test_slices import SOURCE, Stopped
 
-from explorer.events import NodesTimed
+from explorer.events import LimitsMeasured, NodesTimed
 from explorer.jobs import State
+from explorer.jobs.processes import BROKEN
 from explorer.workspace.questions import MOST_KEPT, Answer, Questions
 from explorer.workspace.runner import Runner
 
@@ -45,6 +46,21 @@ def test_a_question_is_answered_once(pool: Stopped, runner: Runner, questions: Q
     assert not questions.running
     runner.advance([questions])
     assert len(pool.jobs) == 1
+
+
+def test_an_answer_without_what_is_needed_says_so(
+    pool: Stopped, runner: Runner, questions: Questions
+) -> None:
+    ask(questions, 1)
+    runner.advance([questions])
+    pool.jobs[0].add(NodesTimed(()))
+    pool.jobs[0].end(State.DONE)
+    runner.advance([questions])
+    given = (SOURCE, "costs", {"a": 1})
+    whole = questions.ask(*given, NodesTimed)
+    assert whole is not None
+    assert whole.error is None
+    assert questions.ask(*given, NodesTimed, LimitsMeasured) == Answer((), BROKEN)
 
 
 def test_one_after_the_other_and_only_when_free(

@@ -31,6 +31,7 @@ MOST_IDLE = 4
 MOST_HANDED_OVER = 4  # by one task
 NICE = {WORK: 5, MEASURE: 0}
 NEVER = float("inf")
+ENDINGS = {state.value: state for state in (State.DONE, State.FAILED, State.CANCELLED)}
 TOO_LONG = "This took longer than {limit:.0f} seconds, the most that one job may take."
 
 
@@ -372,7 +373,7 @@ class LocalPool:
             case "hand_over":
                 self._hand_over(step, message["task"], dict(message["arguments"]))
             case ending:
-                state, error = State(ending), message.get("error")
+                state, error = ENDINGS[ending], message.get("error")
                 self._release(worker)
                 self._settle(step, state, str(error) if error is not None else None)
 

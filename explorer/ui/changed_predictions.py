@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.events import Compared, Document, WeightsCompared, require
+from explorer.events import Compared, Document, Event, WeightsCompared, require
 from explorer.runs import Run
 from explorer.ui import drawings
 from explorer.ui.headings import heading
@@ -46,7 +46,7 @@ def draw_weights(workspace: Workspace) -> None:
         return
     layers = [layer.name for layer in run.layers]
     layer = st.selectbox("Layer", layers, key="weights_layer")
-    answer = _ask(workspace, run, "weights", {"layer": layer})
+    answer = _ask(workspace, run, "weights", {"layer": layer}, WeightsCompared)
     if answer is None:
         st.caption("Reading the weights …")
     elif answer.error is not None:
@@ -65,7 +65,7 @@ def _compared(workspace: Workspace) -> tuple[Document, Sequence[Document]] | Non
         st.caption(NO_SAMPLES)
         return None
     run = _finished(workspace)
-    answer = _ask(workspace, run, "compare", {}) if run is not None else None
+    answer = _ask(workspace, run, "compare", {}, Compared) if run is not None else None
     if answer is None:
         st.caption(WAITING)
     elif answer.error is not None:
@@ -84,12 +84,14 @@ def _finished(workspace: Workspace) -> Run | None:
     return run if run is not None and run.finished_file is not None else None
 
 
-def _ask(workspace: Workspace, run: Run, task: str, more: Mapping[str, Any]) -> Answer | None:
+def _ask(
+    workspace: Workspace, run: Run, task: str, more: Mapping[str, Any], needed: type[Event]
+) -> Answer | None:
     assert workspace.source is not None
     assert run.artifact is not None
     small = run.artifact.arguments()
     given = {"source": workspace.source.arguments(), "small": small, **more}
-    return workspace.questions.ask(workspace.source, task, given)
+    return workspace.questions.ask(workspace.source, task, given, needed)
 
 
 def _names(workspace: Workspace) -> drawings.Names:

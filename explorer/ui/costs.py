@@ -65,8 +65,10 @@ def _answers(workspace: Workspace) -> tuple[Answer, Answer] | None:
         "name": source.title,
         "input_sizes": profile.input_sizes,
     }
-    asked = ({"model": original, "limits": True}, {"model": small.arguments()})
-    before, after = (workspace.questions.ask(source, "costs", each) for each in asked)
+    ask = workspace.questions.ask
+    asked = {"model": original, "limits": True}
+    before = ask(source, "costs", asked, NodesTimed, LimitsMeasured)
+    after = ask(source, "costs", {"model": small.arguments()}, NodesTimed)
     return (before, after) if before is not None and after is not None else None
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.events import Bought, require
+from explorer.events import Bought, newest
 from explorer.findings import Sensitivity, Spent
 from explorer.jobs import Job, State
+from explorer.jobs.processes import BROKEN
 from explorer.recipe import AIMS, Recipe
 from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source
@@ -89,7 +90,10 @@ class BudgetSearch(Work):
             return None
         search, self._search = key, None
         if job.state is State.DONE:
-            spent = require(job.events, Bought).spent
+            bought = newest(job.events, Bought)
+            if bought is None:
+                return BROKEN
+            spent = bought.spent
             is_nothing = spent.recipe.is_identity
             recipe = search.recipe if is_nothing else spent.recipe
             self._bought = (search.source, recipe, spent)

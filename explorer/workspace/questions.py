@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.events import Event
+from explorer.events import Event, newest
 from explorer.jobs import Job, State
+from explorer.jobs.processes import BROKEN
 from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source
 
@@ -53,14 +54,18 @@ class Questions(Work):
         """Changes whenever there is an answer more."""
         return self._settled
 
-    def ask(self, source: Source, task: str, arguments: Mapping[str, Any]) -> Answer | None:
-        """The answer; None while it is not known."""
+    def ask(
+        self, source: Source, task: str, arguments: Mapping[str, Any], *needed: type[Event]
+    ) -> Answer | None:
+        """The answer, with events of the kinds that are needed; None while it is not known."""
         question = Question(source, task, json.dumps(arguments, sort_keys=True))
-        if question in self._answers:
-            self._answers.move_to_end(question)
-            return self._answers[question]
-        self._asking[question] = None
-        return None
+        if question not in self._answers:
+            self._asking[question] = None
+            return None
+        self._answers.move_to_end(question)
+        answer = self._answers[question]
+        is_whole = all(newest(answer.events, kind) is not None for kind in needed)
+        return answer if is_whole or answer.error is not None else Answer((), BROKEN)
 
     def begin(self) -> None:
         """Before a page is drawn, and asks."""
