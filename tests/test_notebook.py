@@ -331,6 +331,27 @@ def test_waiting_ends_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
     held.set()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_ever_where_the_explorer_made_a_mistake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = opened_workspace(Opened(explorer.load(MODEL)))
+    follower = Follower(workspace, lambda: None)
+
+    def mistaken() -> None:
+        raise RuntimeError("a mistake")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workspace, "advance", mistaken)
+        follower.wake()
+        follower.wait(lambda: False, 60)
+    follower.wake()  # and goes on, once something is asked for again
+    follower.wait(lambda: workspace.current_run.shown is not None, 60)
+    assert workspace.current_run.shown is not None
+    follower.close()
+    workspace.close()
+
+
 def test_a_model_without_weights_opens() -> None:
     model = with_weights(
         '<ir_version: 8, opset_import: ["" : 17]> g (float[n,4] x) => (float[n,4] y) {y = Relu(x)}'

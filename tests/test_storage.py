@@ -146,6 +146,21 @@ def test_what_a_dead_server_left_is_removed_and_a_living_ones_stays(tmp_path: Pa
     assert living.path.exists()
 
 
+def test_a_folder_that_could_not_be_removed_goes_with_the_next_visit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    folder = storage.folder()
+    [path] = folder.take(b"model")
+    with monkeypatch.context() as patched:  # as if a process had written at the same moment
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        folder.remove()
+    assert path.exists()
+    storage.folder()
+    assert not folder.path.exists()
+    assert storage.used_bytes == 0
+
+
 def test_the_oldest_results_make_room(tmp_path: Path) -> None:
     paths = [tmp_path / f"compressed-{index}.onnx" for index in range(4)]
     for age, path in enumerate(reversed(paths)):
@@ -153,6 +168,7 @@ def test_the_oldest_results_make_room(tmp_path: Path) -> None:
         os.utime(path, (10**9 - age, 10**9 - age))
     make_room(tmp_path, shown=paths[0], share=Share("compressed-", files=2, bytes=1000))
     assert [path.exists() for path in paths] == [True, False, True, True]
+    (tmp_path / "compressed-gone.onnx").symlink_to("nowhere")  # found, and gone at a closer look
     make_room(tmp_path, shown=None, share=Share("compressed-", files=2, bytes=7))
     assert [path.exists() for path in paths] == [False, False, False, True]
 

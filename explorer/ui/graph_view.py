@@ -27,10 +27,10 @@ def draw(name: str, path: Path, source: Source) -> None:
 
 
 def _token(name: str, path: Path) -> str:
-    """The token of a file in this session; a new file gets a new one."""
+    """The token of a file in this session; a new file gets a new one, and so does an ended one."""
     key = f"netron_{name}"
     known = st.session_state.get(key)
-    if known is None or known[0] != path:
+    if known is None or known[0] != path or not netron.is_published(known[1]):
         if known is not None:
             netron.withdraw(known[1])
         known = st.session_state[key] = (path, netron.publish(path))

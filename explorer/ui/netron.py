@@ -49,6 +49,11 @@ def publish(path: Path) -> str:
     return token
 
 
+def is_published(token: str) -> bool:
+    """Whether a token still opens its model."""
+    return token in _models
+
+
 def withdraw(token: str) -> None:
     """End a token."""
     with _lock:

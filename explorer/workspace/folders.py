@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,10 +57,18 @@ class Storage:
         self.samples = Domain("samples", self.path / "samples")
         self.samples.folder.mkdir()
         self.close = weakref.finalize(self, _remove, self.path, lock)
+        self._left: list[Path] = []
 
     def folder(self) -> "Folder":
         """A new visitor's folder."""
+        for path in [*self._left]:
+            self.remove(path)
         return Folder(self)
+
+    def remove(self, path: Path) -> None:
+        """Remove a visitor's folder; what a dying process still writes goes with the next visit."""
+        shutil.rmtree(path, ignore_errors=True)
+        self._left = [each for each in {*self._left, path} if each.exists()]
 
     @property
     def used_bytes(self) -> int:
@@ -76,7 +85,7 @@ class Folder:
         self.path.mkdir(mode=0o700)
         self.domain = Domain(self.path.name, self.path)
         self._uploads: dict[str, int] = {}  # bytes by name
-        self.remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self.remove = weakref.finalize(self, storage.remove, self.path)
 
     def take(self, *contents: bytes) -> list[Path]:
         """Keep uploaded files, all or none, under names made from their hashes.
@@ -152,11 +161,14 @@ def _write(path: Path, content: bytes) -> None:
 
 def make_room(folder: Path, shown: Path | None, share: Share = TRIED) -> None:
     """Remove the oldest compressed models of a folder beyond a share, but not the one shown."""
-    found = folder.glob(f"{share.prefix}*.onnx")
-    files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    files = []
+    for path in folder.glob(f"{share.prefix}*.onnx"):
+        with suppress(FileNotFoundError):  # another visitor makes room in the folder of samples too
+            about = path.stat()
+            files.append((about.st_mtime, about.st_size, path))
     left = share.bytes
-    for index, path in enumerate(files):
-        left -= path.stat().st_size
+    for index, (_, size, path) in enumerate(sorted(files, reverse=True)):
+        left -= size
         if path != shown and (left < 0 or index >= share.files):
             path.unlink(missing_ok=True)
 

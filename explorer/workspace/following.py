@@ -47,17 +47,28 @@ class Follower:
             self._moved.notify_all()
 
     def _follow(self) -> None:
-        while True:
-            self._workspace.waiting.await_news(LOOK_S)
-            with self._moved:
-                if self._is_closed:
-                    return
-                self._workspace.advance()
-                if self._workspace.is_idle:
-                    self._thread = None
-                self._tell()
-                if self._thread is None:
-                    return
+        try:
+            while self._is_followed:
+                self._workspace.waiting.await_news(LOOK_S)
+                with self._moved:
+                    if not self._is_closed:
+                        self._advance()
+        except BaseException:
+            with self._moved:  # whoever waits must not wait for ever
+                self._thread = None
+                self._moved.notify_all()
+            raise
+
+    @property
+    def _is_followed(self) -> bool:
+        with self._moved:
+            return self._thread is threading.current_thread()
+
+    def _advance(self) -> None:
+        self._workspace.advance()
+        if self._workspace.is_idle:
+            self._thread = None
+        self._tell()
 
     def _tell(self) -> None:
         self._changed()

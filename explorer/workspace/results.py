@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, ClassVar
 
 from explorer.events import Counted, Event, newest
@@ -42,6 +43,7 @@ class Results:
     _shared: ClassVar[OrderedDict[tuple[Source, str], Run]] = OrderedDict()  # the latest last
     _originals: ClassVar[dict[Source, Original]] = {}
     _sample_counts: ClassVar[dict[tuple[Source, str], Counts]] = {}
+    _sharing: ClassVar[Lock] = Lock()  # held where these change: visitors have threads of their own
 
     def __init__(self) -> None:
         self._own: dict[Source, dict[str, Run]] = {}  # by source and setting
@@ -86,8 +88,12 @@ class Results:
 
     def share(self, source: Source, run: Run) -> None:
         """Let all visitors have a complete run of a sample."""
-        if source in samples():
-            self._shared[source, run.recipe.to_json()] = run
+        if source not in samples():
+            return
+        key = (source, run.recipe.to_json())
+        with self._sharing:
+            self._shared[key] = run
+            self._shared.move_to_end(key)
             while len(self._shared) > MOST_SHARED:
                 self._shared.popitem(last=False)
 
@@ -100,9 +106,10 @@ class Results:
         """Add what has been found out; of samples it is for all."""
         key = (source, json.dumps(fixed_of(recipe)))
         kept = self._counts_of(source)
-        kept[key] = joined(kept.pop(key, None), counts)
-        while len(kept) > MOST_COUNTS:
-            del kept[next(iter(kept))]
+        with self._sharing:
+            kept[key] = joined(kept.pop(key, None), counts)
+            while len(kept) > MOST_COUNTS:
+                del kept[next(iter(kept))]
 
     def compress_arguments(self, source: Source, recipe: Recipe, out: str) -> dict[str, Any]:
         """Of the task `compress`, which needn't count again what is known; the file goes `out`."""
