@@ -1,8 +1,9 @@
 """Solving with Gram matrices, (groups, inputs, inputs), by their Cholesky factors.
 
 An inverse takes eight times the operations of a factor. All is done by NumPy alone, which factors
-in double precision whatever it is given. SciPy's factor is quicker on one thread, but it is a second
-linear algebra library with threads of its own, and the two wait for each other (decision 25).
+in double precision whatever it is given. SciPy's factor is quicker on one thread, but it is a
+second linear algebra library with threads of its own, and the two wait for each other (decision
+25).
 """
 
 from dataclasses import dataclass, field
