@@ -53,7 +53,7 @@ def compress(options: argparse.Namespace) -> dict[str, Any]:
     assert run.plan is not None  # the pipeline has made it, the file and the model
     assert run.artifact is not None
     assert place.model is not None
-    reason = run.artifact.not_compensated
+    reason = run.artifact.not_reconstructed
     if reason is not None and recipe.compensate and not recipe.is_identity:
         _progress(f"without weight reconstruction: {reason}")
     original = _measured_original(opened, watch)

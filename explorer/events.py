@@ -244,8 +244,8 @@ RunEvent = (
 OriginalEvent = Hosted | Described | Profiled | Timed | Scored | Relabelled | Answered
 Finding = Probed | Surveyed | SurveyTimed
 ImportEvent = ModelRead | DataRead | Noted
-Answer = Compared | WeightsCompared | NodesTimed | LimitsMeasured
-Event = RunEvent | OriginalEvent | ProbesCounted | Finding | Bought | ImportEvent | Answer
+PageEvent = Compared | WeightsCompared | NodesTimed | LimitsMeasured
+Event = RunEvent | OriginalEvent | ProbesCounted | Finding | Bought | ImportEvent | PageEvent
 
 EventType = TypeVar("EventType")
 

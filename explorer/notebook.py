@@ -203,7 +203,7 @@ class Explorer(anywidget.AnyWidget):
             "recipe": asdict(recipe),
             "seen": self._seen,
             "numbers": numbers(cards(workspace.view, workspace.busy)),
-            "tried": tried(workspace.original, workspace.tried, workspace.busy),
+            "tried": tried(workspace.original, workspace.runs, workspace.busy),
             "surveyed": surveyed(workspace.survey.found(workspace.source, recipe), basis),
             "words": PANEL,
         }

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from explorer.compress.apply import apply
 from explorer.compress.calibration import Calibration, calibrate
-from explorer.compress.compensation import why_not_compensated
+from explorer.compress.compensation import why_not_reconstructed
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
 from explorer.description import Artifact, Description, Scoring
@@ -191,7 +191,7 @@ def run(
     if calibration is None:
         calibration = calibration_of(opened, watch)
     small = apply(model, planned, calibration, watch.check)
-    reason = why_not_compensated(model, planned, calibration)
+    reason = why_not_reconstructed(model, planned, calibration)
     path = place.keep(small)  # first, as another process may begin to time it
     counted = profile(small)
     sizes, is_narrow = counted.input_sizes, is_weight_only(small)

@@ -118,7 +118,7 @@ def test_a_model_with_images(workspace: Workspace) -> None:
     assert (known(quality).metric, known(quality).samples) == ("accuracy", 48)
     assert known(quality).value > 0.8  # so colours, sizes and the range of values were found
     assert any("set aside for calibration" in note for note in source.notes)
-    assert known(known(workspace.view.run).artifact).not_compensated is None
+    assert known(known(workspace.view.run).artifact).not_reconstructed is None
 
 
 OPEN_SIZES = """
@@ -220,12 +220,12 @@ def test_the_metric_is_guessed_and_can_be_chosen(workspace: Workspace) -> None:
     assert workspace.source is not None
     titles = [metric.title_of(name, scoring) for name in ("automatic", "mae")]
     assert titles == ["Automatic (R²)", "Mean absolute error"]
-    before = workspace.tried
+    before = workspace.runs
     workspace.set_metric("mae")
     settled(workspace)
     assert workspace.notice is None
     assert known(workspace.original.quality).metric == "mae"
-    assert {known(run.quality).metric for run in workspace.tried} == {"mae"}
+    assert {known(run.quality).metric for run in workspace.runs} == {"mae"}
     workspace.set_metric("accuracy")
     settled(workspace)
     assert workspace.notice is not None
@@ -234,7 +234,7 @@ def test_the_metric_is_guessed_and_can_be_chosen(workspace: Workspace) -> None:
     assert workspace.sources[workspace.source.key] == workspace.source
     workspace.set_metric(None)
     settled(workspace)
-    assert workspace.tried[: len(before)] == before
+    assert workspace.runs[: len(before)] == before
 
 
 def scores(classes: int) -> bytes:

@@ -37,7 +37,7 @@ def outcome_of(workspace: Workspace) -> Outcome:
     assert run is not None
     assert run.plan is not None
     assert run.artifact is not None
-    chart = tried(original, workspace.tried, busy=False)
+    chart = tried(original, workspace.runs, busy=False)
     achieved = achieved_text(view)
     return Outcome(
         title=source.title,
@@ -62,7 +62,7 @@ def outcome_of(workspace: Workspace) -> Outcome:
         input_sizes=source.sizes,
         is_weight_only=run.artifact.weight_only,
         is_made_up=source.made_up,
-        not_compensated=run.artifact.not_compensated,
+        not_reconstructed=run.artifact.not_reconstructed,
     )
 
 

@@ -32,7 +32,7 @@ OTHER_PRECISIONS = (
 
 def variants(workspace: Workspace, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
     """The setting with other widths of weights, and what is known of each."""
-    tried = {run.recipe.to_json(): run for run in workspace.tried}
+    tried = {run.recipe.to_json(): run for run in workspace.runs}
     for bits in BITS:
         if bits != recipe.weight_bits:
             other = replace(recipe, weight_bits=bits)

@@ -25,6 +25,7 @@ from explorer.workspace.workspace import Workspace
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
 LONG_S = 0.5  # at work that takes minutes
+REDRAW_S = 1.0  # between redraws of a chart to which long work adds results
 PATIENCE_S = 0.5  # that a look at work waits for news
 GLANCE_S = 0.03  # how often that may be ended
 SENT_S = 0.03  # for Streamlit to send what was drawn: a next run drops what it hasn't
@@ -36,7 +37,7 @@ Part = Callable[[Workspace], None]
 
 @dataclass
 class Drawn:
-    """What the whole page was drawn for (see `Session.stage`), and whether its live part was."""
+    """What the whole page was drawn for (see `Workspace.stage`), and whether its live part was."""
 
     parts: Collection[str]
     stage: tuple[object, ...]

@@ -13,7 +13,7 @@ import streamlit as st
 from explorer.errors import RecipeError
 from explorer.metrics import CHOICES
 from explorer.recipe import Recipe
-from explorer.workspace.sources import InputSizes, samples
+from explorer.workspace.sources import InputSizes, sample_models
 from explorer.workspace.workspace import Workspace
 
 MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
@@ -23,12 +23,12 @@ NOT_HERE = "The link's model isn't among the samples here; the first sample is o
 
 def follow(workspace: Workspace) -> None:
     """Open what the address says, or else the first sample, when a visit begins."""
-    keys = {source.key: source for source in samples()}
+    keys = {source.key: source for source in sample_models()}
     model, sizes, setting = (st.query_params.get(name) for name in (MODEL, SIZES, SETTING))
     refusals = [NOT_HERE] if model is not None and model not in keys else []
     found = _read_sizes(sizes) if sizes is not None and model in keys else ()
     refusals += [NO_SIZES] if found is None else []
-    source = keys.get(model or "", samples()[0]).resized(found or ())
+    source = keys.get(model or "", sample_models()[0]).resized(found or ())
     metric = st.query_params.get(METRIC)
     if model in keys and metric in CHOICES:
         source = workspace.sources[source.key] = replace(source, metric=metric)
@@ -45,7 +45,7 @@ def write(workspace: Workspace) -> None:
     """Let the address say what is asked for now."""
     told, selected = {SETTING: _short(workspace.recipe)}, workspace.selected
     sample = replace(selected.resized(()), metric=None) if selected is not None else None
-    if selected is not None and sample is not None and sample in samples():
+    if selected is not None and sample is not None and sample in sample_models():
         told[MODEL] = sample.key
         if selected.input_sizes:
             told[SIZES] = json.dumps(dict(selected.input_sizes), separators=(",", ":"))

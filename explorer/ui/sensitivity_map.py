@@ -17,11 +17,11 @@ from explorer.render.text_tables import NOTHING_TO_COMPRESS
 from explorer.render.words import HELP, percent
 from explorer.report import points_lost
 from explorer.ui import budget
+from explorer.ui.frame import REDRAW_S
 from explorer.ui.headings import heading
 from explorer.ui.turns import turn
 from explorer.workspace.workspace import Workspace
 
-POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
 COLUMNS: Mapping[tuple[str, float], str] = {
     **{("ratio", ratio): f"{percent(ratio)} %<br>pruned" for ratio in (0.25, 0.5, 0.75)},
@@ -34,7 +34,7 @@ NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this mo
 def draw(workspace: Workspace) -> None:
     """The section; it draws itself anew while measuring goes on."""
     running = (workspace.sensitivity.running, workspace.budget.running)
-    st.fragment(_draw, run_every=POLL_S if any(running) else None)(workspace, running)
+    st.fragment(_draw, run_every=REDRAW_S if any(running) else None)(workspace, running)
 
 
 @turn()

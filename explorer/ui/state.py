@@ -17,7 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from explorer.jobs import shared_pool
 from explorer.ui import links
 from explorer.workspace.folders import storage
-from explorer.workspace.sources import samples
+from explorer.workspace.sources import sample_models
 from explorer.workspace.workspace import Workspace
 
 KEY = "explorer"
@@ -28,7 +28,7 @@ def current() -> Workspace:
     """The visitor's session, with the first sample opening on the first call."""
     if KEY not in st.session_state:
         workspace = Workspace(shared_pool(), storage().folder())
-        workspace.sources.update({source.key: source for source in samples()})
+        workspace.sources.update({source.key: source for source in sample_models()})
         links.follow(workspace)
         context = get_script_run_ctx()
         _watch(_Visit(workspace, context.session_id if context else ""))

@@ -30,7 +30,7 @@ def draw(workspace: Workspace) -> None:
     if sweeping.running or sweeping.paused:
         _draw_progress(workspace)
     else:
-        with st.expander("Sweep", expanded=len(workspace.tried) <= 1, key="sweep"):
+        with st.expander("Sweep", expanded=len(workspace.runs) <= 1, key="sweep"):
             _draw_form(workspace)
         done, count = sweeping.progress
         if count:

@@ -72,9 +72,9 @@ class CurrentRun(Work):
         waits = run is None and (self.running or self._shown is not None)
         return View(original, Run(asked) if waits else run)
 
-    def tried(self, source: Source) -> tuple[Run, ...]:
+    def runs(self, source: Source) -> tuple[Run, ...]:
         """Every run on a model that has numbers, oldest first."""
-        runs = self._results.tried(source)
+        runs = self._results.runs(source)
         if self._running is not None and self._running.quality is not None:
             runs[self._running.recipe.to_json()] = self._running
         return tuple(runs.values())

@@ -12,7 +12,7 @@ from explorer.names import cleaned
 from explorer.preview.parts import Counts, fixed_of, joined, known, lacks
 from explorer.recipe import Recipe
 from explorer.runs import Original, Run
-from explorer.workspace.sources import Source, samples
+from explorer.workspace.sources import Source, sample_models
 
 MOST_SHARED = 1000  # settings of samples
 LONGEST_NOTE = 300  # characters
@@ -56,10 +56,10 @@ class Results:
 
     def keep_original(self, source: Source, original: Original) -> None:
         """Keep what was found out about a sample."""
-        if source in samples():
+        if source in sample_models():
             self._originals[source] = original
 
-    def tried(self, source: Source) -> dict[str, Run]:
+    def runs(self, source: Source) -> dict[str, Run]:
         """The visitor's runs on a model by their settings, oldest first."""
         return dict(self._own.get(source, {}))
 
@@ -88,7 +88,7 @@ class Results:
 
     def share(self, source: Source, run: Run) -> None:
         """Let all visitors have a complete run of a sample."""
-        if source not in samples():
+        if source not in sample_models():
             return
         key = (source, run.recipe.to_json())
         with self._sharing:
@@ -156,7 +156,7 @@ class Results:
         tags[setting] = replace(tags.get(setting, UNTAGGED), **changes)
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
-        return self._sample_counts if source in samples() else self._counts
+        return self._sample_counts if source in sample_models() else self._counts
 
     def forget(self, source: Source) -> None:
         """Drop this visitor's runs on a model that is gone."""

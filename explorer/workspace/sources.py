@@ -87,7 +87,7 @@ class Source:
 
 
 @cache
-def samples() -> tuple[Source, ...]:
+def sample_models() -> tuple[Source, ...]:
     """The models that come with the explorer, in the order of the catalog."""
     catalog = tomllib.loads((SAMPLES / "catalog.toml").read_text())
     return tuple(

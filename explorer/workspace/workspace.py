@@ -154,9 +154,9 @@ class Workspace:
         return tuple(each.sensitivity for each in found if isinstance(each, Probed))
 
     @property
-    def tried(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[Run, ...]:
         """Every run on this model that has numbers, oldest first."""
-        return self.current_run.tried(self.source) if self.source else ()
+        return self.current_run.runs(self.source) if self.source else ()
 
     @property
     def tags(self) -> dict[str, Tag]:
