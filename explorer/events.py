@@ -69,7 +69,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Timed:
-    """A latency; a later one of the same run is surer."""
+    """A latency; a later one of the same run is more reliable."""
 
     latency: Latency
 
@@ -161,7 +161,7 @@ class SurveyTimed:
 
 @dataclass(frozen=True)
 class Bought:
-    """What a budget of lost quality buys."""
+    """The recipe found within an accuracy budget."""
 
     spent: Spent
 

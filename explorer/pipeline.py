@@ -123,16 +123,16 @@ class Here:
     def time(
         self, model: Model, against: Model, watch: Watch, setting: str = ""
     ) -> Iterator[Latency]:
-        """The latency, and then anew, but surer."""
+        """A first latency, then a more reliable one."""
         return time_here(model, against, watch)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a run is to be found out, beside the model itself and its counts.
+    """What to measure in a run, beside the model itself and its counts.
 
-    `first`: also the quality on the first samples, before that on all; `timed`: the latency;
-    `unreconstructed`: also the quality of the same recipe without weight reconstruction.
+    `first`: the quality on the first samples, before that on all; `timed`: the latency;
+    `unreconstructed`: the quality of the same recipe without weight reconstruction.
     """
 
     first: bool = True
@@ -207,7 +207,7 @@ def run(
 
 
 def on_first_samples(opened: Opened) -> Opened:
-    """The same with few enough samples to score many settings on; calibrated as before."""
+    """The same with the first samples only, to score many settings; calibration is unchanged."""
     data = opened.data
     return replace(opened, data=data.head(FIRST_SAMPLES) if data is not None else None)
 
@@ -242,7 +242,7 @@ def score(
 
 
 def time_here(model: Model, against: Model, watch: Watch) -> Iterator[Latency]:
-    """The latency as this process measures it, and then anew, but surer."""
+    """A first latency measured by this process, then a more reliable one."""
     watch.progress(0.5, "measuring latency")
     yield from latencies(model, against, check=watch.check)
 
@@ -277,7 +277,7 @@ def buy(
     on: str,
     watch: Watch,
 ) -> Iterator[Event]:
-    """`Bought`: what a budget of lost quality buys `on` an aim.
+    """`Bought`: a recipe that minimizes `on` within an accuracy budget of `points`.
 
     `found` are all sensitivities with the `base` recipe, on the same samples.
 

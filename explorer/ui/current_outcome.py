@@ -22,10 +22,6 @@ from explorer.widget.tradeoff import tried
 from explorer.workspace.sources import SAMPLES, Source
 from explorer.workspace.workspace import Workspace
 
-LATENCY = (  # the page's own definition points to another place of the page
-    "Time of one inference: the fastest of many runs with one thread, original and compressed "
-    "interleaved. The interval is that of the latency ratio."
-)
 PLAIN_NAME = re.compile(r"\w[\w .()+-]*")
 
 
@@ -92,7 +88,7 @@ def _headlines(view: View) -> Iterator[Number]:
         amount, before = card.amount, card.full or card.before
         yield Number(
             title=card.title,
-            meaning=LATENCY if card.key == "latency" else card.definition,
+            meaning=card.definition,
             value=card.value,
             original=card.original,
             difference="" if card.difference == UNKNOWN else card.difference,

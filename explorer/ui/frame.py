@@ -1,4 +1,4 @@
-"""What every page has: the sidebar, its link, the status of the work, and a look at it in time.
+"""What every page has: the sidebar, its link, the status of the work, and polling.
 
 The live part is a fragment that looks at the work a few times a second while there is some, less
 often while others are ahead of it, and then stops. Whenever more than its numbers has changed, the
@@ -55,9 +55,10 @@ def summary(workspace: Workspace) -> None:
 
 
 def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
-    """A page: `live` is drawn again as numbers come, `body` when there is more to say.
+    """A page: `live` is redrawn as numbers arrive, `body` only when the stage changes.
 
-    That is where a setting is another, begins or ends, or has one of the `parts` at last.
+    The stage is that of `Workspace.stage`: another setting, work that begins or ends, or one of the
+    `parts` of the run.
     """
     with turn():
         workspace = state.current()
@@ -106,7 +107,7 @@ def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
 
 
 def _await_news(workspace: Workspace) -> None:
-    """Look again as soon as there is something to see; a click or a choice ends it."""
+    """Wait until there is something new to draw; a click or a choice ends the wait."""
     deadline = time.monotonic() + PATIENCE_S
     while not workspace.waiting.await_news(GLANCE_S) and time.monotonic() < deadline:
         _ = state.KEY in st.session_state  # Streamlit ends a run that isn't wanted any more here
@@ -137,7 +138,7 @@ def _status(workspace: Workspace) -> None:
 
 
 def _machine(workspace: Workspace) -> str:
-    """What goes on beside, or where the numbers come from."""
+    """The sweep in the background, or the machine that the numbers come from."""
     if workspace.sweep.running:
         return f"sweep: {progress_text(workspace.sweep)}"
     host = workspace.original.host

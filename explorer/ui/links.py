@@ -1,4 +1,4 @@
-"""The address of the page says what it shows, so that it can be passed on.
+"""The address of the page says what it shows, so that it can be shared.
 
 A link to a sample shows the same model, input sizes and setting elsewhere; of an uploaded model,
 which is on no other page, it carries the setting alone.
@@ -18,11 +18,11 @@ from explorer.workspace.workspace import Workspace
 
 MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
 NO_SIZES = "The link's input sizes can't be used; the default ones are used instead."
-NOT_HERE = "The link's model isn't among the samples here; the first sample is open instead."
+NOT_HERE = "The link's model isn't a sample model here; the first sample model is open instead."
 
 
 def follow(workspace: Workspace) -> None:
-    """Open what the address says, or else the first sample, when a visit begins."""
+    """Open what the address says, or else the first sample model, when a session begins."""
     keys = {source.key: source for source in sample_models()}
     model, sizes, setting = (st.query_params.get(name) for name in (MODEL, SIZES, SETTING))
     refusals = [NOT_HERE] if model is not None and model not in keys else []

@@ -28,7 +28,7 @@ COLUMNS: Mapping[tuple[str, float], str] = {
     **{("weight_bits", bits): precision(bits) for bits in (8, 6, 4, 3, 2)},
 }
 TABLE_RATIO, TABLE_BITS = 0.5, 4
-NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this model."
+NO_SAMPLES = "There are no samples to measure sensitivity on; add some to this model."
 
 
 def draw(workspace: Workspace) -> None:
@@ -98,7 +98,7 @@ def caption(found: Sequence[Sensitivity]) -> str:
     quality = found[0].quality
     metric = METRICS[quality.metric]
     unit = (
-        "Squared error of the outputs, in percent of their variance,"
+        "Squared error of the outputs in percent of their variance,"
         if metric.unit == DECIBELS
         else f"Increase of {metric.noun} in percent"
         if metric.falls
@@ -106,7 +106,7 @@ def caption(found: Sequence[Sensitivity]) -> str:
     )
     return (
         f"{unit} when only this layer or group is compressed, measured on "
-        f"{counted_samples(quality.samples)}. A group of coupled layers is listed at its first "
+        f"{counted_samples(quality.samples)}. A group of coupled layers is listed under its first "
         "layer."
     )
 

@@ -1,6 +1,7 @@
-"""The session behind the widgets.
+"""The workspace of each browser session: made on the first run of a page, closed after the last.
 
-Widgets are projections of it: set before they are drawn, and written back in their callbacks.
+Widgets show the workspace: their values are set from it before they are drawn, and their callbacks
+write changes back (see `projected`).
 """
 
 import logging
@@ -25,7 +26,7 @@ MARGIN_S = 5.0  # beyond the time that Streamlit leaves for coming back
 
 
 def current() -> Workspace:
-    """The visitor's session, with the first sample opening on the first call."""
+    """The visitor's workspace; the first call makes it and opens the model that the link names."""
     if KEY not in st.session_state:
         workspace = Workspace(shared_pool(), storage().folder())
         workspace.sources.update({source.key: source for source in sample_models()})
@@ -70,7 +71,7 @@ def _see_off(waiting: "queue.SimpleQueue[tuple[float, _Visit]]") -> None:
         try:
             visit.end_if_gone()
         except Exception:  # the others have to be seen off too
-            logging.getLogger(__name__).exception("A visit could not be ended.")
+            logging.getLogger(__name__).exception("A session could not be closed.")
         del visit  # or it would be kept until the next one leaves
 
 

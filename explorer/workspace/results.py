@@ -1,4 +1,4 @@
-"""What a visitor has tried, and what all visitors have found out about the samples."""
+"""One visitor's runs, and all visitors' results on the sample models."""
 
 import json
 from collections import OrderedDict
@@ -35,7 +35,7 @@ UNTAGGED = Tag()
 
 
 class Results:
-    """What one visitor has tried; results on the samples come from all, and are for all.
+    """One visitor's runs; runs on the sample models are shared between all visitors.
 
     Nothing else is shared between visitors.
     """
@@ -64,7 +64,7 @@ class Results:
         return dict(self._own.get(source, {}))
 
     def recall(self, source: Source, recipe: Recipe) -> Run | None:
-        """A complete run of a setting whose file is still there; it then counts as tried."""
+        """A complete run of a setting whose file still exists; it becomes one of the visitor's."""
         return self._known(source, recipe, lambda run: run.file is not None)
 
     def measured(self, source: Source, recipe: Recipe) -> Run | None:
@@ -112,7 +112,7 @@ class Results:
                 del kept[next(iter(kept))]
 
     def compress_arguments(self, source: Source, recipe: Recipe, out: str) -> dict[str, Any]:
-        """Of the task `compress`, which needn't count again what is known; the file goes `out`."""
+        """The arguments of the task `compress`, which writes to `out` and skips known counts."""
         counts = self.counts(source, recipe)
         return {
             "source": source.arguments(),
@@ -135,7 +135,7 @@ class Results:
         return replace(run, artifact=replace(run.artifact, path=out))
 
     def tags(self, source: Source) -> dict[str, Tag]:
-        """What the visitor says about runs on a model, by their settings; kept for the visit."""
+        """What the visitor says about runs on a model, by their settings; kept for the session."""
         return dict(self._tags.get(source.key, {}))
 
     def rename(self, source: Source, setting: str, text: str) -> None:
