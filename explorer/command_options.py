@@ -57,7 +57,7 @@ def remarks_on(recipe: Recipe, options: argparse.Namespace) -> list[str]:
     own = sum(choice.weight_bits is not None for choice in recipe.layers)
     if options.weight_bits is not None and own:
         layers = "1 layer keeps" if own == 1 else f"{own} layers keep"
-        remarks.append(f"{layers} the weight bits of the recipe's override")
+        remarks.append(f"{layers} the weight bits that the recipe gives")
     if options.bits_scope == "global" and not recipe.spreads_bits:
         remarks.append(f"mixed precision has no effect at {recipe.weight_bits} weight bits")
     return remarks

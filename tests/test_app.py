@@ -390,7 +390,7 @@ def test_without_samples_there_is_no_accuracy(app: AppTest, tmp_path: Path) -> N
     assert [error.value for error in app.error] == []
     number, page = panel_of(app)["numbers"][-1], html_of(app)
     assert (number["title"], number["kind_text"]) == ("Agreement", "on random inputs")
-    assert "No samples were given, so 256 random inputs" in page
+    assert "agreement with the original is measured on 256 random inputs" in page
     assert app.session_state["explorer"].view.run.artifact.not_reconstructed
 
 
@@ -892,7 +892,7 @@ def test_layers_say_where_the_time_goes() -> None:
     assert html_of(page).count("ce-share") >= 9
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert [trace["name"] for trace in chart["data"]] == ["roof", "original", "compressed"]
-    assert any("FLOP/s at most" in text.value for text in page.caption)
+    assert any("Peak compute: " in text.value for text in page.caption)
 
 
 @pytest.mark.parametrize(
@@ -926,7 +926,7 @@ def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting: str) -> No
     page.run()
     assert len(page.error) == 1
     said = page.error[0].value
-    assert said.startswith("The link's model isn't among the samples here")
+    assert said.startswith("The link's model isn't a sample model here")
     assert "The link's setting can't be used" in said
     assert page.session_state["explorer"].selected.key == sample_models()[0].key
 

@@ -348,7 +348,7 @@ def test_torch_files_become_onnx(
 
 def test_torchscript_asks_for_a_shape(workspace: Workspace) -> None:
     drop(workspace, ("a.pt", scripted()))
-    assert "say the shape" in str(workspace.notice)
+    assert "give the shape" in str(workspace.notice)
     assert workspace.source is None
     assert not list(workspace.folder.path.glob("upload-*"))
 
@@ -366,7 +366,7 @@ def test_weights_of_a_known_architecture(workspace: Workspace) -> None:
     ("files", "message"),
     [
         ([("a.onnx", RESNET), ("b.onnx", RESNET + b"\x42\x00")], "2 models; drop one"),
-        ([("a.zip", pictures(4))], "no model among these"),
+        ([("a.zip", pictures(4))], "None of these files is a model"),
         ([("a.onnx", RESNET), ("b.zip", pictures(4)), ("c.zip", pictures(5))], "2 files of samp"),
         ([("<b>a</b>.onnx", b"\0\1\2")], "no model that opens here"),
     ],
@@ -385,7 +385,7 @@ def test_files_that_are_gone_are_told_as_such(workspace: Workspace) -> None:
     assert opened is not None
     assert opened.drop is not None
     shutil.rmtree(workspace.folder.path)
-    with pytest.raises(JobError, match="The files of this visit are gone"):
+    with pytest.raises(JobError, match="The files of this session are gone"):
         workspace.receive([("net.onnx", RESNET)])
     workspace.read(opened.drop)
     settled(workspace)

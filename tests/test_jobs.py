@@ -253,7 +253,7 @@ def test_a_mistake_of_our_own_is_told(desk: Desk) -> None:
     job = desk.submit("compress", {"source": source()})  # two arguments are missing
     assert job.wait(LIMIT_S)
     assert job.state is State.FAILED
-    assert "made a mistake" in str(job.error)
+    assert "internal error occurred" in str(job.error)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_files_go_with_their_visitor(kept: Storage) -> None:
 def test_number_of_files(kept: Storage) -> None:
     folder = kept.folder()
     paths = folder.take(*(bytes([index]) for index in range(folders.SESSION_FILES)))
-    with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; choose"):
+    with pytest.raises(QuotaError, match="8 uploaded files and already holds 8; select"):
         folder.take(b"one more")
     folder.drop(paths[0])
     assert not paths[0].exists()

@@ -1,4 +1,4 @@
-"""A visit under two threads: a run that a newer one replaces goes on beside it for a moment."""
+"""A session under two threads: a run that a newer one replaces goes on beside it for a moment."""
 
 import threading
 import time

@@ -120,14 +120,14 @@ def _pictures(archive: Archive) -> tuple[list[str], list[str]]:
         if is_picture(archive.head(name, len(PNG))):
             members.append(name)
         elif PurePosixPath(name).suffix.lower() in SUFFIXES:
-            raise DataError(f"{title} holds {file_name(name)!r}, which is no PNG or JPEG image.")
+            raise DataError(f"{title} holds {file_name(name)!r}, which isn't a PNG or JPEG image.")
         else:
             others.append(file_name(name))
     if not members:
         raise DataError(f"{title} holds no PNG or JPEG images.")
     if len(members) > MOST_IMAGES:
         raise DataError(f"{title} holds {len(members):,} images; the most is {MOST_IMAGES:,}.")
-    return members, [f"Left out, as they are no images: {listed(others)}."] * bool(others)
+    return members, [f"Skipped, because they aren't images: {listed(others)}."] * bool(others)
 
 
 def _folders(members: Sequence[str], title: str) -> list[str] | None:

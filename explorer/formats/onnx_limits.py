@@ -89,7 +89,7 @@ def _check_texts(message: Message, title: str) -> None:
             for each in values:
                 _check_texts(each, title)
         elif kind.type == kind.TYPE_STRING and any(isinstance(each, bytes) for each in values):
-            raise ModelError(f"{title} is damaged: a name in it is no text.")
+            raise ModelError(f"{title} is damaged: a name in it isn't text.")
 
 
 class _Census:

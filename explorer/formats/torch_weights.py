@@ -99,7 +99,7 @@ def _check_plain(weights: Weights, title: str) -> None:
         is_dense = tensor.layout is torch.strided and not tensor.is_quantized
         if not is_dense or tensor.is_meta or tensor.is_nested or tensor.is_complex():
             raise ModelError(
-                f"{title} holds {cleaned(name)!r}, which is no plain tensor of numbers; save the "
+                f"{title} holds {cleaned(name)!r}, which isn't a plain tensor of numbers; save the "
                 "weights dense and unquantized."
             )
 

@@ -99,8 +99,8 @@ def one_scale_for_all(case: Case) -> Iterator[str | Insight]:
         return
     yield Insight(
         f"Without reconstruction, this loses {100 * lost:.1f} pp: with per-tensor granularity, one "
-        "scale must cover the channel with the largest weights, so those with small weights get few "
-        "levels. Per-channel granularity gives every channel all levels.",
+        "scale must cover the channel with the largest weights, so channels with small weights get "
+        "few levels. Per-channel granularity gives every channel all levels.",
         "Quantize per channel",
         replace(case.recipe, granularity="channel"),
     )

@@ -42,8 +42,8 @@ HELP = {
         "without them, or without weight reconstruction, L2 magnitude is used."
     ),
     "round_to": (
-        "The number of remaining channels is a multiple of this in wide layers; other widths run "
-        "slowly."
+        "The number of remaining channels is a multiple of this in wide layers; kernels are "
+        "slower at other widths."
     ),
     "granularity": "How many weights share one scale.",
     "group_size": "Number of inputs that share one scale.",

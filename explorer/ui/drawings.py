@@ -144,8 +144,8 @@ def flips_html(
         for flip, picture in zip(changes["flips"], pictures, strict=True)
     )
     return (
-        f"<p class='ce-more'>{counts} Shown: the {len(pictures)} with the highest confidence of the "
-        f'compressed model.</p><ol class="ce-flips">{tiles}</ol>'
+        f"<p class='ce-more'>{counts} Shown: the {len(pictures)} with the highest confidence of "
+        f'the compressed model.</p><ol class="ce-flips">{tiles}</ol>'
     )
 
 

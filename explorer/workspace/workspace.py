@@ -216,7 +216,7 @@ class Workspace:
     def receive(
         self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
     ) -> None:
-        """Import dropped files, (name, content) each, and open what comes of them.
+        """Import dropped files, (name, content) each, and open the model that they make.
 
         `shape` is that of the model's input, where it was said.
 
@@ -231,7 +231,7 @@ class Workspace:
     def read(self, drop: Drop) -> None:
         """Import files that are there already, perhaps in another way than before.
 
-        What is being opened or compressed waits; where nothing comes of the import, it begins
+        What is being opened or compressed waits; if the import fails, that begins
         again.
         """
         self.notice = None
@@ -257,7 +257,7 @@ class Workspace:
 
     @one_at_a_time
     def set_input_sizes(self, sizes: InputSizes) -> None:
-        """Count, time and make up everything at other input sizes; none stands for usual ones."""
+        """Count, time and make up everything at other input sizes; () for the default ones."""
         source = self.source
         if source is None or sizes == source.input_sizes or self.importing.running:
             return

@@ -213,7 +213,7 @@ RULES = {
     ),
     "branches-17-deep": ("nested more than 16", nested(17)),
     "branches-300-deep": ("cut short or damaged", nested_bytes(300)),
-    "not-text": ("a name in it is no text|cut short or damaged", not_text()),
+    "not-text": ("a name in it isn't text|cut short or damaged", not_text()),
     "sparse": ("sparse", sparse()),
     "one-machine-only": (
         "one machine",
