@@ -220,7 +220,7 @@ def test_what_is_wrong_and_where(members: dict[str, bytes], expected: str) -> No
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {f"{index}.png": encoded(CORNERS) for index in range(3)}
     monkeypatch.setattr(images, "MOST_VALUES", 24)
-    assert "3 images, more than memory does as 2 x 2 pixels; the most is 2" in refusal(members)
+    assert "3 images, more than fit in memory at 2 x 2 pixels; the most is 2" in refusal(members)
     monkeypatch.setattr(images, "MOST_IMAGES", 2)
     assert "holds 3 images; the most is 2" in refusal(members)
 

@@ -368,7 +368,7 @@ def test_weights_of_a_known_architecture(workspace: Workspace) -> None:
         ([("a.onnx", RESNET), ("b.onnx", RESNET + b"\x42\x00")], "2 models; drop one"),
         ([("a.zip", pictures(4))], "None of these files is a model"),
         ([("a.onnx", RESNET), ("b.zip", pictures(4)), ("c.zip", pictures(5))], "2 files of samp"),
-        ([("<b>a</b>.onnx", b"\0\1\2")], "no model that opens here"),
+        ([("<b>a</b>.onnx", b"\0\1\2")], "isn't a model that the explorer can open"),
     ],
     ids=["two models", "no model", "two files of samples", "no file that opens"],
 )

@@ -202,7 +202,10 @@ def test_a_flipped_weight_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ({"w": torch.ones(2)}, "of no architecture known here (fashion_resnet, fashion_mobilenet"),
+        (
+            {"w": torch.ones(2)},
+            "that fit none of the known architectures (fashion_resnet, fashion_mobilenet",
+        ),
         ({**state(), "head.weight": torch.ones(3)}, "vowels_cnn"),
         ({**state(), "head.weight": torch.ones(3)}, "but head.weight is not part of it"),
         ({**state(), "classifier.bias": torch.ones(3)}, "classifier.bias is 3 instead of 9"),
@@ -235,7 +238,7 @@ def test_without_the_samples_no_architecture_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sample_models", None)
-    assert "known here (none)" in said(saved(tmp_path, state()))
+    assert "none of the known architectures (none)" in said(saved(tmp_path, state()))
 
 
 def safetensors(folder: Path, header: object, data: bytes = b"") -> Path:

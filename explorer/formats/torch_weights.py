@@ -77,7 +77,7 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[OnnxFil
     fitting = next((each for each in known if _fits(weights, shapes[each.name])), None)
     if fitting is None:
         raise ModelError(
-            f"{title} holds weights of no architecture known here{_misfit(weights, shapes)}; "
+            f"{title} holds weights that fit none of the known architectures{_misfit(weights, shapes)}; "
             f"{EXPORT_HINT}."
         )
     if any(each.dtype in (torch.float16, torch.bfloat16) for each in weights.values()):

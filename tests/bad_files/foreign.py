@@ -36,7 +36,10 @@ KNOWN = {
     "model.engine": ("TensorRT", b"ptrt" + bytes(100)),
     "model.rknn": ("Rockchip", b"RKNN" + bytes(100)),
     "model.mlmodel": ("Core ML", b"\x08\x05\x12\x02\x0a\x00\xa2\x1f\x02\x00\x00"),
-    "frozen.pb": ("no model that opens here", b"\x0a\x02\x0a\x00" + b"\x12\x02\x0a\x00"),
+    "frozen.pb": (
+        "isn't a model that the explorer can open",
+        b"\x0a\x02\x0a\x00" + b"\x12\x02\x0a\x00",
+    ),
     "library.so": ("compiled library", b"\x7fELF\x02\x01\x01" + bytes(100)),
     "library.dll": ("compiled library", b"MZ\x90\x00" + bytes(100)),
     "model.onnx.gz": ("gzip", gzip.compress(good())),

@@ -24,7 +24,7 @@ from bad_files.models import (
 
 LOCAL = "local"
 EXPORT = "torch.onnx.export"
-DAMAGED = "cut short or damaged|holds no operators|without an ONNX graph|no model that opens here"
+DAMAGED = "cut short or damaged|holds no operators|without an ONNX graph|isn't a model"
 
 
 def one(name: str, says: str, content: Content, **terms: Any) -> Case:
@@ -171,8 +171,8 @@ RULES = {
         f"cut-to-{round(share * 100)}-percent": (DAMAGED, cut(share))
         for share in (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
     },
-    "zeros": ("no model that opens here", bytes(4096)),
-    "noise": ("no model that opens here", np.random.default_rng(1).bytes(4096)),
+    "zeros": ("isn't a model that the explorer can open", bytes(4096)),
+    "noise": ("isn't a model that the explorer can open", np.random.default_rng(1).bytes(4096)),
     "wrong-first-byte": (DAMAGED, b"\x0b" + good()[1:]),
     "twice": ("more than one value|twice|two weights", good() + good()),
     "opset-999": ("opset 999", set_opset(999)),

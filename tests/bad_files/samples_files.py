@@ -109,7 +109,7 @@ TABLES: dict[str, tuple[str, Content]] = {
     "markup": ("holds the text", table(HEAD, LINE, "<img src=x>\x1b,1,2,3,0".replace("\x1b", ""))),
     "utf-16": ("UTF-16", table(HEAD, LINE, LINE, encoding="utf-16")),
     "latin-1": ("not text in UTF-8", table("größe,b,c,d,label", LINE, encoding="latin-1")),
-    "nul": ("no model that opens|no known kind", table(HEAD, "1,\x00,2,3,0")),
+    "nul": ("explorer can open|unknown kind", table(HEAD, "1,\x00,2,3,0")),
     "nul-late": (
         "holds the text|can't be read",
         lambda p: table(HEAD, *[LINE] * 9000, "1,\x00,2,3,0"),
@@ -127,7 +127,10 @@ TABLES: dict[str, tuple[str, Content]] = {
     "labels-beyond": ("3 classes", table(HEAD, *["1,2,3,4,9"] * 5)),
     "2-million-rows": ("takes 4", lambda places: b"1\n" * 2_000_000),
     "long-cell": ("can't be read as a table", table(HEAD, LINE, "9" * 10**6 + ",1,2,3,0")),
-    "control-characters": ("no model that opens|no known kind", table(HEAD, "\x1b[31m1,2,3,4,0")),
+    "control-characters": (
+        "explorer can open|unknown kind",
+        table(HEAD, "\x1b[31m1,2,3,4,0"),
+    ),
 }
 
 

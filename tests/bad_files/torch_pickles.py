@@ -131,7 +131,7 @@ def damaged(at: float) -> bytes:
     return bytes(whole)
 
 
-MISFIT = "no architecture known here"
+MISFIT = "none of the known architectures"
 MORE = "more than tensors"
 WHOLE = saved({"w": torch.ones(4)})
 PICKLES: dict[str, tuple[str, Content]] = {
