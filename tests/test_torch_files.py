@@ -204,7 +204,7 @@ def test_a_flipped_weight_is_noticed(tmp_path: Path) -> None:
     [
         (
             {"w": torch.ones(2)},
-            "that fit none of the known architectures (fashion_resnet, fashion_mobilenet",
+            "none of the known architectures (fashion_resnet, fashion_mobilenet",
         ),
         ({**state(), "head.weight": torch.ones(3)}, "vowels_cnn"),
         ({**state(), "head.weight": torch.ones(3)}, "but head.weight is not part of it"),

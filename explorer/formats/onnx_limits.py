@@ -206,8 +206,8 @@ def _check_tensors(tensors: list[onnx.TensorProto], title: str) -> None:
         params += math.prod(tensor.dims)
         if params > MOST_PARAMS:
             raise ModelError(
-                f"{title} has more than {MOST_PARAMS / 1e9:.1f} billion parameters, more than fit "
-                "here."
+                f"{title} has more than {MOST_PARAMS / 1e9:.1f} billion parameters, more than "
+                "the explorer can open."
             )
         if tensor.data_location != EXTERNAL and not _is_complete(tensor):
             raise ModelError(f"{title} is damaged: {name} is not as long as its shape says.")

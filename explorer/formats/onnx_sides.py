@@ -83,7 +83,7 @@ def _without_links(path: str, flags: int) -> int:
 def _unreadable(name: str, title: str) -> ModelError:
     return ModelError(
         f"The second file {file_name(name)!r} with the weights of {title} can't be read: it must "
-        f"be a regular file beside the model; or {HINT}."
+        f"be a file beside the model, not a link; or {HINT}."
     )
 
 

@@ -77,8 +77,8 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[OnnxFil
     fitting = next((each for each in known if _fits(weights, shapes[each.name])), None)
     if fitting is None:
         raise ModelError(
-            f"{title} holds weights that fit none of the known architectures{_misfit(weights, shapes)}; "
-            f"{EXPORT_HINT}."
+            f"{title} holds weights that fit none of the known architectures"
+            f"{_misfit(weights, shapes)}; {EXPORT_HINT}."
         )
     if any(each.dtype in (torch.float16, torch.bfloat16) for each in weights.values()):
         notes.append("Its 16-bit weights were widened to float32.")

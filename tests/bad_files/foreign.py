@@ -56,7 +56,7 @@ KNOWN = {
     "data.parquet": ("Parquet", b"PAR1" + bytes(100)),
     "data.sqlite": ("SQLite", b"SQLite format 3\x00" + bytes(100)),
     "picture.svg": ("XML", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
-    "picture.eps": ("no model|text", b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n"),
+    "picture.eps": ("is a model|text", b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n"),
 }
 TITLES = {
     "markup": "<img src=x onerror=alert(1)>.onnx",
@@ -77,5 +77,5 @@ CASES = (
     ),
     Case("two-networks", "2 models", {"a.onnx": good(), "b.onnx": good() + b"\x12\x00"}),
     Case("one-network-twice", "2 models", {"a.onnx": good(), "b.onnx": good()}),
-    Case("samples-without-a-network", "no model among", {"x.csv": b"a,b,label\n1,2,0\n3,4,1\n"}),
+    Case("samples-without-a-network", "is a model", {"x.csv": b"a,b,label\n1,2,0\n3,4,1\n"}),
 )

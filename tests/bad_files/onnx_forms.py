@@ -246,16 +246,16 @@ RULES = {
     ),
 }
 SECOND_FILES = {
-    "outside-absolute": ("no file beside", outside(lambda places: str(places.secret))),
-    "outside-passwd": ("no file beside", outside(lambda places: "/etc/passwd", length="48")),
-    "outside-above": ("no file beside", outside(lambda places: f"../../{places.secret.name}")),
-    "outside-link": ("no link", outside(lambda places: SYMBOLIC_LINK)),
-    "outside-hard-link": ("no link", outside(lambda places: HARD_LINK)),
+    "outside-absolute": ("isn't a file beside", outside(lambda places: str(places.secret))),
+    "outside-passwd": ("isn't a file beside", outside(lambda places: "/etc/passwd", length="48")),
+    "outside-above": ("isn't a file beside", outside(lambda places: f"../../{places.secret.name}")),
+    "outside-link": ("not a link", outside(lambda places: SYMBOLIC_LINK)),
+    "outside-hard-link": ("not a link", outside(lambda places: HARD_LINK)),
     "outside-missing": ("can't be read", outside(lambda places: "weights.bin")),
-    "outside-memory": ("no file beside", outside(lambda places: "*/_ORT_MEM_ADDR_/*")),
+    "outside-memory": ("isn't a file beside", outside(lambda places: "*/_ORT_MEM_ADDR_/*")),
     "outside-offset": ("not as long", outside(lambda p: "w.bin", offset="-8", length="48")),
-    "outside-folder": ("can't be read|no file beside", outside(lambda places: ".")),
-    "outside-device": ("no file beside", outside(lambda places: "/dev/zero")),
+    "outside-folder": ("can't be read|isn't a file beside", outside(lambda places: ".")),
+    "outside-device": ("isn't a file beside", outside(lambda places: "/dev/zero")),
 }
 
 CODE = '", None) or getattr(__import__("os"), "system")("touch {}") or ("'
