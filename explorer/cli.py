@@ -93,33 +93,18 @@ def _parser() -> argparse.ArgumentParser:
     about = "measure the sensitivity of each layer and channel group, one by one"
     sensitivity = _add(subparsers, "sensitivity", commands.sensitivity, about)
     add = sensitivity.add_argument
-    add(
-        "--data",
-        required=True,
-        metavar="EVAL.npz",
-        help=DATA_HELP,
-    )
+    add("--data", required=True, metavar="EVAL.npz", help=DATA_HELP)
     add("--calibration", metavar="C.npz", help="calibration samples; default: those of --data")
     add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--no-compensate", action="store_true", help="without weight reconstruction")
     add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
     add("--widths", action="store_true", help=WIDTHS_HELP)
     add("--seed", type=int, metavar="S", help="random seed")
-    add(
-        "--spend",
-        type=float,
-        metavar="PP",
-        help="generate a recipe within this accuracy budget",
-    )
+    add("--spend", type=float, metavar="PP", help="generate a recipe within this accuracy budget")
     add("--on", metavar="WHAT", help=f"what to minimize: {', '.join(AIMS)}; default size")
     add("--save-recipe", metavar="R.json", help="where to write that recipe, for compress --recipe")
     evaluate = _add(subparsers, "evaluate", commands.evaluate, "score a model on data")
-    evaluate.add_argument(
-        "--data",
-        required=True,
-        metavar="EVAL.npz",
-        help=DATA_HELP,
-    )
+    evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help=DATA_HELP)
     evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
     evaluate.add_argument("--metric", metavar="NAME", help=METRIC_HELP)
     latency = _add(subparsers, "latency", commands.latency, "time one inference")
@@ -172,10 +157,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--criterion", metavar="NAME", help=f"pruning criterion: {', '.join(CRITERIA)}")
     add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
     add("--weight-bits", type=int, metavar="BITS", help="weight bits: 32, 16, or 8 to 2")
-    add(
-        "--bits-scope",
-        help="layer; or global: mixed precision of --weight-bits on average",
-    )
+    add("--bits-scope", help="layer; or global: mixed precision of --weight-bits on average")
     add("--activation-bits", type=int, metavar="BITS", help="activation bits: 32 or 8")
     add("--calibration", metavar="C.npz", help="calibration samples, which need no labels")
     add("--no-compensate", action="store_true", help="without weight reconstruction")

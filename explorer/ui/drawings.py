@@ -19,7 +19,6 @@ MOST_CLASSES = 20  # of a table or a matrix
 MOST_CONFUSIONS = 6
 KINDS = {"lost": "now wrong", "won": "corrected", "moved": "still wrong", "": "changed"}
 TILE = 112  # pixels of a series
-NOT_SHOWN = "Classes that lost less or gained, not shown"
 
 
 class Names:
@@ -47,11 +46,8 @@ def classes_html(changes: Mapping[str, Any], names: Names) -> str:
     what = "classified correctly" if changes["labelled"] else "classified like the original"
     head = "<th>Class</th><th>Samples</th><th>Original</th><th>Compressed</th><th></th>"
     left = len(rows) - len(shown)
-    more = (
-        f"<p class='ce-more'>Classes with smaller losses or gains, not shown: {left}.</p>"
-        if left
-        else ""
-    )
+    more = f"<p class='ce-more'>Other classes, with smaller losses or none: {left}.</p>"
+    more = more if left else ""
     return (
         f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
         f"<p class='ce-more'>The share of each class's samples that are {what}, and its change in "

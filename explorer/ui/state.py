@@ -1,4 +1,4 @@
-"""The workspace of each browser session: made on the first run of a page, closed after the last.
+"""The workspace of each browser session: made by its first page, closed after it has ended.
 
 Widgets show the workspace: their values are set from it before they are drawn, and their callbacks
 write changes back (see `projected`).
