@@ -24,6 +24,7 @@ from explorer.recipe import AIMS, CRITERIA, PATTERNS
 
 EXIT_OK, EXIT_USER_ERROR = 0, 2
 COMMAND = "compression-explorer"
+DATA_HELP = "samples, with labels in y if there are any"
 METRIC_HELP = f"quality metric: {', '.join(CHOICES)}; by default the one that fits"
 ALIGNMENT_HELP = "channel alignment: the remaining channels are a multiple of N"
 WIDTHS_HELP = "also prune the hidden (residual) dimension"
@@ -59,7 +60,7 @@ def _finite(value: Any) -> Any:
 
 
 def _print(text: str) -> int:
-    """Write the result; a reader that has gone away is no mistake."""
+    """Write the result; a closed pipe is no error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -71,10 +72,10 @@ def _print(text: str) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one sentence."""
+    """An argument parser whose error is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        raise RecipeError(f"{message[:1].upper()}{message[1:]}; {self.prog} --help tells more.")
+        raise RecipeError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,27 +93,27 @@ def _parser() -> argparse.ArgumentParser:
     about = "measure the sensitivity of each layer and channel group, one by one"
     sensitivity = _add(subparsers, "sensitivity", commands.sensitivity, about)
     add = sensitivity.add_argument
-    add("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
-    add("--calibration", metavar="C.npz", help="unlabelled samples; by default those of --data")
+    add("--data", required=True, metavar="EVAL.npz", help=DATA_HELP)
+    add("--calibration", metavar="C.npz", help="calibration samples; default: those of --data")
     add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--no-compensate", action="store_true", help="without weight reconstruction")
     add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
     add("--widths", action="store_true", help=WIDTHS_HELP)
     add("--seed", type=int, metavar="S", help="random seed")
-    add("--spend", type=float, metavar="PP", help="accuracy budget: generate a recipe within it")
+    add("--spend", type=float, metavar="PP", help="generate a recipe within this accuracy budget")
     add("--on", metavar="WHAT", help=f"what to minimize: {', '.join(AIMS)}; default size")
     add("--save-recipe", metavar="R.json", help="where to write that recipe, for compress --recipe")
     evaluate = _add(subparsers, "evaluate", commands.evaluate, "score a model on data")
-    evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help="samples, and labels y")
+    evaluate.add_argument("--data", required=True, metavar="EVAL.npz", help=DATA_HELP)
     evaluate.add_argument("--reference", metavar="ORIGINAL", help="model to compare with")
     evaluate.add_argument("--metric", metavar="NAME", help=METRIC_HELP)
     latency = _add(subparsers, "latency", commands.latency, "time one inference")
     latency.add_argument("--against", metavar="ORIGINAL", help="model to compare with")
-    latency.add_argument("--threads", type=int, default=1, metavar="N", help="default 1")
+    latency.add_argument("--threads", type=int, default=1, metavar="N", help="threads; default 1")
     serve = subparsers.add_parser(
         "serve", help="start the web app", description="start the web app"
     )
-    serve.add_argument("--port", type=int, metavar="P", help="where it listens; default 8501")
+    serve.add_argument("--port", type=int, metavar="P", help="port to listen on; default 8501")
     serve.set_defaults(command=commands.serve)
     return parser
 
@@ -129,8 +130,8 @@ def _add(
         default=[],
         type=_input_size,
         metavar="NAME=1,3,320,320",
-        help="the shape of an input, batch included, where the file leaves dimensions open; "
-        "once for each input",
+        help="shape of an input whose dimensions the file leaves open, batch included; repeat for "
+        "more inputs",
     )
     parser.set_defaults(command=command)
     return parser
@@ -141,7 +142,7 @@ def _input_size(text: str) -> tuple[str, tuple[int, ...]]:
     name, _, shape = text.rpartition("=")
     if not name or not re.fullmatch(r"\d{1,10}(,\d{1,10})*", shape):
         raise argparse.ArgumentTypeError(
-            f"{text!r} isn't the name and the shape of an input, such as image=1,3,320,320"
+            f"{text!r} isn't the name and shape of an input, such as image=1,3,320,320"
         )
     return name, tuple(int(size) for size in shape.split(","))
 
@@ -152,15 +153,15 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--recipe", metavar="R.json", help="a recipe; the options below override it")
     add("--pattern", help=f"pruning: {', '.join(PATTERNS)}")
     add("--ratio", type=float, metavar="R", help="pruning ratio of channels or weights, in [0, 1)")
-    add("--scope", help="of the pruning ratio: global or layer")
+    add("--scope", help="scope of the pruning ratio: global or layer")
     add("--criterion", metavar="NAME", help=f"pruning criterion: {', '.join(CRITERIA)}")
     add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
-    add("--weight-bits", type=int, metavar="BITS", help="32, 16, or 8 to 2")
-    add("--bits-scope", help="layer, or global: mixed precision, weight bits are an average")
-    add("--activation-bits", type=int, metavar="BITS", help="32 or 8")
-    add("--calibration", metavar="C.npz", help="unlabelled samples")
+    add("--weight-bits", type=int, metavar="BITS", help="weight bits: 32, 16, or 8 to 2")
+    add("--bits-scope", help="layer; or global: mixed precision of --weight-bits on average")
+    add("--activation-bits", type=int, metavar="BITS", help="activation bits: 32 or 8")
+    add("--calibration", metavar="C.npz", help="calibration samples, which need no labels")
     add("--no-compensate", action="store_true", help="without weight reconstruction")
-    add("--data", metavar="EVAL.npz", help="score original and result on this")
+    add("--data", metavar="EVAL.npz", help="score original and result on these samples")
     add("--metric", metavar="NAME", help=METRIC_HELP)
     add("--keep-metadata", action="store_true", help="keep exporter metadata of nodes and tensors")
     add("--short-names", action="store_true", help="give tensors and nodes short names")

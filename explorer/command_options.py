@@ -48,7 +48,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 
 
 def remarks_on(recipe: Recipe, options: argparse.Namespace) -> list[str]:
-    """What of the request has no effect, or not everywhere."""
+    """What of the request has no effect, or not in all layers."""
     remarks = []
     if recipe.ratio and not recipe.prunes_by_ratio:
         remarks.append(f"the ratio has no effect with pattern {recipe.pattern!r}")
@@ -104,9 +104,7 @@ def check_output(path: Path, options: argparse.Namespace) -> None:
         is_special = path.exists() and not path.is_file()
         is_read = path.exists() and any(path.samefile(read) for read in given if read.exists())
     except (OSError, ValueError) as error:
-        raise OutputError(
-            "The name of the output file is not one that the system takes."
-        ) from error
+        raise OutputError("The system doesn't accept the name of the output file.") from error
     if is_folder:
         raise OutputError(f"{path} is a folder; name a file for the result.")
     if is_special:

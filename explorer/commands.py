@@ -46,16 +46,16 @@ def compress(options: argparse.Namespace) -> dict[str, Any]:
     recipe = recipe_of(options)
     opened = _opened(options)
     for remark in remarks_on(recipe, options):
-        _progress(remark)
+        _remark(remark)
     place, watch = pipeline.Here(), _Watch()
     wanted = pipeline.Wanted(first=False, timed=options.latency, unreconstructed=False)
     run = Run(recipe).after(pipeline.run(opened, recipe, place, watch, wanted))
     assert run.plan is not None  # the pipeline has made it, the file and the model
     assert run.artifact is not None
     assert place.model is not None
-    reason = run.artifact.not_compensated
+    reason = run.artifact.not_reconstructed
     if reason is not None and recipe.compensate and not recipe.is_identity:
-        _progress(f"without weight reconstruction: {reason}")
+        _remark(f"without weight reconstruction: {reason}")
     original = _measured_original(opened, watch)
     if run.latency is not None:  # of one measurement, run by run
         original = replace(original, latency=run.latency.of_reference())
@@ -84,7 +84,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sensitivity(options: argparse.Namespace) -> dict[str, Any]:
-    """What compressing each place alone costs, and a recipe within a budget."""
+    """What compressing each place alone costs, and a recipe within an accuracy budget."""
     from explorer import pipeline  # noqa: PLC0415 - loaded when needed
     from explorer.model import write_atomically  # noqa: PLC0415
 
@@ -123,7 +123,7 @@ def latency(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def serve(options: argparse.Namespace) -> NoReturn:
-    """Become the web app's server."""
+    """Start the web app: this process becomes its server."""
     given = options.port is not None
     if given and options.port not in PORTS:
         raise RecipeError(f"The port is {options.port}; it must be at least 1 and at most 65535.")
@@ -131,21 +131,21 @@ def serve(options: argparse.Namespace) -> NoReturn:
     installed = package / "webapp" / "app.py"
     app = installed if installed.exists() else package.parent / "app.py"
     port = ["--server.port", str(options.port)] if given else []
-    # -P: a folder named explorer where the command is called doesn't stand before the package.
+    # -P: a folder named explorer in the current folder must not hide the package.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(app), *port]
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter and script
 
 
 def _load(path: str, options: argparse.Namespace) -> "Model":
-    """A model at the input sizes that were asked for, after saying what was not done with it."""
+    """A model at the requested input sizes; its remarks go to standard error."""
     model = explorer.load(path, input_sizes=dict(options.input_size))
     for remark in model.remarks:
-        _progress(remark)
+        _remark(remark)
     return model
 
 
 def _opened(options: argparse.Namespace, calibrates_on_data: bool = False) -> "Opened":
-    """The model with the samples that the options name; what was assumed is said."""
+    """The model with the samples that the options name; assumptions go to standard error."""
     from explorer.pipeline import Opened  # noqa: PLC0415 - loaded when needed
 
     model = _load(options.model, options)
@@ -209,7 +209,7 @@ def _data(path: str, model: "Model") -> "Dataset":
 
     data = load_data(path, model)
     for note in (*data.notes, *row_notes(model, data)):
-        print(note, file=sys.stderr)
+        _remark(note)
     return data
 
 
@@ -227,22 +227,22 @@ def _scoring(original: "Model", data: "Dataset", options: argparse.Namespace) ->
 
     scoring = check_labels(original, data, options.metric)
     if data.labels is not None:
-        print(f"metric: {METRICS[scoring.metric].noun}, {scoring.reason}", file=sys.stderr)
+        _remark(f"metric: {METRICS[scoring.metric].noun}, {scoring.reason}")
     return scoring
 
 
 def _tell_doubts(
     original: "Model", scoring: Scoring, found: Relabelling | None, quality: Quality | None
 ) -> None:
-    """Say on standard error where labels seem numbered otherwise, or the original only guesses."""
+    """Say on standard error if labels seem permuted, or if the original only guesses."""
     from explorer.render.insights_original import class_count, guessing  # noqa: PLC0415
 
     if found is not None:
-        print(relabelling_sentence(found), file=sys.stderr)
+        _remark(relabelling_sentence(found))
     elif quality is not None:
         classes = class_count(original.outputs[scoring.output].shape)
         for sentence in guessing(quality, classes):
-            print(sentence, file=sys.stderr)
+            _remark(sentence)
 
 
 def _probed(events: Iterable[Event]) -> Iterator[Sensitivity]:
@@ -255,6 +255,10 @@ def _probed(events: Iterable[Event]) -> Iterator[Sensitivity]:
             number += 1
             _progress(f"{number} of {count}")
             yield event.sensitivity
+
+
+def _remark(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _progress(step: str) -> None:

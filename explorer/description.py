@@ -79,16 +79,16 @@ class Description:
 class Artifact:
     """A compressed model that was written to `path`; the path is empty where it is kept in memory.
 
-    `input_sizes` are the shapes that it is counted and timed with, by input. `not_compensated` says
-    why its weights weren't reconstructed; None where they were. `weight_only` says that only its
-    weights are quantized.
+    `input_sizes` are the shapes that it is counted and timed with, by input. `not_reconstructed`
+    says why its weights weren't reconstructed; None where they were. `weight_only` says that only
+    its weights are quantized.
     """
 
     path: str
     model_id: str
     name: str
     input_sizes: Mapping[str, Shape]
-    not_compensated: str | None
+    not_reconstructed: str | None
     weight_only: bool
 
     def arguments(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Each message is one sentence that names what is wrong and what would be right. T
 and command line) catch this tree and nothing else.
 """
 
-FILES_GONE = "The files of this visit are gone; reload the page."
+FILES_GONE = "The files of this session are gone; reload the page."
 
 
 def reason_of(error: Exception) -> str:

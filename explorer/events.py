@@ -69,7 +69,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Timed:
-    """A latency; a later one of the same run is surer."""
+    """A latency; a later one of the same run is more reliable."""
 
     latency: Latency
 
@@ -161,7 +161,7 @@ class SurveyTimed:
 
 @dataclass(frozen=True)
 class Bought:
-    """What a budget of lost quality buys."""
+    """The recipe found within an accuracy budget."""
 
     spent: Spent
 
@@ -244,8 +244,8 @@ RunEvent = (
 OriginalEvent = Hosted | Described | Profiled | Timed | Scored | Relabelled | Answered
 Finding = Probed | Surveyed | SurveyTimed
 ImportEvent = ModelRead | DataRead | Noted
-Answer = Compared | WeightsCompared | NodesTimed | LimitsMeasured
-Event = RunEvent | OriginalEvent | ProbesCounted | Finding | Bought | ImportEvent | Answer
+PageEvent = Compared | WeightsCompared | NodesTimed | LimitsMeasured
+Event = RunEvent | OriginalEvent | ProbesCounted | Finding | Bought | ImportEvent | PageEvent
 
 EventType = TypeVar("EventType")
 

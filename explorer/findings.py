@@ -1,4 +1,4 @@
-"""What measuring single places and spending a budget come to, as values; loads nothing heavy."""
+"""Results of sensitivity measurements and accuracy budgets, as values; loads nothing heavy."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -89,10 +89,10 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Spent:
-    """A recipe, and what was measured of it on the samples that the budget was spent on.
+    """The recipe found within an accuracy budget, and what was measured of it.
 
-    `lost` of the `points` allowed (see `points_lost`) bought the share `saved` of what to save
-    `on`: bytes of the file, MACs, or the time of one inference as in `latency`.
+    It loses `lost` of the `points` allowed (see `points_lost`) and saves the share `saved` of what
+    was to be minimized, `on`: bytes of the file, MACs, or the time of one inference (`latency`).
     """
 
     recipe: Recipe

@@ -44,7 +44,7 @@ from explorer.workspace.following import Follower
 from explorer.workspace.sources import Source
 from explorer.workspace.workspace import Workspace
 
-GONE = "The file of the compressed model was removed; ask for another setting and for this again."
+GONE = "The compressed model's file was removed; set another recipe and then this one again."
 Path = str | os.PathLike[str]
 Samples = Dataset | Mapping[str, Array] | Path | bytes  # what `load_data` reads
 
@@ -203,7 +203,7 @@ class Explorer(anywidget.AnyWidget):
             "recipe": asdict(recipe),
             "seen": self._seen,
             "numbers": numbers(cards(workspace.view, workspace.busy)),
-            "tried": tried(workspace.original, workspace.tried, workspace.busy),
+            "tried": tried(workspace.original, workspace.runs, workspace.busy),
             "surveyed": surveyed(workspace.survey.found(workspace.source, recipe), basis),
             "words": PANEL,
         }

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from explorer.compress.apply import apply
 from explorer.compress.calibration import Calibration, calibrate
-from explorer.compress.compensation import why_not_compensated
+from explorer.compress.compensation import why_not_reconstructed
 from explorer.compress.estimate import estimate
 from explorer.compress.plan import plan
 from explorer.description import Artifact, Description, Scoring
@@ -123,16 +123,16 @@ class Here:
     def time(
         self, model: Model, against: Model, watch: Watch, setting: str = ""
     ) -> Iterator[Latency]:
-        """The latency, and then anew, but surer."""
+        """A first latency, then a more reliable one."""
         return time_here(model, against, watch)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a run is to be found out, beside the model itself and its counts.
+    """What to measure in a run, beside the model itself and its counts.
 
-    `first`: also the quality on the first samples, before that on all; `timed`: the latency;
-    `unreconstructed`: also the quality of the same recipe without weight reconstruction.
+    `first`: the quality on the first samples, before that on all; `timed`: the latency;
+    `unreconstructed`: the quality of the same recipe without weight reconstruction.
     """
 
     first: bool = True
@@ -191,7 +191,7 @@ def run(
     if calibration is None:
         calibration = calibration_of(opened, watch)
     small = apply(model, planned, calibration, watch.check)
-    reason = why_not_compensated(model, planned, calibration)
+    reason = why_not_reconstructed(model, planned, calibration)
     path = place.keep(small)  # first, as another process may begin to time it
     counted = profile(small)
     sizes, is_narrow = counted.input_sizes, is_weight_only(small)
@@ -207,7 +207,7 @@ def run(
 
 
 def on_first_samples(opened: Opened) -> Opened:
-    """The same with few enough samples to score many settings on; calibrated as before."""
+    """The same with the first samples only, to score many settings; calibration is unchanged."""
     data = opened.data
     return replace(opened, data=data.head(FIRST_SAMPLES) if data is not None else None)
 
@@ -242,7 +242,7 @@ def score(
 
 
 def time_here(model: Model, against: Model, watch: Watch) -> Iterator[Latency]:
-    """The latency as this process measures it, and then anew, but surer."""
+    """A first latency measured by this process, then a more reliable one."""
     watch.progress(0.5, "measuring latency")
     yield from latencies(model, against, check=watch.check)
 
@@ -277,7 +277,7 @@ def buy(
     on: str,
     watch: Watch,
 ) -> Iterator[Event]:
-    """`Bought`: what a budget of lost quality buys `on` an aim.
+    """`Bought`: a recipe that minimizes `on` within an accuracy budget of `points`.
 
     `found` are all sensitivities with the `base` recipe, on the same samples.
 

@@ -71,7 +71,7 @@ class Latency:
     `ratio` is time(this) / time(reference) by interleaved minima, with an interval by
     subsampling that the A/A control widens;
     1.0 when there is no reference. `reliable` is False when the machine was too noisy to trust it,
-    `quiet` when no quiet moment came to begin in.
+    `quiet` when it was never quiet before the start.
     """
 
     median_s: float

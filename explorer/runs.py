@@ -198,4 +198,4 @@ class View:
         run = self.run
         if run is None or run.complete or run.quality is None or run.unreconstructed is not None:
             return False
-        return run.artifact is not None and run.artifact.not_compensated is None
+        return run.artifact is not None and run.artifact.not_reconstructed is None

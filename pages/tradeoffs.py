@@ -10,7 +10,6 @@ from explorer.ui.tried import marks_of, quality_axis, results_of
 from explorer.ui.turns import turn
 from explorer.workspace.workspace import Workspace
 
-POLL_S = 1.0
 NOTHING_YET = "There are no measured runs yet."
 NO_QUALITY = "There are no samples to score runs on, so there is no quality to draw."
 
@@ -18,7 +17,9 @@ NO_QUALITY = "There are no samples to score runs on, so there is no quality to d
 def runs(workspace: Workspace) -> None:
     """The page; it draws itself anew while a sweep goes on."""
     drawn = workspace.stage()
-    st.fragment(runs_now, run_every=POLL_S if workspace.sweep.running else None)(workspace, drawn)
+    st.fragment(runs_now, run_every=frame.REDRAW_S if workspace.sweep.running else None)(
+        workspace, drawn
+    )
 
 
 @turn()
@@ -27,7 +28,7 @@ def runs_now(workspace: Workspace, drawn: tuple[object, ...]) -> None:
     if workspace.stage() != drawn:
         st.rerun()
     sweeps.draw(workspace)
-    results = results_of(workspace.original, workspace.tried, workspace.tags)
+    results = results_of(workspace.original, workspace.runs, workspace.tags)
     if len(results) <= 1:
         heading(RUNS)
         st.caption(NOTHING_YET)

@@ -82,5 +82,5 @@ def named(text: str) -> Outcome:
         host=Host(text, 2, text, None),
         inputs=((text, text, text),),
         input_sizes={text: (1, 2)},
-        not_compensated=text,
+        not_reconstructed=text,
     )

@@ -53,7 +53,7 @@ from explorer.ui import graph_view, layer_table, netron, panel, reading, sensiti
 from explorer.ui.current_outcome import outcome_of
 from explorer.ui.offers import again_offers
 from explorer.workspace.slices import base_of
-from explorer.workspace.sources import samples
+from explorer.workspace.sources import sample_models
 
 ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -125,7 +125,7 @@ def tried_of(page: AppTest) -> list[str]:
 
 
 def test_opens_with_the_first_sample_and_shows_measured_numbers(app: AppTest) -> None:
-    assert widget(app.selectbox, "model").value == samples()[0].key
+    assert widget(app.selectbox, "model").value == sample_models()[0].key
     assert [number["title"] for number in panel_of(app)["numbers"]] == [
         "File size",
         "Parameters",
@@ -287,31 +287,31 @@ def wait_for_probes(page: AppTest, count: int) -> None:
 
 def test_every_card_and_the_chart_follow_a_changed_setting(app: AppTest) -> None:
     session = app.session_state["explorer"]
-    before, tried = cards(session.view, busy=False), len(session.tried)
+    before, tried = cards(session.view, busy=False), len(session.runs)
     choose(app, pattern="channel", ratio=0.6)
     settled(app)
     after = cards(session.view, busy=False)
     assert [card.title for card in before] == [card.title for card in after]
     assert all(old.value != new.value for old, new in zip(before, after, strict=True))
-    assert len(session.tried) == tried + 1
+    assert len(session.runs) == tried + 1
     shown = tried_of(app)
     assert shown[0] == "original"
     assert describe(session.recipe) in shown
-    assert len(shown) == len(session.tried) + 1
+    assert len(shown) == len(session.runs) + 1
 
 
 def test_a_sample_that_was_opened_before_is_there_at_once(app: AppTest) -> None:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE_S).run()
     session = page.session_state["explorer"]
-    assert session.source == samples()[0]
+    assert session.source == sample_models()[0]
     assert not session.busy
     assert set(kinds_of(page)) <= {"computed", "measured", "noisy"}
     assert session.counts is not None
     widget(page.selectbox, "model").set_value("vowels_cnn").run()
-    widget(page.selectbox, "model").set_value(samples()[0].key).run()
-    assert session.source == session.selected == samples()[0]
+    widget(page.selectbox, "model").set_value(sample_models()[0].key).run()
+    assert session.source == session.selected == sample_models()[0]
     settled(page)
-    assert session.source == samples()[0]
+    assert session.source == sample_models()[0]
 
 
 def test_a_setting_tried_before_comes_from_memory(app: AppTest) -> None:
@@ -340,7 +340,7 @@ def test_a_bad_upload_is_one_sentence_and_the_results_stay(
     assert app.error[0].value.rstrip().endswith(".")
     assert "Traceback" not in app.error[0].value
     assert session.view == shown
-    assert widget(app.selectbox, "model").value == samples()[0].key
+    assert widget(app.selectbox, "model").value == sample_models()[0].key
 
 
 def test_a_recipe_with_an_unknown_layer_is_refused_and_the_controls_stay(app: AppTest) -> None:
@@ -390,8 +390,8 @@ def test_without_samples_there_is_no_accuracy(app: AppTest, tmp_path: Path) -> N
     assert [error.value for error in app.error] == []
     number, page = panel_of(app)["numbers"][-1], html_of(app)
     assert (number["title"], number["kind_text"]) == ("Agreement", "on random inputs")
-    assert "No samples were given, so 256 random inputs" in page
-    assert app.session_state["explorer"].view.run.artifact.not_compensated
+    assert "agreement with the original is measured on 256 random inputs" in page
+    assert app.session_state["explorer"].view.run.artifact.not_reconstructed
 
 
 def test_input_sizes_can_be_set(app: AppTest, tmp_path: Path) -> None:
@@ -432,14 +432,14 @@ def test_input_sizes_can_be_set(app: AppTest, tmp_path: Path) -> None:
 
 def test_a_sample_can_have_other_input_sizes(app: AppTest) -> None:
     session = app.session_state["explorer"]
-    session.open(samples()[0])
+    session.open(sample_models()[0])
     settled(app.run())
     titles = [source.title for source in session.sources.values()]
     set_sizes(app, "4 x 1 x 28 x 28")
     assert panel_of(app)["numbers"][2]["original"] == 4 * explorer.profile(fashion()).macs
     assert [source.title for source in session.sources.values()] == titles
     set_sizes(app, "")
-    assert session.source == samples()[0]
+    assert session.source == sample_models()[0]
 
 
 def set_sizes(page: AppTest, text: str) -> None:
@@ -451,7 +451,7 @@ def set_sizes(page: AppTest, text: str) -> None:
 
 
 def fashion() -> explorer.Model:
-    return explorer.load(samples()[0].model)
+    return explorer.load(sample_models()[0].model)
 
 
 def test_a_model_that_the_runtime_cannot_run_is_still_counted(app: AppTest, tmp_path: Path) -> None:
@@ -622,7 +622,7 @@ def test_the_card_says_what_reconstruction_gains(
     assert numbers([card])[0]["note"] == card.note
     newer = Run(Recipe(ratio=0.4), estimate=PROFILE)
     assert cards(View(run=newer), busy=True)[-1].note == ""
-    off = replace(ARTIFACT, not_compensated="it is switched off")
+    off = replace(ARTIFACT, not_reconstructed="it is switched off")
     plain = replace(run, artifact=off, complete=True)
     assert cards(View(run=plain), busy=False)[-1].note == ""
 
@@ -892,7 +892,7 @@ def test_layers_say_where_the_time_goes() -> None:
     assert html_of(page).count("ce-share") >= 9
     chart = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert [trace["name"] for trace in chart["data"]] == ["roof", "original", "compressed"]
-    assert any("FLOP/s at most" in text.value for text in page.caption)
+    assert any("Peak compute: " in text.value for text in page.caption)
 
 
 @pytest.mark.parametrize(
@@ -926,15 +926,15 @@ def test_a_broken_link_is_one_sentence_and_the_page_is_there(setting: str) -> No
     page.run()
     assert len(page.error) == 1
     said = page.error[0].value
-    assert said.startswith("The link's model isn't among the samples here")
+    assert said.startswith("The link's model isn't a sample model here")
     assert "The link's setting can't be used" in said
-    assert page.session_state["explorer"].selected.key == samples()[0].key
+    assert page.session_state["explorer"].selected.key == sample_models()[0].key
 
 
 def test_a_remedy_is_one_click(app: AppTest) -> None:
     """8-bit activations alone: the page says what they need, and a button asks for it."""
     session = app.session_state["explorer"]
-    session.open(samples()[0])
+    session.open(sample_models()[0])
     app.run()
     settled(app)
     session.set_recipe(Recipe(activation_bits=8))

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, s
 from test_app import own_model
 
 from explorer.render.text import format_bytes
-from explorer.workspace.sources import samples
+from explorer.workspace.sources import sample_models
 
 ROOT = Path(__file__).resolve().parents[1]
 Scheme = Literal["light", "dark"]
@@ -209,7 +209,7 @@ def test_the_report_needs_nothing_and_everyone_can_use_it(
         opened = context.new_page()
         said = said_on(opened)
         opened.goto(report.as_uri())
-        expect(opened.get_by_role("heading", level=1)).to_have_text(samples()[0].title)
+        expect(opened.get_by_role("heading", level=1)).to_have_text(sample_models()[0].title)
         assert opened.locator("svg.chart").count() == 3
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert opened.evaluate(wide) <= 0
@@ -253,7 +253,7 @@ def test_a_broken_model_is_one_sentence_and_the_results_stay(page: Page, tmp_pat
     page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(broken)
     alert = page.get_by_test_id("stAlert")
     expect(alert).to_have_text(re.compile(r"\.\s*$"))
-    assert page.locator(".ce-status h1").inner_text() == samples()[0].title
+    assert page.locator(".ce-status h1").inner_text() == sample_models()[0].title
     assert card_values(page) == before
 
 

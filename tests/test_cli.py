@@ -193,6 +193,17 @@ def test_what_has_no_effect_is_told(
     assert remarks_on(recipe, argparse.Namespace(**given)) == remarks
 
 
+def test_remarks_and_steps_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = str(SAMPLES / "fashion_mlp.onnx"), str(tmp_path / "o.onnx")
+    given = ["compress", model, "--out", out, "--pattern", "2:4", "--ratio", "0.3"]
+    assert cli.main([*given, "--data", TEST]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "the ratio has no effect with pattern '2:4'" in lines
+    assert any(line.startswith("scoring all") and line.endswith(" ...") for line in lines)
+
+
 def test_no_compensate_is_worse(tmp_path: Path) -> None:
     arguments = [
         "compress", MODEL, "--out", tmp_path / "o.onnx", "--pattern", "channel", "--ratio", 0.2,

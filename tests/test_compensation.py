@@ -6,7 +6,7 @@ from conftest import SAMPLES, run_onnx, tensors_of, with_weights
 
 import explorer
 from explorer import LayerChoice, Recipe
-from explorer.compress.compensation import why_not_compensated
+from explorer.compress.compensation import why_not_reconstructed
 from explorer.formats.data import Dataset, load_data
 from explorer.reasons import Reason
 
@@ -96,7 +96,7 @@ def test_it_says_why_it_does_nothing(
     resnet: explorer.Model, calibration: explorer.Calibration
 ) -> None:
     def why(recipe: Recipe, samples: explorer.Calibration | None = calibration) -> Reason | None:
-        return why_not_compensated(resnet, explorer.plan(resnet, recipe), samples)
+        return why_not_reconstructed(resnet, explorer.plan(resnet, recipe), samples)
 
     pruned = Recipe(pattern="channel", ratio=0.5)
     assert why(pruned) is None

@@ -8,7 +8,7 @@ from conftest import SAMPLES, tensors_of, with_weights
 
 import explorer
 from explorer import Recipe
-from explorer.compress.compensation import why_not_compensated
+from explorer.compress.compensation import why_not_reconstructed
 from explorer.formats.data import Dataset
 from explorer.measure.quality import deviation
 
@@ -50,7 +50,7 @@ def test_what_fits_other_samples_worse_is_not_taken() -> None:
     calibration.held_out.inputs["x"][:, 0] = RNG.standard_normal(len(calibration.held_out))
     plan = explorer.plan(model, Recipe(pattern="channel", ratio=0.5, round_to=1), calibration)
     small = explorer.apply(model, plan, calibration)
-    assert "worse on samples held out" in str(why_not_compensated(model, plan, calibration))
+    assert "worse on samples held out" in str(why_not_reconstructed(model, plan, calibration))
     assert explorer.apply(model, plan, calibration).id == small.id
     told, found = explorer.estimate(model, plan), explorer.profile(small)
     assert (told.params, told.macs, told.file_bytes) == (found.params, found.macs, found.file_bytes)
@@ -61,7 +61,7 @@ def test_what_fits_better_is_taken() -> None:
     calibration = explorer.calibrate(model, {"x": RNG.standard_normal((256, 6)).astype("f4")})
     plan = explorer.plan(model, ROUNDED, calibration)
     explorer.apply(model, plan, calibration)
-    assert why_not_compensated(model, plan, calibration) is None
+    assert why_not_reconstructed(model, plan, calibration) is None
 
 
 @pytest.mark.parametrize("recipe", [ROUNDED, Recipe(weight_bits=8, activation_bits=8)])

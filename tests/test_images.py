@@ -116,7 +116,7 @@ def test_content_decides_what_is_an_image() -> None:
     found = read({"a/1": encoded(CORNERS), "b/1.txt": encoded(CORNERS), "read me.md": b"text"})
     assert found.numbering is not None
     assert found.numbering.classes == ("a", "b")
-    assert "Left out, as they are no images: 'read me.md'." in found.notes
+    assert "Skipped, because they aren't images: 'read me.md'." in found.notes
 
 
 def test_jpeg_is_read() -> None:
@@ -200,8 +200,8 @@ def png_of(width: int, height: int) -> bytes:
     ("members", "expected"),
     [
         ({"a.txt": b"hello"}, "holds no PNG or JPEG images"),
-        ({"a/b.gif": encoded(CORNERS, "GIF")}, "'b.gif', which is no PNG or JPEG image"),
-        ({"a.png": b"text"}, "'a.png', which is no PNG or JPEG image"),
+        ({"a/b.gif": encoded(CORNERS, "GIF")}, "'b.gif', which isn't a PNG or JPEG image"),
+        ({"a.png": b"text"}, "'a.png', which isn't a PNG or JPEG image"),
         ({"a.png": encoded(CORNERS)[:50]}, "'a.png', which is a damaged image"),
         ({"x/\u202ea.jpg": b"\xff\xd8\xff rest"}, "'a.jpg', which is a damaged image"),
         ({"a.png": png_of(5000, 5000)}, "'a.png', which has more than 16 million pixels"),
@@ -220,7 +220,7 @@ def test_what_is_wrong_and_where(members: dict[str, bytes], expected: str) -> No
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     members = {f"{index}.png": encoded(CORNERS) for index in range(3)}
     monkeypatch.setattr(images, "MOST_VALUES", 24)
-    assert "3 images, more than memory does as 2 x 2 pixels; the most is 2" in refusal(members)
+    assert "3 images, more than fit in memory at 2 x 2 pixels; the most is 2" in refusal(members)
     monkeypatch.setattr(images, "MOST_IMAGES", 2)
     assert "holds 3 images; the most is 2" in refusal(members)
 

@@ -118,7 +118,7 @@ def test_a_model_with_images(workspace: Workspace) -> None:
     assert (known(quality).metric, known(quality).samples) == ("accuracy", 48)
     assert known(quality).value > 0.8  # so colours, sizes and the range of values were found
     assert any("set aside for calibration" in note for note in source.notes)
-    assert known(known(workspace.view.run).artifact).not_compensated is None
+    assert known(known(workspace.view.run).artifact).not_reconstructed is None
 
 
 OPEN_SIZES = """
@@ -220,12 +220,12 @@ def test_the_metric_is_guessed_and_can_be_chosen(workspace: Workspace) -> None:
     assert workspace.source is not None
     titles = [metric.title_of(name, scoring) for name in ("automatic", "mae")]
     assert titles == ["Automatic (R²)", "Mean absolute error"]
-    before = workspace.tried
+    before = workspace.runs
     workspace.set_metric("mae")
     settled(workspace)
     assert workspace.notice is None
     assert known(workspace.original.quality).metric == "mae"
-    assert {known(run.quality).metric for run in workspace.tried} == {"mae"}
+    assert {known(run.quality).metric for run in workspace.runs} == {"mae"}
     workspace.set_metric("accuracy")
     settled(workspace)
     assert workspace.notice is not None
@@ -234,7 +234,7 @@ def test_the_metric_is_guessed_and_can_be_chosen(workspace: Workspace) -> None:
     assert workspace.sources[workspace.source.key] == workspace.source
     workspace.set_metric(None)
     settled(workspace)
-    assert workspace.tried[: len(before)] == before
+    assert workspace.runs[: len(before)] == before
 
 
 def scores(classes: int) -> bytes:
@@ -348,7 +348,7 @@ def test_torch_files_become_onnx(
 
 def test_torchscript_asks_for_a_shape(workspace: Workspace) -> None:
     drop(workspace, ("a.pt", scripted()))
-    assert "say the shape" in str(workspace.notice)
+    assert "give the shape" in str(workspace.notice)
     assert workspace.source is None
     assert not list(workspace.folder.path.glob("upload-*"))
 
@@ -366,9 +366,9 @@ def test_weights_of_a_known_architecture(workspace: Workspace) -> None:
     ("files", "message"),
     [
         ([("a.onnx", RESNET), ("b.onnx", RESNET + b"\x42\x00")], "2 models; drop one"),
-        ([("a.zip", pictures(4))], "no model among these"),
+        ([("a.zip", pictures(4))], "None of these files is a model"),
         ([("a.onnx", RESNET), ("b.zip", pictures(4)), ("c.zip", pictures(5))], "2 files of samp"),
-        ([("<b>a</b>.onnx", b"\0\1\2")], "no model that opens here"),
+        ([("<b>a</b>.onnx", b"\0\1\2")], "isn't a model that the explorer can open"),
     ],
     ids=["two models", "no model", "two files of samples", "no file that opens"],
 )
@@ -385,7 +385,7 @@ def test_files_that_are_gone_are_told_as_such(workspace: Workspace) -> None:
     assert opened is not None
     assert opened.drop is not None
     shutil.rmtree(workspace.folder.path)
-    with pytest.raises(JobError, match="The files of this visit are gone"):
+    with pytest.raises(JobError, match="The files of this session are gone"):
         workspace.receive([("net.onnx", RESNET)])
     workspace.read(opened.drop)
     settled(workspace)

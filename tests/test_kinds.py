@@ -130,7 +130,7 @@ HEADS = {
     "text file": "Größe: 3\n".encode(),
     "Core ML": b"\x08\x05\x12\x02\x0a\x00\xa2\x1f\x02\x00\x00",
     "TensorFlow's": b"\x08\x01\x12\x02\x0a\x00",
-    "no model that opens here": b"\xff\x01\xfd" + b"\x00" * 20,
+    "isn't a model that the explorer can open": b"\xff\x01\xfd" + b"\x00" * 20,
 }
 
 

@@ -264,7 +264,7 @@ def test_a_mistake_is_told_and_the_next_setting_works(
     with monkeypatch.context() as broken:
         broken.setattr(pipeline, "apply", lambda *_: 1 / 0)
         bare.recipe = HALF
-        with pytest.raises(JobError, match="made a mistake"):
+        with pytest.raises(JobError, match="internal error occurred"):
             _ = bare.report
     assert is_raised.wait(10)  # the thread tells of it after the sentence is there
     assert raised == [ZeroDivisionError]

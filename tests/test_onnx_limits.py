@@ -244,7 +244,7 @@ def test_second_files_lie_beside_the_model(location: str, tmp_path: Path) -> Non
     TRAPS[location](folder)
     path = folder / "net.onnx"
     path.write_bytes(plus(outside(location)).SerializeToString())
-    with pytest.raises(ModelError, match=r"second file|is no file beside it") as caught:
+    with pytest.raises(ModelError, match=r"second file|isn't a file beside it") as caught:
         explorer.load(path, "the model")
     assert str(tmp_path) not in str(caught.value)
 

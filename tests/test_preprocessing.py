@@ -66,7 +66,9 @@ def test_where_an_image_lies_in_an_input(
 @pytest.mark.parametrize("shape", [(), (12, 28, 28), (10,), ("t",), (1, 2, 3, 4)])
 def test_inputs_that_take_no_images(shape: tuple[int | str, ...]) -> None:
     assert not is_image(spec(*shape))
-    with pytest.raises(DataError, match=r"no shape of images; give the samples as an \.npz"):
+    with pytest.raises(
+        DataError, match=r"which isn't an image shape; give the samples as an \.npz"
+    ):
         frame_of(spec(*shape))
 
 
@@ -274,10 +276,10 @@ def test_values_that_grow_too_large_are_put_down_to_the_preparation(
     mean: float, std: float
 ) -> None:
     how = Preprocessing(mean=(mean,), std=(std,))
-    said = re.escape(f"Less {mean:g} and over {std:g}, the values")
+    said = re.escape(f"With mean {mean:g} and standard deviation {std:g}, the values")
     with pytest.raises(DataError, match=said):
         prepare_pixels(PIXELS, how, spec(3, 2, 3))
-    with pytest.raises(DataError, match="choose another mean or standard deviation"):
+    with pytest.raises(DataError, match="too large to compute with; choose others"):
         prepare_values(np.ones((2, 4), np.float32), how, spec(4))
     samples = np.array([[np.nan, 1.0]], np.float32)
     assert np.isnan(prepare_values(samples, Preprocessing(mean=(1.0,)), spec(2))[0, 0])

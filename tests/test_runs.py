@@ -96,7 +96,7 @@ def test_a_view_shows_an_estimate_until_the_number_is_there() -> None:
         ({"unreconstructed": QUALITY}, False),
         ({"complete": True}, False),
         ({"artifact": None}, False),
-        ({"artifact": replace(ARTIFACT, not_compensated="it is switched off")}, False),
+        ({"artifact": replace(ARTIFACT, not_reconstructed="it is switched off")}, False),
     ],
 )
 def test_the_quality_without_reconstruction_comes_where_there_was_any(

@@ -15,7 +15,7 @@ from explorer.recipe import LayerChoice, Recipe
 from explorer.workspace.budget_search import BudgetSearch
 from explorer.workspace.runner import Fault, Runner
 from explorer.workspace.slices import Slices, Store
-from explorer.workspace.sources import Source, samples
+from explorer.workspace.sources import Source, sample_models
 
 HERE = Domain("here", Path())
 SOURCE = Source(
@@ -137,7 +137,7 @@ def test_a_slice_without_a_result_is_not_asked_for_again(
 
 def test_of_samples_one_visitor_finds_out_for_all(pool: Stopped) -> None:
     store: Store = {}
-    sample, recipe = samples()[0], Recipe()
+    sample, recipe = sample_models()[0], Recipe()
     one, two = (Slices("survey", survey_base, store) for _ in range(2))
     runner, other = (Runner(pool, name) for name in ("one", "two"))
     for jobs, visitor in ((runner, one), (other, two)):

@@ -145,7 +145,7 @@ def test_nothing_is_bought_for_nothing(
         assert spent.recipe == base
         assert (spent.lost, spent.saved) == (0, 0)
         assert spent.profile == explorer.profile(vowels)
-        assert "Saves none of the" in spent_sentence(spent)
+        assert "saves any of the" in spent_sentence(spent)
 
 
 def test_another_aim_is_refused(vowels: explorer.Model, data: Dataset) -> None:
@@ -226,7 +226,8 @@ def test_the_sentence_says_what_was_measured(resnet: explorer.Model) -> None:
     assert spent_sentence(one) == text.replace("0.8 pp", "1 pp")
     nothing = replace(spent, recipe=Recipe())
     assert (
-        spent_sentence(nothing) == f"Saves none of the file size for 1 pp of accuracy, {samples}."
+        spent_sentence(nothing)
+        == f"No recipe within 1 pp of accuracy saves any of the file size, {samples}."
     )
     error = replace(spent, quality=replace(quality, metric="mae"))
     assert "for 0.8 % more mean absolute error" in spent_sentence(error)
@@ -234,7 +235,7 @@ def test_the_sentence_says_what_was_measured(resnet: explorer.Model) -> None:
     latency = explorer.Latency(1e-3, 1e-5, 1e-3, 9, 1, "", True, 0.99, 0.97, 1.01, 1.0, 1e-3)
     timed = replace(spent, on="time", lost=-0.1, latency=latency)
     assert spent_sentence(timed).startswith(
-        "No measurable change of the latency for 0 pp of accuracy"
+        "No measurable change in the latency for 0 pp of accuracy"
     )
 
 

@@ -49,7 +49,7 @@ def test_files_go_with_their_visitor(kept: Storage) -> None:
 def test_number_of_files(kept: Storage) -> None:
     folder = kept.folder()
     paths = folder.take(*(bytes([index]) for index in range(folders.SESSION_FILES)))
-    with pytest.raises(QuotaError, match="8 uploaded files and holds 8 without these; choose"):
+    with pytest.raises(QuotaError, match="8 uploaded files and already holds 8; select"):
         folder.take(b"one more")
     folder.drop(paths[0])
     assert not paths[0].exists()
@@ -60,9 +60,9 @@ def test_too_many_files_at_once_are_told_as_such_and_none_stays(kept: Storage) -
     folder = kept.folder()
     folder.take(b"first")
     nine = [bytes([index]) for index in range(folders.SESSION_FILES + 1)]
-    with pytest.raises(QuotaError, match="These are 9 files, but a session may hold 8; drop"):
+    with pytest.raises(QuotaError, match="You dropped 9 files, but a session can hold 8; drop"):
         folder.take(*nine)
-    with pytest.raises(QuotaError, match="8 uploaded files and holds 1 without these"):
+    with pytest.raises(QuotaError, match="8 uploaded files and already holds 1;"):
         folder.take(*nine[:-1])
     assert len(list(folder.path.iterdir())) == 1
     folder.take(*nine[:-2])
@@ -83,7 +83,7 @@ def test_bytes_of_a_visitor(kept: Storage, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(folders, "SESSION_BYTES", 3 * 10**6)
     folder = kept.folder()
     folder.take(bytes(10**6))
-    with pytest.raises(QuotaError, match=r"of 3 MB a session, 2 MB are left"):
+    with pytest.raises(QuotaError, match=r"2 MiB of the session's 3 MiB are left"):
         folder.take(bytes(2 * 10**6 + 1))
     folder.take(bytes(2 * 10**6))
 
@@ -101,7 +101,7 @@ def test_a_folder_that_is_gone_is_told(kept: Storage) -> None:
     folder.take(b"model")
     shutil.rmtree(folder.path)
     for content in (b"model", b"other"):
-        with pytest.raises(JobError, match="The files of this visit are gone; reload the page"):
+        with pytest.raises(JobError, match="The files of this session are gone; reload the page"):
             folder.take(content)
 
 

@@ -80,8 +80,8 @@ def test_each_setting_is_measured_and_remembered_as_the_panel_does_it(
         assert sweeping.time_left_s == (3 - count) * (1 + count)  # 2; 2, 4; 2, 4, 6 seconds
     assert (sweeping.running, sweeping.paused, sweeping.current) == (False, False, None)
     assert asked(pool) == [each.to_json() for each in (ONE, TWO, THREE)]
-    assert [run.recipe for run in memory.tried(SOURCE).values()] == [ONE, TWO, THREE]
-    assert all(run.complete for run in memory.tried(SOURCE).values())
+    assert [run.recipe for run in memory.runs(SOURCE).values()] == [ONE, TWO, THREE]
+    assert all(run.complete for run in memory.runs(SOURCE).values())
     assert go_on(runner, sweeping) is None
     assert len(pool.jobs) == 3
 
@@ -141,7 +141,7 @@ def test_stopped_it_keeps_what_has_come(
     go_on(runner, sweeping)
     assert pool.jobs[1].state is State.CANCELLED
     assert (sweeping.running, sweeping.paused, sweeping.progress) == (False, False, (1, 1))
-    assert (len(pool.jobs), len(memory.tried(SOURCE))) == (2, 1)
+    assert (len(pool.jobs), len(memory.runs(SOURCE))) == (2, 1)
 
 
 def test_a_setting_that_fails_is_listed_and_the_others_follow(
@@ -152,7 +152,7 @@ def test_a_setting_that_fails_is_listed_and_the_others_follow(
     failures = sweeping.failures
     assert failures == ((ONE, "It crashed."),)
     assert sweeping.current == TWO
-    assert not memory.tried(SOURCE)
+    assert not memory.runs(SOURCE)
     sweeping.start(SOURCE, (ONE,))
     assert sweeping.failures == ()
 

@@ -83,7 +83,7 @@ def linear() -> nn.Module:
 
 def test_a_shape_is_asked_for_and_taken(tmp_path: Path) -> None:
     path = script(tmp_path, lambda: torch.jit.script(linear()))
-    assert "say the shape of one input, such as 1x3x224x224" in said(path)
+    assert "give the shape of one input, such as 1x3x224x224" in said(path)
     assert "2 shapes were given" in said(path, ((1, 4), (1, 4)))
     assert "doesn't run on inputs of 1x5" in said(path, ((1, 5),))
     assert "at least 1" in said(path, ((0, 4),))
@@ -202,7 +202,10 @@ def test_a_flipped_weight_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ({"w": torch.ones(2)}, "of no architecture known here (fashion_resnet, fashion_mobilenet"),
+        (
+            {"w": torch.ones(2)},
+            "none of the known architectures (fashion_resnet, fashion_mobilenet",
+        ),
         ({**state(), "head.weight": torch.ones(3)}, "vowels_cnn"),
         ({**state(), "head.weight": torch.ones(3)}, "but head.weight is not part of it"),
         ({**state(), "classifier.bias": torch.ones(3)}, "classifier.bias is 3 instead of 9"),
@@ -210,7 +213,10 @@ def test_a_flipped_weight_is_noticed(tmp_path: Path) -> None:
         ({**state(), "stem.weight": torch.ones(32, 12, 3) * torch.nan}, "not finite numbers"),
         ([torch.ones(2)], "no named tensors"),
         ({"state_dict": {"epoch": 3}}, "no named tensors"),
-        ({**state(), "classifier.bias": torch.ones(9, dtype=torch.complex64)}, "no plain tensor"),
+        (
+            {**state(), "classifier.bias": torch.ones(9, dtype=torch.complex64)},
+            "isn't a plain tensor",
+        ),
     ],
 )
 def test_weights_that_fit_nothing(content: object, part: str, tmp_path: Path) -> None:
@@ -232,7 +238,7 @@ def test_without_the_samples_no_architecture_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sample_models", None)
-    assert "known here (none)" in said(saved(tmp_path, state()))
+    assert "none of the known architectures (none)" in said(saved(tmp_path, state()))
 
 
 def safetensors(folder: Path, header: object, data: bytes = b"") -> Path:

@@ -251,7 +251,7 @@ def run_until(page: AppTest, is_reached: Any) -> None:
 def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None:
     page = opened().switch_page("pages/tradeoffs.py").run()
     session = page.session_state["explorer"]
-    before, recipe = len(session.tried), session.recipe
+    before, recipe = len(session.runs), session.recipe
     page.multiselect(key="w_sweep_weight_bits").set_value([8]).run()
     page.number_input(key="w_sweep_steps").set_value(3).run()
     page.slider(key="w_sweep_ratios").set_value((20, 60)).run()
@@ -271,7 +271,7 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     assert session.view.run.recipe == Recipe(weight_bits=4)
     run_until(page, lambda: not session.sweep.running)
     assert (session.sweep.progress, session.sweep.failures) == ((3, 3), ())
-    assert len(session.tried) == before + 4
+    assert len(session.runs) == before + 4
     page.run()
     shown = [
         trace for trace in spec_of(page, 0)["data"] if trace.get("name") == "Structured (channels)"
@@ -326,7 +326,7 @@ def test_a_sweep_can_be_cancelled_and_one_too_large_is_refused() -> None:
     page.multiselect(key="w_sweep_patterns").set_value(["channel", "unstructured", "block"]).run()
     page.number_input(key="w_sweep_steps").set_value(20).run()
     page.multiselect(key="w_sweep_weight_bits").set_value([32, 16, 8, 4]).run()
-    assert any("240 runs, but a sweep has at most" in text.value for text in page.caption)
+    assert any("runs, but this one has 240;" in text.value for text in page.caption)
     assert page.button(key="sweep_start").disabled
     page.button_group(key="w_sweep_way").set_value("random").run()
     page.number_input(key="w_sweep_count").set_value(5).run()

@@ -52,7 +52,7 @@ FORBIDDEN = {  # what must not be read anywhere, and what to say instead
     r"\bis on its way\b|\bsetting before\b|\bthe one before\b": "previous setting",
 }
 ALLOWED = {  # the contract's flags and values, and code, keep their names
-    "--no-compensate", "no_compensate", "not_compensated", "naive_quality", "compensate",
+    "--no-compensate", "no_compensate", "naive_quality", "compensate",
 }  # fmt: skip
 CODE = re.compile(r"`[^`\n]*`|```.*?```|https?://\S+|\]\([^)]*\)", re.DOTALL)
 TEMPLATE = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')

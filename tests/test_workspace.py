@@ -1,4 +1,4 @@
-"""A visit under two threads: a run that a newer one replaces goes on beside it for a moment."""
+"""A session under two threads: a run that a newer one replaces goes on beside it for a moment."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ from explorer.workspace import workspace as workspaces
 from explorer.workspace.current_run import BEGAN_ANEW
 from explorer.workspace.folders import Storage
 from explorer.workspace.results import Results
-from explorer.workspace.sources import Source, samples
+from explorer.workspace.sources import Source, sample_models
 from explorer.workspace.workspace import Workspace
 
 NEAR_S = 5.0
@@ -275,7 +275,7 @@ def test_while_a_run_waits_no_number_of_another_setting_stands_in_its_place(
     assert visit.view.run.recipe == asked
     shown = cards(visit.view, visit.busy, visit.waiting.queued)
     assert {(card.kind, card.value) for card in shown} == {("queued", "queued, 3 ahead")}
-    assert [run.recipe for run in visit.tried] != [asked]
+    assert [run.recipe for run in visit.runs] != [asked]
     pool.jobs[-1][0].state = State.RUNNING
     pool.jobs[-1][0].events = PLANNED
     visit.advance()
@@ -298,7 +298,7 @@ def test_while_files_are_imported_the_numbers_are_not_those_of_another_setting(
 def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
     pool: Interrupting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample, file = samples()[0], tmp_path / "small.onnx"
+    sample, file = sample_models()[0], tmp_path / "small.onnx"
     file.touch()
     usual = replace(
         Run(FIRST_RECIPE).after(MEASURED),
@@ -314,7 +314,7 @@ def test_a_link_to_a_known_sample_shows_and_tries_its_own_setting_alone(
     links.follow(visit)
     assert visit.view.run is not None
     assert visit.view.run == Run(asked)
-    assert visit.tried == ()
+    assert visit.runs == ()
     assert [arguments["recipe"] for _, arguments in pool.jobs] == [asked.to_json()]
 
 
@@ -362,4 +362,4 @@ def test_a_setting_can_be_measured_again(visit: Workspace, pool: Interrupting) -
     measured(2.0)
     assert visit.view.latency is not None
     assert visit.view.latency.min_s == 2.0
-    assert [run.latency for run in visit.tried] == [visit.view.latency]
+    assert [run.latency for run in visit.runs] == [visit.view.latency]

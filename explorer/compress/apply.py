@@ -11,7 +11,7 @@ from explorer.compress.compensation import (
     Compensated,
     compensate,
     plan_key,
-    why_not_compensated,
+    why_not_reconstructed,
 )
 from explorer.compress.estimate import changes_nothing
 from explorer.compress.naming import short_names, shorten
@@ -57,7 +57,7 @@ def apply(
             "8-bit activations need samples to find their ranges; give calibration data."
         )
     check_raised(model, needed_opset(model, plan))
-    if calibration is None or why_not_compensated(model, plan, calibration) is not None:
+    if calibration is None or why_not_reconstructed(model, plan, calibration) is not None:
         return _carry_out(model, plan, calibration, False, check)
     refitted = _carry_out(model, plan, calibration, True, check)
     if calibration.held_out is None:

@@ -51,7 +51,9 @@ class Compensated:
     ranges: dict[str, Range] = field(default_factory=dict)
 
 
-def why_not_compensated(model: Model, plan: Plan, calibration: Calibration | None) -> Reason | None:
+def why_not_reconstructed(
+    model: Model, plan: Plan, calibration: Calibration | None
+) -> Reason | None:
     """Why `apply` doesn't reconstruct the remaining weights; None where it does."""
     if not plan.recipe.compensate:
         return SWITCHED_OFF

@@ -48,7 +48,7 @@ def _work(outcome: Outcome) -> str:
     done = [name for name in ("pruning", "quantization") if name in _kinds(outcome)]
     if not done:
         return "changing no layer"
-    fine = "with" if outcome.not_compensated is None else "without"
+    fine = "with" if outcome.not_reconstructed is None else "without"
     return f"{' and '.join(done)}, without training and {fine} weight reconstruction"
 
 
@@ -84,6 +84,6 @@ def _limits(outcome: Outcome) -> Iterator[str]:
         yield UNSCORED
     else:
         yield LABELLED if METRICS[quality.metric].is_labelled else UNLABELLED
-    if outcome.not_compensated and not outcome.is_made_up:
-        yield f"Without weight reconstruction: {outcome.not_compensated}."
+    if outcome.not_reconstructed and not outcome.is_made_up:
+        yield f"Without weight reconstruction: {outcome.not_reconstructed}."
     yield from outcome.remarks

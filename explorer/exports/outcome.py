@@ -112,7 +112,7 @@ class Outcome:
     input_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     is_weight_only: bool = False
     is_made_up: bool = False
-    not_compensated: str | None = None
+    not_reconstructed: str | None = None
 
     @property
     def headlines(self) -> tuple[Number, ...]:

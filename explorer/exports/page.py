@@ -43,7 +43,7 @@ def _bar_width(share: float) -> str:
 
 def _notes(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """What is said of each number; empty where there is nothing to say."""
-    quality, reason = outcome.compressed.quality, outcome.not_compensated
+    quality, reason = outcome.compressed.quality, outcome.not_reconstructed
     for number in outcome.numbers:
         yield number.title, number.meaning
     yield "Clock", outcome.clock

@@ -12,8 +12,8 @@ ABOUT = (
     "those of the page."
 )
 WHERE = (
-    "Run it with the explorer's Python environment, in a folder where these files are and Python "
-    "finds `explorer` (its own folder, or any with that one in PYTHONPATH)."
+    "Run it in the explorer's Python environment, in the folder of these files; if Python doesn't "
+    "find `explorer` there, add its folder to PYTHONPATH."
 )
 
 

@@ -123,7 +123,7 @@ def refusal_of(path: Path, form: Form, label: int | None, dtype: Any, title: str
         for column, cell in enumerate(row):
             where = f"line {line}, {form.shown(column)}"
             if not cell.strip() or (column != label and cell.strip().lower() in MISSING):
-                return DataError(f"{title} misses a value in {where}; fill it in or drop the line.")
+                return DataError(f"{title} lacks a value in {where}; fill it in or drop the line.")
             if column != label and not form.is_number(cell):
                 return DataError(
                     f"{title} holds the text {cleaned(cell)!r} in {where}; values must be numbers, "
@@ -131,7 +131,7 @@ def refusal_of(path: Path, form: Form, label: int | None, dtype: Any, title: str
                 )
             if column != label and abs(float(form.plain(cell))) > limit:
                 return DataError(f"{title} holds a number in {where} that is too large.")
-    return DataError(f"{title} can't be read as a table of numbers; save it as CSV anew.")
+    return DataError(f"{title} can't be read as a table of numbers; save it as CSV again.")
 
 
 def _rows(path: Path, form: Form) -> Iterator[tuple[int, list[str]]]:

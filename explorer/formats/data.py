@@ -157,7 +157,7 @@ def _fitting(array: Array, spec: TensorSpec) -> Array:
         raise DataError(f"Input {name!r} is a single number, so the model takes no samples.")
     if spec.dtype not in NUMBERS:
         raise DataError(
-            f"Input {name!r} takes {cleaned(spec.dtype)} values, which no samples can be given as."
+            f"Input {name!r} takes {cleaned(spec.dtype)} values, which samples can't have."
         )
     expected = " x ".join(cleaned(str(dim)) for dim in spec.shape[1:]) or "no further dimension"
     if not fits(array, spec):

@@ -57,7 +57,7 @@ def _check_foreign(head: bytes, title: str) -> None:
         raise DataError(f"{title} is {found.what}; {INSTEAD[found.holds]}.")
     is_wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))  # text, which the table reader refuses
     if not is_wide and CONTROL.intersection(head):
-        raise DataError(f"{title} is of no known kind; {ACCEPTED}.")
+        raise DataError(f"{title} is of an unknown kind; {ACCEPTED}.")
 
 
 def _kind_in_zip(archive: Archive) -> str:

@@ -79,7 +79,7 @@ def frame_of(spec: TensorSpec, layout: str | None = None) -> Frame:
     found = _frames(sizes)
     if not found:
         shape = " x ".join(cleaned(str(dim)) for dim in spec.shape) or "a single number"
-        raise DataError(f"Input {name!r} is {shape}, which is no shape of images; {INSTEAD}.")
+        raise DataError(f"Input {name!r} is {shape}, which isn't an image shape; {INSTEAD}.")
     fitting = [frame for frame in found if layout in (None, frame.layout)]
     if not fitting:
         raise DataError(f"The layout is {layout}, but input {name!r} has {found[0].layout}.")

@@ -97,7 +97,7 @@ def read_images(
     if math.prod(shape) > MOST_VALUES:
         most = MOST_VALUES // math.prod(shape[1:])
         raise DataError(
-            f"{title} holds {len(members):,} images, more than memory does as "
+            f"{title} holds {len(members):,} images, more than fit in memory at "
             f"{size[0]} x {size[1]} pixels; the most is {most:,}."
         )
     pixels, sizes = np.empty(shape, np.uint8), Counter[tuple[int, int]]()
@@ -108,7 +108,7 @@ def read_images(
     notes = [_size_note(sizes, size, how.resize), *left_out]
     if folders is None:
         return Images(
-            pixels, None, (*notes, "The images lie in one place, so they have no labels.")
+            pixels, None, (*notes, "The images aren't in folders, so they have no labels.")
         )
     return Images(pixels, numbered(folders, known, "their folders"), tuple(notes))
 
@@ -120,14 +120,14 @@ def _pictures(archive: Archive) -> tuple[list[str], list[str]]:
         if is_picture(archive.head(name, len(PNG))):
             members.append(name)
         elif PurePosixPath(name).suffix.lower() in SUFFIXES:
-            raise DataError(f"{title} holds {file_name(name)!r}, which is no PNG or JPEG image.")
+            raise DataError(f"{title} holds {file_name(name)!r}, which isn't a PNG or JPEG image.")
         else:
             others.append(file_name(name))
     if not members:
         raise DataError(f"{title} holds no PNG or JPEG images.")
     if len(members) > MOST_IMAGES:
         raise DataError(f"{title} holds {len(members):,} images; the most is {MOST_IMAGES:,}.")
-    return members, [f"Left out, as they are no images: {listed(others)}."] * bool(others)
+    return members, [f"Skipped, because they aren't images: {listed(others)}."] * bool(others)
 
 
 def _folders(members: Sequence[str], title: str) -> list[str] | None:

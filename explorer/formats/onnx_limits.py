@@ -89,7 +89,7 @@ def _check_texts(message: Message, title: str) -> None:
             for each in values:
                 _check_texts(each, title)
         elif kind.type == kind.TYPE_STRING and any(isinstance(each, bytes) for each in values):
-            raise ModelError(f"{title} is damaged: a name in it is no text.")
+            raise ModelError(f"{title} is damaged: a name in it isn't text.")
 
 
 class _Census:
@@ -114,7 +114,8 @@ class _Census:
     def _nodes(self, nodes: Iterable[onnx.NodeProto], body: _Body, depth: int) -> None:
         if depth > MOST_NESTED:
             raise ModelError(
-                f"{self.title} has graphs nested more than {MOST_NESTED} deep, more than fit here."
+                f"{self.title} has graphs nested more than {MOST_NESTED} deep, more than the "
+                "explorer can open."
             )
         for node in nodes:
             self._seen += 1
@@ -196,7 +197,8 @@ def _check_tensors(tensors: list[onnx.TensorProto], title: str) -> None:
     for tensor in tensors:
         name = _quoted(tensor.name) if tensor.name else "a constant"
         if len(tensor.dims) > MOST_AXES:
-            raise ModelError(f"{title} has {name} with {len(tensor.dims)} axes; {MOST_AXES} fit.")
+            axes = len(tensor.dims)
+            raise ModelError(f"{title} has {name} with {axes} axes; the most is {MOST_AXES}.")
         if any(dim < 0 for dim in tensor.dims):
             raise ModelError(f"{title} is damaged: {name} has a negative size.")
         if tensor.data_type not in BITS and tensor.data_type != STRING:
@@ -204,8 +206,8 @@ def _check_tensors(tensors: list[onnx.TensorProto], title: str) -> None:
         params += math.prod(tensor.dims)
         if params > MOST_PARAMS:
             raise ModelError(
-                f"{title} has more than {MOST_PARAMS / 1e9:.1f} billion parameters, more than fit "
-                "here."
+                f"{title} has more than {MOST_PARAMS / 1e9:.1f} billion parameters, more than "
+                "the explorer can open."
             )
         if tensor.data_location != EXTERNAL and not _is_complete(tensor):
             raise ModelError(f"{title} is damaged: {name} is not as long as its shape says.")
@@ -230,5 +232,5 @@ def _quoted(name: str) -> str:
 def _too_many_nodes(title: str) -> ModelError:
     return ModelError(
         f"{title} has more than {MOST_NODES} nodes, with its functions written out; that is more "
-        "than fit here."
+        "than the explorer can open."
     )

@@ -31,7 +31,7 @@ def take_in(tensors: Iterable[onnx.TensorProto], part: Part | None, title: str) 
     if outside and part is None:
         raise ModelError(f"{title} keeps its weights in a second file; {HINT}.")
     if any(tensor.data_type not in BITS for tensor in outside):
-        raise ModelError(f"{title} keeps texts in a second file, where only numbers may lie.")
+        raise ModelError(f"{title} keeps text in its external weights, which must be numbers.")
     if sum(byte_count(tensor) for tensor in outside) > MOST_BYTES:
         raise ModelError(f"{title} is larger than 2 GiB, which the explorer can't hold.")
     for tensor in outside:
@@ -47,7 +47,7 @@ def _take_in(tensor: onnx.TensorProto, part: Part, title: str) -> None:
     weights = repr(cleaned(tensor.name))
     if not _is_plain(name):
         raise ModelError(
-            f"{title} keeps {weights} in {file_name(name)!r}, which is no file beside it; {HINT}."
+            f"{title} keeps {weights} in {file_name(name)!r}, which isn't a file beside it; {HINT}."
         )
     if offset is None or told != length:
         raise ModelError(f"{title} is damaged: {weights} is not as long as its shape says.")
@@ -83,7 +83,7 @@ def _without_links(path: str, flags: int) -> int:
 def _unreadable(name: str, title: str) -> ModelError:
     return ModelError(
         f"The second file {file_name(name)!r} with the weights of {title} can't be read: it must "
-        f"lie beside the model and be no link; or {HINT}."
+        f"be a file beside the model, not a link; or {HINT}."
     )
 
 

@@ -108,7 +108,7 @@ def check_state_dict(data: bytes, title: str, is_legacy: bool = False) -> None:
     if contents.special:
         raise refused(title, f"a checkpoint with {contents.special}")
     if contents.tensors > MOST_TENSORS:
-        raise ModelError(f"{title} holds over {MOST_TENSORS} tensors, more than fit here.")
+        raise ModelError(f"{title} holds over {MOST_TENSORS} tensors, more than can be opened.")
     if contents.protocol != PROTOCOL:
         raise ModelError(
             f"{title} was saved with pickle protocol {contents.protocol}; save it with "

@@ -219,8 +219,8 @@ def _normalised(values: Samples, how: Preprocessing, axis: int) -> npt.NDArray[n
             done = (part - mean) / std
         if np.isfinite(part).all() and not np.isfinite(done).all():
             raise DataError(
-                f"Less {_numbers(how.mean)} and over {_numbers(how.std)}, the values become too "
-                "large to compute with; choose another mean or standard deviation."
+                f"With mean {_numbers(how.mean)} and standard deviation {_numbers(how.std)}, the "
+                "values become too large to compute with; choose others."
             )
         result[start : start + step] = done
     return result

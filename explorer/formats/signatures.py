@@ -154,12 +154,12 @@ def check_not_foreign(head: bytes, title: str) -> None:
 
 def refused(title: str, what: str, remedy: str = EXPORT_HINT) -> ModelError:
     """The error for a file of a kind that the explorer knows and doesn't open."""
-    return ModelError(f"{title} is {what}, which doesn't open here; {remedy}.")
+    return ModelError(f"{title} is {what}, which the explorer can't open; {remedy}.")
 
 
 def unknown(title: str) -> ModelError:
     """The error for a file of which nothing is known."""
-    return ModelError(f"{title} is no model that opens here ({KNOWN}); {EXPORT_HINT}.")
+    return ModelError(f"{title} isn't a model that the explorer can open ({KNOWN}); {EXPORT_HINT}.")
 
 
 def is_safetensors(head: bytes) -> bool:

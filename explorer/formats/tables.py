@@ -253,8 +253,8 @@ def _check_numbers(labels: set[str], form: Form) -> None:
     others = sorted(each for each in labels if not form.is_number(each))
     if others and len(others) < len(labels) and all(map(NOT_FINITE.fullmatch, others)):
         raise DataError(
-            f"A label is {cleaned(others[0])!r}, which is no number to learn from; fill it in or "
-            "drop the line."
+            f"A label is {cleaned(others[0])!r}, which isn't a usable number; fill it in or drop "
+            "the line."
         )
 
 

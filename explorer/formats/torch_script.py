@@ -78,7 +78,7 @@ def open_script(path: Path, title: str, shapes: Shapes | None) -> tuple[Flat, li
     recorded = _recorded(path, title) if shapes is None else ()
     if shapes is None and len(recorded) != len(names):
         raise ModelError(
-            f"{title} takes {_listed(names)} and doesn't record their shapes; say the shape of "
+            f"{title} takes {_listed(names)} and doesn't record their shapes; give the shape of "
             "one input, such as 1x3x224x224, or of each."
         )
     _check_size([shape for _, shape in recorded] if shapes is None else shapes, title)
@@ -106,7 +106,7 @@ def _check_size(shapes: Sequence[tuple[int, ...]], title: str) -> None:
             f"{title} needs inputs of at least 1 in each dimension, such as 1x3x32x32."
         )
     if sum(math.prod(shape) for shape in shapes) > MOST_NUMBERS:
-        raise ModelError(f"{title} would be run on inputs too large for here; say smaller shapes.")
+        raise ModelError(f"{title} would be run on inputs that are too large; give smaller shapes.")
 
 
 def _recorded(path: Path, title: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -151,7 +151,7 @@ def _first_that_runs(flat: Flat, examples: Iterator[Tensors], title: str) -> Ten
         except ModelError:
             continue
     raise ModelError(
-        f"{title} doesn't run on inputs of {shapes}; say the shape of one input that it takes, "
+        f"{title} doesn't run on inputs of {shapes}; give the shape of one input that it takes, "
         "such as 1x3x224x224."
     )
 

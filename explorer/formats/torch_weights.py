@@ -77,8 +77,8 @@ def convert_weights(weights: Weights, notes: Notes, title: str) -> tuple[OnnxFil
     fitting = next((each for each in known if _fits(weights, shapes[each.name])), None)
     if fitting is None:
         raise ModelError(
-            f"{title} holds weights of no architecture known here{_misfit(weights, shapes)}; "
-            f"{EXPORT_HINT}."
+            f"{title} holds weights that fit none of the known architectures"
+            f"{_misfit(weights, shapes)}; {EXPORT_HINT}."
         )
     if any(each.dtype in (torch.float16, torch.bfloat16) for each in weights.values()):
         notes.append("Its 16-bit weights were widened to float32.")
@@ -99,7 +99,7 @@ def _check_plain(weights: Weights, title: str) -> None:
         is_dense = tensor.layout is torch.strided and not tensor.is_quantized
         if not is_dense or tensor.is_meta or tensor.is_nested or tensor.is_complex():
             raise ModelError(
-                f"{title} holds {cleaned(name)!r}, which is no plain tensor of numbers; save the "
+                f"{title} holds {cleaned(name)!r}, which isn't a plain tensor of numbers; save the "
                 "weights dense and unquantized."
             )
 

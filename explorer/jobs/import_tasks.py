@@ -31,16 +31,16 @@ from explorer.network import TensorSpec
 from explorer.opening import sized
 
 MADE_UP = (
-    "No samples were given, so {count} random inputs of the model's own shape are used: agreement "
-    "with the original is measured on them, not accuracy, and no weights are reconstructed on them."
+    "No samples were given, so agreement with the original is measured on {count} random inputs. "
+    "Accuracy can't be measured, and weights aren't reconstructed."
 )
 NONE_MADE_UP = "No samples were given, and random inputs can't be generated. {reason}"
 Sizes = dict[str, list[int]]  # of inputs, by name
 File = dict[str, str]  # "path", and "name" as the person knows it
 
 LEAKY = (
-    "This server can't open {kind} files, which run code: its sandbox lets programs {leaks}. "
-    "Export the network with torch.onnx.export(module, (example,), 'model.onnx') instead."
+    "This server can't open {kind} files, because they run code and its sandbox lets programs "
+    "{leaks}. Export the network with torch.onnx.export(module, (example,), 'model.onnx') instead."
 )
 
 
@@ -73,7 +73,7 @@ def import_files(
     if len(data) > 1:
         raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
     if not models and not (data and current):
-        raise ModelError("There is no model among these files; drop one, with its samples or not.")
+        raise ModelError("None of these files is a model; drop one, with or without samples.")
     given = {
         "data": data[0] if data else None,
         "asked": asked,

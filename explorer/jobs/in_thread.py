@@ -12,7 +12,7 @@ from explorer.jobs.open_models import OpenModels
 from explorer.jobs.pool import Domain, Job, State
 from explorer.jobs.tasks import TASKS
 
-MISTAKE = "The explorer made a mistake; the error output has its traceback."
+MISTAKE = "An internal error occurred; the error output has the traceback."
 CLOSED = "The explorer is closed."
 Step = tuple[Job, str, dict[str, Any]]
 

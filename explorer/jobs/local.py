@@ -32,7 +32,7 @@ MOST_HANDED_OVER = 4  # by one task
 NICE = {WORK: 5, MEASURE: 0}
 NEVER = float("inf")
 ENDINGS = {state.value: state for state in (State.DONE, State.FAILED, State.CANCELLED)}
-TOO_LONG = "This took longer than {limit:.0f} seconds, the most that one job may take."
+TOO_LONG = "This took longer than {limit:.0f} seconds, the limit for this kind of work."
 
 
 @dataclass(eq=False)

@@ -255,10 +255,10 @@ def _only_where(number: int, argument: int, condition: tuple[int, int]) -> list[
 
 
 def leaks(inside: Path) -> tuple[str, ...]:
-    """What this process can do although it is confined to the folder `inside`; nothing, it should.
+    """What this process can do although it is confined to the folder `inside`; ideally nothing.
 
-    Tried for real: reading and writing elsewhere, the network, signals, programs, a huge file. Once
-    in the life of a process, whose confinement can't be undone; one forked from it tries anew.
+    Each is tried for real: reading and writing elsewhere, the network, signals, programs, a huge
+    file. The result is cached for the process, as its confinement can't be undone.
     """
     return _found_leaks(os.getpid(), inside)
 
@@ -266,8 +266,8 @@ def leaks(inside: Path) -> tuple[str, ...]:
 @cache
 def _found_leaks(_pid: int, inside: Path) -> tuple[str, ...]:
     trials: dict[str, Callable[[], object]] = {
-        "write outside its folder": lambda: _write(inside.parent / f"{inside.name}.leak"),
-        "read files of the system": lambda: Path("/etc/passwd").read_bytes(),
+        "write outside their folder": lambda: _write(inside.parent / f"{inside.name}.leak"),
+        "read system files": lambda: Path("/etc/passwd").read_bytes(),
         "see other processes": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
         "open a connection": lambda: socket.create_connection(("127.0.0.1", 9), timeout=1).close(),
         "send packets": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),

@@ -119,7 +119,7 @@ def latency(
     against: File,
     setting: str = "",
 ) -> None:
-    """`Timed`, one file beside another, and then anew, but surer.
+    """`Timed`: first latency of one file beside another, then a more reliable one.
 
     Of a `setting` of a survey `SurveyTimed`; its file is removed.
     """
@@ -203,7 +203,7 @@ def spend(
     points: float,
     on: str,
 ) -> None:
-    """`Bought`: what a budget of lost quality buys; `found` are all sensitivities, as JSON."""
+    """`Bought`: a recipe within an accuracy budget; `found` are all sensitivities, as JSON."""
     opened, base = _first_samples(context, source), Recipe.from_json(recipe)
     probed = [Sensitivity.from_dict(each) for each in found]
     context.send_all(pipeline.buy(opened, base, probed, points, on, context))

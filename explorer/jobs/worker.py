@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explorer.jobs.open_models import OpenModels
 
 UNEXPECTED = (
-    "The explorer made a mistake on this model or setting; the server's log has the details."
+    "An internal error occurred with this model or setting; the server's log has the details."
 )
 NO_DISK = "The server can't keep the result; its disk may be full, or the result too large for it."
 NO_MEMORY = "There isn't enough memory for this model on this machine."

@@ -292,7 +292,7 @@ def check_ends(model: Model, limit_s: float = RUN_LIMIT_S) -> None:
     except TooSlowError as error:
         raise MeasurementError(
             f"{model.name} takes longer than {limit_s:.0f} seconds for one sample, or never ends; "
-            "it is too slow to be explored here."
+            "it is too slow for the explorer."
         ) from error
     except MeasurementError:
         return  # whoever measures the model will say so

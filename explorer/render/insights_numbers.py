@@ -44,7 +44,7 @@ def pruned_but_not_faster(case: Case) -> Iterator[str | Insight]:
     if removed >= 0.1 and 1 - latencies[1].ratio < removed / 2:
         why = "much of the latency is calling operators and moving data"
         if case.recipe.round_to < 8:
-            why = "channel counts that are no multiple of 8 use the vector units badly"
+            why = "channel counts that aren't multiples of 8 use the vector units poorly"
         if case.recipe.rounds_activations:
             why = "quantizing the activations takes time too"
         sentence = f"{percent(removed)} fewer MACs{_in_time(latencies[1])}: {why}."
@@ -99,8 +99,8 @@ def one_scale_for_all(case: Case) -> Iterator[str | Insight]:
         return
     yield Insight(
         f"Without reconstruction, this loses {100 * lost:.1f} pp: with per-tensor granularity, one "
-        "scale must cover the widest channel, so narrow channels get few levels. Per-channel "
-        "granularity gives every channel all the levels.",
+        "scale must cover the channel with the largest weights, so channels with small weights get "
+        "few levels. Per-channel granularity gives every channel all levels.",
         "Quantize per channel",
         replace(case.recipe, granularity="channel"),
     )

@@ -87,7 +87,7 @@ def doubt_text(latency: Latency) -> str:
         return ""
     if latency.quiet:
         return f"{NOT_RELIABLE}: the machine was busy"
-    return f"{NOT_RELIABLE}: the machine was busy, and no quiet moment came"
+    return f"{NOT_RELIABLE}: the machine stayed busy"
 
 
 def _scaled(value: float, units: Sequence[str]) -> str:
@@ -135,10 +135,10 @@ def spent_sentence(spent: Spent) -> str:
     metric, what = spent.quality.metric, AIM_NAMES[spent.on]
     scored = f"measured on the {counted_samples(spent.quality.samples)} it was chosen on"
     if not spent.recipe.layers and not spent.recipe.ratio:
-        return f"Saves none of {what} for {_price(spent.points, metric)}, {scored}."
+        return f"No recipe within {_price(spent.points, metric)} saves any of {what}, {scored}."
     latency, saved = spent.latency, f"Saves {fixed(100 * spent.saved)} % of {what}"
     if latency is not None and not latency.changed:
-        saved = f"No measurable change of {what}"
+        saved = f"No measurable change in {what}"
     return f"{saved} for {_price(max(0.0, spent.lost), metric)}, {scored}."
 
 

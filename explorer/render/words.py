@@ -27,7 +27,7 @@ HELP = {
         "and 3 bits are stored in the next larger type."
     ),
     "activation_bits": (
-        "INT8 quantizes the activations; with weights of 5 to 8 bits, the integer kernels run."
+        "INT8 quantizes the activations too; if the weights have 5 to 8 bits, integer kernels run."
     ),
     "scope": (
         "Global: one ratio for the whole network, and layers that lose least are pruned most. "
@@ -42,8 +42,8 @@ HELP = {
         "without them, or without weight reconstruction, L2 magnitude is used."
     ),
     "round_to": (
-        "The number of remaining channels is a multiple of this in wide layers; other widths run "
-        "slowly."
+        "The number of remaining channels is a multiple of this in wide layers; kernels are "
+        "slower at other widths."
     ),
     "granularity": "How many weights share one scale.",
     "group_size": "Number of inputs that share one scale.",
@@ -56,9 +56,9 @@ HELP = {
         "close to the original's. No labels and no training."
     ),
     "keep_metadata": (
-        "Exporters write stack traces with paths of their machine, doc strings and shapes beside "
-        "nodes and tensors. No runtime reads them, so they are removed. The model's own metadata, "
-        "such as class names and licence, is always kept."
+        "Exporters write stack traces (with paths on their machine), doc strings and shapes beside "
+        "nodes and tensors. No runtime reads them, so they are removed unless this is on. The "
+        "model's own metadata, such as class names and licence, is always kept."
     ),
     "short_names": (
         "Gives tensors and nodes short names, which saves a few bytes each. Inputs and outputs "
@@ -69,8 +69,8 @@ HELP = {
         "the first samples. It takes a while; a new setting is measured first."
     ),
     "points": (
-        "The largest loss, on the samples that sensitivity was measured on. Layers that lose least "
-        "for what they save are compressed; the whole network is scored at every step."
+        "The largest loss allowed, on the samples that sensitivity was measured on. Layers that "
+        "lose least for what they save are compressed; the whole network is scored at every step."
     ),
     "loss_ratio": "Loss when half of the channels of this layer's group are pruned, and no others.",
     "loss_bits": "Loss when this layer's weights are INT4 and everything else is unchanged.",
@@ -83,7 +83,7 @@ DEFINITIONS = {
     "macs": "Multiply-accumulates of one inference. FLOPs = 2 × MACs.",
     "latency": (
         "Time of one inference: the fastest of many runs with one thread, original and compressed "
-        "interleaved. The interval is that of the latency ratio. Medians are under “All sizes”."
+        "interleaved. The interval is that of the latency ratio."
     ),
     **{name: metric.definition for name, metric in ALL_METRICS.items()},
     "nonzero_params": "Parameters that aren't zero.",

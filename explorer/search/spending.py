@@ -1,4 +1,4 @@
-"""A budget of lost quality, spent where it buys the most bytes, MACs or seconds.
+"""The recipe that saves most bytes, MACs or seconds within an accuracy budget.
 
 Sensitivity says what every setting of every place loses and saves alone. For the whole network,
 losses and gains are taken to add up, and the settings that save most for a given sum of losses are

@@ -42,13 +42,13 @@ def settings(base: Recipe, design: Design) -> tuple[Recipe, ...]:
         RecipeError: an axis is empty, or there are more than `MOST_SETTINGS`.
     """
     if not (design.patterns and design.weight_bits and design.activation_bits):
-        raise RecipeError("A sweep needs a pattern, a width of weights and one of activations.")
+        raise RecipeError("A sweep needs a pattern, weight bits and activation bits.")
     wanted = _drawn(base, design) if design.way == "random" else _grid(base, design)
     found = tuple(dict.fromkeys(each for each in wanted if not each.is_identity))
     if len(found) > MOST_SETTINGS:
         raise RecipeError(
-            f"These are {len(found)} runs, but a sweep has at most {MOST_SETTINGS}; choose "
-            "fewer steps or widths."
+            f"A sweep has at most {MOST_SETTINGS} runs, but this one has {len(found)}; choose "
+            "fewer ratio steps or bits."
         )
     return found
 

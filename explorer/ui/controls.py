@@ -23,19 +23,19 @@ Files = list[tuple[str, bytes]]
 
 ROUND_TO = (1, 2, 4, 8, 16, 32)
 GROUP_SIZES = (16, 32, 64, 128)
-REMOVE = "Deletes its files and results, except those that another of your models needs."
+REMOVE = "Deletes this model's files and results, except files that another of your models uses."
 RECIPE_BYTES = 2**24
-SHAPE = "Of one inference, batch first. Only TorchScript files that don't record it need it."
+SHAPE = "Shape of the input, batch size first. Only for TorchScript files that don't record it."
 FORMATS = (
-    "Models: ONNX (or zipped with its second file of weights), .pt2 of torch.export, TorchScript, "
-    "or the weights (.pt, .pth, .safetensors) of a network that the explorer knows. Samples: .npz "
-    "with arrays named after the inputs (or `x`) and labels in `y`, a .csv table, or a zip of "
-    "PNG or JPEG images with one folder per class. Without samples, there is no accuracy. Files "
-    "stay on this machine and are deleted with the session."
+    "Models: ONNX (zipped together with its external weights, if it has any), .pt2 from "
+    "torch.export, TorchScript, or a checkpoint (.pt, .pth, .safetensors) of a network that the "
+    "explorer knows. Samples: .npz with arrays named after the inputs (or `x`) and labels in `y`, "
+    "a .csv table, or a zip of PNG or JPEG images with one folder per class. Without samples, "
+    "accuracy can't be measured. Files stay on this server and are deleted when the session ends."
 )
 CLOSED = (
-    "TorchScript and .pt2 files run code and can't be opened here: this server's sandbox lets "
-    "programs {leaks}."
+    "TorchScript and .pt2 files can't be opened here, because they run code and this server's "
+    "sandbox lets programs {leaks}."
 )
 
 
@@ -89,7 +89,7 @@ def _model(workspace: Workspace) -> None:
 
 
 def _take_files(workspace: Workspace, files: Files) -> None:
-    st.session_state["own_model"] = False  # what comes of it shows on the page
+    st.session_state["own_model"] = False  # the page shows the result
     workspace.receive(files, shape_in(st.session_state["w_shape"]))
 
 

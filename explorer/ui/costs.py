@@ -55,7 +55,7 @@ def draw(workspace: Workspace) -> None:
 
 
 def _answers(workspace: Workspace) -> tuple[Answer, Answer] | None:
-    """Of the original and of the compressed file; None while they are not known."""
+    """The answers for the original and for the compressed file; None while one is missing."""
     run, source, profile = workspace.view.run, workspace.source, workspace.original.profile
     small = run.finished_file if run is not None else None
     if source is None or small is None or profile is None:
@@ -79,7 +79,7 @@ def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
     rows = sorted(original, key=lambda row: -(row["seconds"] or 0.0))
     lines = "".join(_line(row, now.get(row["name"]), total) for row in rows[:MOST_ROWS])
     left = len(rows) - MOST_ROWS
-    more = f'<p class="ce-more">{left} quicker nodes are not shown.</p>' if left > 0 else ""
+    more = f'<p class="ce-more">Faster nodes that are not shown: {left}.</p>' if left > 0 else ""
     head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of time</th>"
     return (
         '<div class="ce-scroll" tabindex="0" role="region" aria-label="Costs of nodes">'
@@ -108,14 +108,14 @@ def _line(row: Row, now: Row | None, total: float) -> str:
 
 
 def _pair(row: Row, now: Row | None, key: str, text: Any) -> str:
-    """`before → now`, or one of them where they are alike."""
+    """Before, struck out, and now; or one of them if they are equal."""
     before = UNKNOWN if row[key] is None else text(row[key])
     after = UNKNOWN if now is None or now[key] is None else text(now[key])
     return before if before == after else f"<s>{before}</s> {after}"
 
 
 def spots(rows: Sequence[Row]) -> list[Spot]:
-    """The timed nodes by operations a byte and a second."""
+    """The timed nodes with their FLOP per byte and per second."""
     return [
         Spot(
             row["name"],
@@ -129,4 +129,5 @@ def spots(rows: Sequence[Row]) -> list[Spot]:
 
 def _limits_text(limits: Mapping[str, float]) -> str:
     flops = format_count(round(FLOPS * limits["macs_per_s"]))
-    return f"{flops}FLOP/s at most, {format_bytes(round(limits['bytes_per_s']))}/s from memory."
+    bandwidth = format_bytes(round(limits["bytes_per_s"]))
+    return f"Peak compute: {flops}FLOP/s; memory bandwidth: {bandwidth}/s."

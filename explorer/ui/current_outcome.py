@@ -22,10 +22,6 @@ from explorer.widget.tradeoff import tried
 from explorer.workspace.sources import SAMPLES, Source
 from explorer.workspace.workspace import Workspace
 
-LATENCY = (  # the page's own definition points to another place of the page
-    "Time of one inference: the fastest of many runs with one thread, original and compressed "
-    "interleaved. The interval is that of the latency ratio."
-)
 PLAIN_NAME = re.compile(r"\w[\w .()+-]*")
 
 
@@ -37,7 +33,7 @@ def outcome_of(workspace: Workspace) -> Outcome:
     assert run is not None
     assert run.plan is not None
     assert run.artifact is not None
-    chart = tried(original, workspace.tried, busy=False)
+    chart = tried(original, workspace.runs, busy=False)
     achieved = achieved_text(view)
     return Outcome(
         title=source.title,
@@ -62,7 +58,7 @@ def outcome_of(workspace: Workspace) -> Outcome:
         input_sizes=source.sizes,
         is_weight_only=run.artifact.weight_only,
         is_made_up=source.made_up,
-        not_compensated=run.artifact.not_compensated,
+        not_reconstructed=run.artifact.not_reconstructed,
     )
 
 
@@ -92,7 +88,7 @@ def _headlines(view: View) -> Iterator[Number]:
         amount, before = card.amount, card.full or card.before
         yield Number(
             title=card.title,
-            meaning=LATENCY if card.key == "latency" else card.definition,
+            meaning=card.definition,
             value=card.value,
             original=card.original,
             difference="" if card.difference == UNKNOWN else card.difference,

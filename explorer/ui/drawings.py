@@ -46,7 +46,8 @@ def classes_html(changes: Mapping[str, Any], names: Names) -> str:
     what = "classified correctly" if changes["labelled"] else "classified like the original"
     head = "<th>Class</th><th>Samples</th><th>Original</th><th>Compressed</th><th></th>"
     left = len(rows) - len(shown)
-    more = f"<p class='ce-more'>{left} more classes lost less, or gained.</p>" if left else ""
+    more = f"<p class='ce-more'>Other classes, with smaller losses or none: {left}.</p>"
+    more = more if left else ""
     return (
         f'<table class="ce-classes"><thead><tr>{head}</tr></thead>{"".join(lines)}</table>{more}'
         f"<p class='ce-more'>The share of each class's samples that are {what}, and its change in "
@@ -131,16 +132,15 @@ def flips_html(
         return "<p class='ce-more'>No prediction changed.</p>"
     if changes["labelled"]:
         lost, won, moved = (int(flipped[kind]) for kind in ("lost", "won", "moved"))
-        counts = f"{lost} correct before and wrong now, {won} corrected, {moved} still wrong with "
-        counts += "another class."
+        counts = f"{lost} now wrong, {won} corrected, {moved} still wrong, but with another class."
     else:
-        counts = f"{int(flipped['lost'])} predictions differ from the original's."
+        counts = f"Predictions that differ from the original's: {int(flipped['lost'])}."
     tiles = "".join(
         _flip(flip, picture, names, characters)
         for flip, picture in zip(changes["flips"], pictures, strict=True)
     )
     return (
-        f"<p class='ce-more'>{counts} Shown are the {len(pictures)} with the highest confidence of "
+        f"<p class='ce-more'>{counts} Shown: the {len(pictures)} with the highest confidence of "
         f'the compressed model.</p><ol class="ce-flips">{tiles}</ol>'
     )
 

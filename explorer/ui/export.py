@@ -25,14 +25,14 @@ from explorer.workspace.workspace import Workspace
 BITS = tuple(kind.bits for kind in reversed(BY_WIDTH))  # with a storage type of their own
 BUTTON, WORDS = 1.0, 2.6  # widths of the columns
 OTHER_PRECISIONS = (
-    "The same setting with weights of another precision. Each is a separate file that was "
-    "compressed, timed and scored. Quantizing selects that setting."
+    "The same setting with weights of another precision, each in a separate file that was "
+    "compressed, timed and scored. A button makes that setting the current one."
 )
 
 
 def variants(workspace: Workspace, recipe: Recipe) -> Iterator[tuple[Recipe, Run | None]]:
-    """The setting with other widths of weights, and what is known of each."""
-    tried = {run.recipe.to_json(): run for run in workspace.tried}
+    """The setting with other weight bits, and the run of each if there is one."""
+    tried = {run.recipe.to_json(): run for run in workspace.runs}
     for bits in BITS:
         if bits != recipe.weight_bits:
             other = replace(recipe, weight_bits=bits)
@@ -56,7 +56,7 @@ def draw_file(workspace: Workspace, run: Run, source: Source) -> None:
 
 
 def draw_precisions(workspace: Workspace, run: Run, source: Source) -> None:
-    """Files of the same setting with weights of other widths, as far as they are there."""
+    """Files of the same setting with other weight bits, and buttons to make the missing ones."""
     st.caption(OTHER_PRECISIONS)
     missing = []
     for recipe, known in variants(workspace, run.recipe):

@@ -1,4 +1,4 @@
-"""What every page has: the sidebar, its link, the status of the work, and a look at it in time.
+"""What every page has: the sidebar, its link, the status of the work, and polling.
 
 The live part is a fragment that looks at the work a few times a second while there is some, less
 often while others are ahead of it, and then stops. Whenever more than its numbers has changed, the
@@ -25,6 +25,7 @@ from explorer.workspace.workspace import Workspace
 
 POLL_S, NEXT_S, QUEUED_S = 0.1, 1.5, 4.0  # between looks: at work, soon to be, and behind many
 LONG_S = 0.5  # at work that takes minutes
+REDRAW_S = 1.0  # between redraws of a chart to which long work adds results
 PATIENCE_S = 0.5  # that a look at work waits for news
 GLANCE_S = 0.03  # how often that may be ended
 SENT_S = 0.03  # for Streamlit to send what was drawn: a next run drops what it hasn't
@@ -36,7 +37,7 @@ Part = Callable[[Workspace], None]
 
 @dataclass
 class Drawn:
-    """What the whole page was drawn for (see `Session.stage`), and whether its live part was."""
+    """What the whole page was drawn for (see `Workspace.stage`), and whether its live part was."""
 
     parts: Collection[str]
     stage: tuple[object, ...]
@@ -54,9 +55,10 @@ def summary(workspace: Workspace) -> None:
 
 
 def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
-    """A page: `live` is drawn again as numbers come, `body` when there is more to say.
+    """A page: `live` is redrawn as numbers arrive, `body` only when the stage changes.
 
-    That is where a setting is another, begins or ends, or has one of the `parts` at last.
+    The stage is that of `Workspace.stage`: another setting, work that begins or ends, or one of the
+    `parts` of the run.
     """
     with turn():
         workspace = state.current()
@@ -105,7 +107,7 @@ def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
 
 
 def _await_news(workspace: Workspace) -> None:
-    """Look again as soon as there is something to see; a click or a choice ends it."""
+    """Wait until there is something new to draw; a click or a choice ends the wait."""
     deadline = time.monotonic() + PATIENCE_S
     while not workspace.waiting.await_news(GLANCE_S) and time.monotonic() < deadline:
         _ = state.KEY in st.session_state  # Streamlit ends a run that isn't wanted any more here
@@ -136,7 +138,7 @@ def _status(workspace: Workspace) -> None:
 
 
 def _machine(workspace: Workspace) -> str:
-    """What goes on beside, or where the numbers come from."""
+    """The sweep in the background, or the machine that the numbers come from."""
     if workspace.sweep.running:
         return f"sweep: {progress_text(workspace.sweep)}"
     host = workspace.original.host

@@ -8,7 +8,7 @@ from explorer.ui import netron
 from explorer.workspace.sources import Source
 
 HEIGHT = 560
-GONE = "This compressed model is no longer kept: the oldest ones make room for new ones."
+GONE = "This compressed file was removed to make room for newer ones."
 CHOICES = ("Both", "Original", "Compressed")
 PHONE = "Mobi"  # in the name by which every phone's browser calls itself
 

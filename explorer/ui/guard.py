@@ -1,4 +1,4 @@
-"""What stands before Streamlit: who may ask, how much may be uploaded, and what a browser may load.
+"""In front of Streamlit: who may connect, how much may be uploaded, and what a browser may load.
 
 Streamlit limits single files only, and takes any number of them from any page; it checks the origin
 of a WebSocket by asking a server on the internet for its own address; and it sends no policy.
@@ -27,10 +27,10 @@ PRIVATE = ("/_stcore/metrics", "/_stcore/agent")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 FRAME_BYTES = 2**16  # around a file in an upload's body
 
-NO_HOST = "This server doesn't answer under that name; server.allowedHosts in its settings can."
+NO_HOST = "This server doesn't answer to this host name; add it to server.allowedHosts."
 NO_ORIGIN = "Requests from other sites are refused."
-NO_LENGTH = "Uploads must say how long they are."
-FULL = "Uploads have reached their limit."
+NO_LENGTH = "An upload must state its Content-Length."
+FULL = "The limit for uploads is reached."
 
 
 class Guard:
@@ -56,7 +56,7 @@ class Guard:
         return await self._take(upload[1], scope, receive, answer)
 
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let an upload pass where there is room for as much as it says it has."""
+        """Let an upload pass if there is room for its Content-Length."""
         said = Headers(scope=scope).get("content-length", "")
         if not said.isdecimal():
             return await PlainTextResponse(NO_LENGTH, 411)(scope, receive, send)
@@ -91,7 +91,7 @@ def held_in_memory() -> Mapping[str, Mapping[str, int]]:
 
 @cache
 def headers() -> Mapping[str, str]:
-    """What every answer carries unless it says otherwise itself."""
+    """The headers of every response that doesn't set them itself."""
     policy = {
         "default-src": "'self'",
         "script-src": " ".join(["'self'", "blob:", *_inline_scripts()]),

@@ -20,7 +20,7 @@ LEVEL = 6
 
 @dataclass(frozen=True)
 class _Kept:
-    """A compressed file, and what tells whether it is still the same."""
+    """A compressed file, and a tag that changes with the original."""
 
     tag: str
     body: bytes

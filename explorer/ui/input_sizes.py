@@ -16,13 +16,13 @@ MOST_DIMENSIONS = 8
 MOST_FIELDS = 4  # inputs of a cache follow the others
 TITLE_SHAPES = 2  # in the title
 ABOUT = (
-    "The file leaves dimensions of its inputs open. All numbers and random inputs here have these "
+    "The file leaves some input dimensions open. All counts, timings and random inputs use these "
     "sizes; the file that you download keeps its open dimensions."
 )
 FIXED = "The file fixes the sizes of its inputs."
 HELP = (
-    "Whole numbers, batch first. An empty field means the size of the samples, or one that the "
-    "network runs with."
+    "Whole numbers, batch size first. If the field is empty, the samples' size is used or, without "
+    "samples, a size that the network runs with."
 )
 
 
@@ -40,7 +40,7 @@ def draw(workspace: Workspace) -> None:
         fields = {spec.name for spec in specs[:MOST_FIELDS]}
         others = {name: shape for name, shape in sizes.items() if name not in fields}
         if others:
-            st.caption(f"Others: {format_sizes(others)}" if fields else format_sizes(others))
+            st.caption(f"Other inputs: {format_sizes(others)}" if fields else format_sizes(others))
 
 
 def title_of(sizes: Mapping[str, Sequence[int]]) -> str:
@@ -86,10 +86,10 @@ def _set(workspace: Workspace, texts: Mapping[str, str], known: Mapping[str, str
 
 
 def chosen(texts: Mapping[str, str], known: Mapping[str, str], before: InputSizes) -> InputSizes:
-    """The shapes that were set: those set before, and those whose text is another now.
+    """The shapes that are set: those set before, with the texts that have changed.
 
     Raises:
-        DataError: a text is no shape.
+        DataError: a text isn't a shape.
     """
     sizes = dict(before)
     for name, text in texts.items():
@@ -102,10 +102,10 @@ def chosen(texts: Mapping[str, str], known: Mapping[str, str], before: InputSize
 
 
 def shape_in(text: str) -> tuple[int, ...] | None:
-    """A shape such as 1 x 3 x 224 x 224, or None where nothing is said.
+    """A shape such as 1 x 3 x 224 x 224, or None for an empty text.
 
     Raises:
-        DataError: it is no shape.
+        DataError: it isn't a shape.
     """
     words = re.split(r"[\s,x×]+", text.strip().strip("[]()"))
     if words == [""]:

@@ -26,7 +26,7 @@ COLUMNS = {
     "channels": st.column_config.NumberColumn(LABELS["channels"], width=70),
     "removable": st.column_config.NumberColumn(
         LABELS["removable"],
-        help="How many channels can be pruned at most; where none, the last column says why.",
+        help="How many channels can be pruned at most; if none, the last column says why.",
         width=70,
     ),
     "kept": st.column_config.NumberColumn(LABELS["kept"], width=76),
@@ -35,7 +35,7 @@ COLUMNS = {
     "storage": st.column_config.TextColumn(LABELS["storage"], width=74),
     "own_ratio": st.column_config.NumberColumn(
         "Override: ratio",
-        help="Pruning ratio of this layer in percent; empty: as the recipe says.",
+        help="Pruning ratio of this layer in percent. Empty: the recipe's ratio.",
         min_value=0,
         max_value=95,
         step=1,
@@ -44,7 +44,7 @@ COLUMNS = {
     ),
     "own_bits": st.column_config.SelectboxColumn(
         "Override: bits",
-        help="Weight bits of this layer; empty: as the recipe says.",
+        help="Weight bits of this layer. Empty: the recipe's bits.",
         options=list(WEIGHT_BITS),
         width=108,
     ),
@@ -57,7 +57,7 @@ COLUMNS = {
     "coupled": st.column_config.TextColumn(
         LABELS["coupled"],
         help="Layers whose channels are pruned together with this one's; the sentences below the "
-        "table say why. With different overrides, the smallest ratio counts.",
+        "table say why. If their overrides differ, the smallest ratio is used.",
         width=98,
     ),
     "why": st.column_config.TextColumn(LABELS["why"], width=100),
@@ -99,7 +99,7 @@ def with_minus_signs(frame: pd.DataFrame) -> pd.DataFrame | Styler:
 def shown_columns(
     planned: Sequence[LayerPlan], losses: Mapping[str, Sequence[float | None]]
 ) -> list[str]:
-    """All columns but those that have nothing to say."""
+    """All columns except those without any values."""
     empty = () if losses else LOSSES
     if not any(layer.sparsity for layer in planned):
         empty = (*empty, "zeros")
@@ -151,7 +151,7 @@ def ties_html(plan: Plan) -> str:
 def with_edits(
     recipe: Recipe, names: Sequence[str], edits: Mapping[int, Mapping[str, Any]]
 ) -> Recipe:
-    """The recipe with the edited cells, by row, as layer choices; empty cells take them away."""
+    """The recipe with the edited cells, by row, as layer choices; empty cells remove them."""
     choices = {choice.name: choice for choice in recipe.layers}
     for row, cells in edits.items():
         choice = choices.get(names[row], LayerChoice(names[row]))

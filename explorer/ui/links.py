@@ -1,4 +1,4 @@
-"""The address of the page says what it shows, so that it can be passed on.
+"""The address of the page says what it shows, so that it can be shared.
 
 A link to a sample shows the same model, input sizes and setting elsewhere; of an uploaded model,
 which is on no other page, it carries the setting alone.
@@ -13,22 +13,22 @@ import streamlit as st
 from explorer.errors import RecipeError
 from explorer.metrics import CHOICES
 from explorer.recipe import Recipe
-from explorer.workspace.sources import InputSizes, samples
+from explorer.workspace.sources import InputSizes, sample_models
 from explorer.workspace.workspace import Workspace
 
 MODEL, SIZES, SETTING, METRIC = "model", "sizes", "setting", "metric"
 NO_SIZES = "The link's input sizes can't be used; the default ones are used instead."
-NOT_HERE = "The link's model isn't among the samples here; the first sample is open instead."
+NOT_HERE = "The link's model isn't a sample model here; the first sample model is open instead."
 
 
 def follow(workspace: Workspace) -> None:
-    """Open what the address says, or else the first sample, when a visit begins."""
-    keys = {source.key: source for source in samples()}
+    """Open what the address says, or else the first sample model, when a session begins."""
+    keys = {source.key: source for source in sample_models()}
     model, sizes, setting = (st.query_params.get(name) for name in (MODEL, SIZES, SETTING))
     refusals = [NOT_HERE] if model is not None and model not in keys else []
     found = _read_sizes(sizes) if sizes is not None and model in keys else ()
     refusals += [NO_SIZES] if found is None else []
-    source = keys.get(model or "", samples()[0]).resized(found or ())
+    source = keys.get(model or "", sample_models()[0]).resized(found or ())
     metric = st.query_params.get(METRIC)
     if model in keys and metric in CHOICES:
         source = workspace.sources[source.key] = replace(source, metric=metric)
@@ -45,7 +45,7 @@ def write(workspace: Workspace) -> None:
     """Let the address say what is asked for now."""
     told, selected = {SETTING: _short(workspace.recipe)}, workspace.selected
     sample = replace(selected.resized(()), metric=None) if selected is not None else None
-    if selected is not None and sample is not None and sample in samples():
+    if selected is not None and sample is not None and sample in sample_models():
         told[MODEL] = sample.key
         if selected.input_sizes:
             told[SIZES] = json.dumps(dict(selected.input_sizes), separators=(",", ":"))

@@ -8,7 +8,10 @@ from explorer.ui.projected import project
 from explorer.workspace.workspace import Workspace
 
 AUTOMATIC = "automatic"  # a choice of its own, as a list shows none for None
-HELP = "“Automatic” fits the model's outputs and the labels. A change scores all runs again."
+HELP = (
+    "“Automatic” is the metric that fits the model's outputs and the labels. Each metric has its "
+    "own list of runs: after a change, only the current setting is measured again."
+)
 
 
 def draw(workspace: Workspace) -> None:

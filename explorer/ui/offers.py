@@ -67,12 +67,12 @@ def variant_offer(run: Run, file: Path, stem: str) -> Offer:
 
 def recipe_offer(recipe: Recipe) -> Offer:
     """The setting as a file."""
-    about = "The setting; drop it on this page, or pass it to the command."
+    about = "The setting; load it under “Advanced settings”, or pass it to compress --recipe."
     return Offer("Recipe (.json)", about, "recipe.json", "application/json", recipe.to_json)
 
 
 def again_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
-    """Code that leads to the same file; none before there is one."""
+    """Code that reproduces the file; none before the setting is measured."""
     if outcome is None:
         return ()
     return (
@@ -94,7 +94,7 @@ def again_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
 
 
 def telling_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
-    """Pages for people; none before there is something to tell."""
+    """Pages to share; none before the setting is measured."""
     if outcome is None:
         return ()
     return (
@@ -116,18 +116,18 @@ def telling_offers(outcome: Outcome | None) -> tuple[Offer, ...]:
 
 
 def given_offers(source: Source) -> Iterator[Offer]:
-    """What the command reads, where it doesn't come with the explorer."""
+    """The files that the command reads, unless they come with the explorer."""
     files = files_of(source)
     if is_own(source):
-        about = "The original, as ONNX, under the name that the command reads."
+        about = "The original as ONNX, with the file name that the command uses."
         yield Offer("Original (.onnx)", about, files.model, BINARY, source.model.read_bytes)
     split = (
-        (source.data, files.data, "Test samples (.npz)", "scored"),
-        (source.calibration, files.calibration, "Calibration samples (.npz)", "calibrated"),
+        (source.data, files.data, "Test samples (.npz)", "for scoring"),
+        (source.calibration, files.calibration, "Calibration samples (.npz)", "for calibration"),
     )
     for path, name, label, use in split:
         if source.drop is not None and path is not None and name is not None and path.exists():
-            about = f"The split of your samples that the page {use} on."
+            about = f"The split of your samples that the page used {use}."
             yield Offer(label, about, name, BINARY, path.read_bytes)
 
 

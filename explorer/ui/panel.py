@@ -68,7 +68,7 @@ def draw(workspace: Workspace) -> None:
         "recipe": asdict(workspace.recipe),
         "seen": st.session_state.get(f"{KEY}_seen", 0),
         "numbers": numbers(cards(workspace.view, workspace.busy, workspace.waiting.queued)),
-        "tried": tried(workspace.original, workspace.tried, workspace.busy),
+        "tried": tried(workspace.original, workspace.runs, workspace.busy),
         "words": PANEL,
     }
     _component("mount")(key=KEY, data=data, on_choice_change=lambda: take_choice(workspace))

@@ -1,9 +1,9 @@
-"""Widgets that show what also changes without them.
+"""Widgets whose value also changes without them, as when another model is opened.
 
-With each message a browser sends what all its widgets say. One sent before a change has reached it
-says what was so before; taken for a choice, that would undo the change. So a widget gets another
-key whenever its value, or what that belongs to, has changed without it, and what is still said of
-the old one does nothing.
+With each message a browser sends the values of all its widgets. A message sent before such a change
+has reached the browser holds the old value; taken for a choice, it would undo the change. So a
+widget gets a new key whenever its value, or the object that the value belongs to, has changed
+elsewhere, and values sent under an old key are ignored.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from typing import Any
 
 import streamlit as st
 
-KNOWN = "projected"  # by name, how often that has changed so, and of what it is which value
+KNOWN = "projected"  # by name: number of changes elsewhere, and (object, value)
 
 
 @dataclass(frozen=True)
 class Projected:
-    """The widget that shows what has this name, until that has changed once more than so often."""
+    """A widget for the value of this name, valid until the next change made elsewhere."""
 
     name: str
     changes: int
 
     @property
     def key(self) -> str:
-        """The widget's."""
+        """The widget's key in the session state."""
         return f"w_{self.name}_{self.changes}"
 
     def taker(self, take: Callable[[Any], object]) -> Callable[[], None]:
-        """A callback that hands on what a person has chosen."""
+        """A callback that passes a person's choice to `take`, and ignores outdated values."""
 
         def changed() -> None:
             value, known = st.session_state[self.key], st.session_state[KNOWN]
@@ -41,7 +41,7 @@ class Projected:
 
 
 def project(name: str, value: object, of: object = None) -> Projected:
-    """Have the widget that is drawn next, under the key, show a value, and of what that is."""
+    """Set the value of the widget to draw next under `key`; `of` is what the value belongs to."""
     known = st.session_state.setdefault(KNOWN, {})
     changes, before = known.get(name, (0, (of, value)))
     projected = Projected(name, changes + ((of, value) != before))

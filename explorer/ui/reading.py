@@ -1,4 +1,4 @@
-"""How dropped files were read: what was assumed, and where a person says otherwise."""
+"""How dropped files were read: what was assumed, and a form to change it."""
 
 import json
 import math
@@ -31,7 +31,7 @@ NUMBERS = ("mean", "std")
 
 
 def draw(workspace: Workspace) -> None:
-    """What was assumed about the open model's files, and a form to have them read otherwise."""
+    """What was assumed about the open model's files, and a form to read them with other choices."""
     source = workspace.source
     if source is None or (title := title_of(source)) is None:
         return
@@ -43,7 +43,7 @@ def draw(workspace: Workspace) -> None:
 
 
 def title_of(source: Source) -> str | None:
-    """Of what is said on how a source's files were read; None where there is nothing to say."""
+    """The title of the notes on how a source's files were read; None if there are none."""
     is_told = source.drop is not None and (source.notes or source.preparation)
     return TITLE if is_told else None
 
@@ -69,7 +69,7 @@ def _read_again(workspace: Workspace, source: Source, given: dict[str, Any]) -> 
     for name in NUMBERS:
         numbers = numbers_in(given[name])
         if numbers is None:
-            workspace.notice = f"{LABELS[name]} takes finite numbers, such as 0.5 or 0.5, 0.5, 0.5."
+            workspace.notice = f"{LABELS[name]} must be numbers, such as 0.5 or 0.5, 0.5, 0.5."
             return
         given[name] = numbers
     workspace.read(replace(source.drop, asked=json.dumps(given)))

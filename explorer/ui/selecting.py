@@ -1,4 +1,4 @@
-"""What was clicked in one view becomes what all views show."""
+"""A run that is clicked in one view is selected in all views."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,9 +21,9 @@ def picked(chosen: Any, keys: Sequence[str]) -> list[str]:
 def taker(
     workspace: Workspace, key: str, read: Callable[[Any], list[str]], is_shown: bool = False
 ) -> Callable[[], None]:
-    """A callback that selects what was clicked; a click beside everything changes nothing.
+    """A callback that selects what was clicked; an empty selection is ignored.
 
-    Nor does an empty selection, which a view also tells of when it is drawn anew.
+    It comes from a click beside all points, and from a view that is redrawn.
     """
 
     def take() -> None:
@@ -35,17 +35,17 @@ def taker(
 
 
 def select(workspace: Workspace, settings: Sequence[str | None]) -> None:
-    """Look at a setting, and perhaps at one to compare it with."""
+    """Select a setting, and perhaps a second one to compare it with."""
     workspace.selection.select(
         model_key(workspace), [each for each in settings if each is not None]
     )
 
 
 def selected(workspace: Workspace) -> tuple[str, ...]:
-    """What is looked at of the open model."""
+    """The selected settings of the open model."""
     return workspace.selection.selected(model_key(workspace))
 
 
 def model_key(workspace: Workspace) -> str:
-    """By which the selection knows the open model."""
+    """The key of the open model in the selection."""
     return workspace.source.key if workspace.source is not None else ""

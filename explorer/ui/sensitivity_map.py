@@ -17,24 +17,24 @@ from explorer.render.text_tables import NOTHING_TO_COMPRESS
 from explorer.render.words import HELP, percent
 from explorer.report import points_lost
 from explorer.ui import budget
+from explorer.ui.frame import REDRAW_S
 from explorer.ui.headings import heading
 from explorer.ui.turns import turn
 from explorer.workspace.workspace import Workspace
 
-POLL_S = 1.0
 ROW_PX, AXIS_PX, LARGEST_PX = 24, 62, 700
 COLUMNS: Mapping[tuple[str, float], str] = {
     **{("ratio", ratio): f"{percent(ratio)} %<br>pruned" for ratio in (0.25, 0.5, 0.75)},
     **{("weight_bits", bits): precision(bits) for bits in (8, 6, 4, 3, 2)},
 }
 TABLE_RATIO, TABLE_BITS = 0.5, 4
-NO_SAMPLES = "There are no samples to measure it on; add an .npz file to this model."
+NO_SAMPLES = "There are no samples to measure sensitivity on; add some to this model."
 
 
 def draw(workspace: Workspace) -> None:
     """The section; it draws itself anew while measuring goes on."""
     running = (workspace.sensitivity.running, workspace.budget.running)
-    st.fragment(_draw, run_every=POLL_S if any(running) else None)(workspace, running)
+    st.fragment(_draw, run_every=REDRAW_S if any(running) else None)(workspace, running)
 
 
 @turn()
@@ -98,7 +98,7 @@ def caption(found: Sequence[Sensitivity]) -> str:
     quality = found[0].quality
     metric = METRICS[quality.metric]
     unit = (
-        "Squared error of the outputs, in percent of their variance,"
+        "Squared error of the outputs in percent of their variance,"
         if metric.unit == DECIBELS
         else f"Increase of {metric.noun} in percent"
         if metric.falls
@@ -106,7 +106,7 @@ def caption(found: Sequence[Sensitivity]) -> str:
     )
     return (
         f"{unit} when only this layer or group is compressed, measured on "
-        f"{counted_samples(quality.samples)}. A group of coupled layers is listed at its first "
+        f"{counted_samples(quality.samples)}. A group of coupled layers is listed under its first "
         "layer."
     )
 

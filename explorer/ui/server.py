@@ -1,4 +1,4 @@
-"""What the web server has besides Streamlit: a guard, Netron's routes, and order at its end."""
+"""What the web server has besides Streamlit: a guard, Netron's routes, and a clean shutdown."""
 
 import sys
 from collections.abc import AsyncIterator

@@ -1,6 +1,7 @@
-"""The session behind the widgets.
+"""The workspace of each browser session: made by its first page, closed after it has ended.
 
-Widgets are projections of it: set before they are drawn, and written back in their callbacks.
+Widgets show the workspace: their values are set from it before they are drawn, and their callbacks
+write changes back (see `projected`).
 """
 
 import logging
@@ -17,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from explorer.jobs import shared_pool
 from explorer.ui import links
 from explorer.workspace.folders import storage
-from explorer.workspace.sources import samples
+from explorer.workspace.sources import sample_models
 from explorer.workspace.workspace import Workspace
 
 KEY = "explorer"
@@ -25,10 +26,10 @@ MARGIN_S = 5.0  # beyond the time that Streamlit leaves for coming back
 
 
 def current() -> Workspace:
-    """The visitor's session, with the first sample opening on the first call."""
+    """The visitor's workspace; the first call makes it and opens the model that the link names."""
     if KEY not in st.session_state:
         workspace = Workspace(shared_pool(), storage().folder())
-        workspace.sources.update({source.key: source for source in samples()})
+        workspace.sources.update({source.key: source for source in sample_models()})
         links.follow(workspace)
         context = get_script_run_ctx()
         _watch(_Visit(workspace, context.session_id if context else ""))
@@ -70,7 +71,7 @@ def _see_off(waiting: "queue.SimpleQueue[tuple[float, _Visit]]") -> None:
         try:
             visit.end_if_gone()
         except Exception:  # the others have to be seen off too
-            logging.getLogger(__name__).exception("A visit could not be ended.")
+            logging.getLogger(__name__).exception("A session could not be closed.")
         del visit  # or it would be kept until the next one leaves
 
 

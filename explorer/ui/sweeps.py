@@ -19,7 +19,7 @@ PATTERN_LABELS = {**labels.PATTERNS, "none": labels.QUANTIZATION_ONLY}
 MOST_STEPS, MOST_PERCENT, MOST_SEED = 20, 95, 2**31 - 1
 ALL_ELSE = (
     "All other settings stay as they are now. Each run is compressed, timed and scored as on "
-    "Explore; known runs are not measured again."
+    "Explore; runs that were measured before are not repeated."
 )
 MINUTE_S = 60
 
@@ -30,7 +30,7 @@ def draw(workspace: Workspace) -> None:
     if sweeping.running or sweeping.paused:
         _draw_progress(workspace)
     else:
-        with st.expander("Sweep", expanded=len(workspace.tried) <= 1, key="sweep"):
+        with st.expander("Sweep", expanded=len(workspace.runs) <= 1, key="sweep"):
             _draw_form(workspace)
         done, count = sweeping.progress
         if count:

@@ -1,4 +1,4 @@
-"""Spending a budget of lost quality: what is being bought, and what has been."""
+"""The search for a recipe within an accuracy budget, and its last result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from explorer.workspace.sources import Source
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """For a recipe on a model, from the sensitivities that were `found`."""
+    """A search from the sensitivities that were `found` with a recipe on a model."""
 
     source: Source
     recipe: Recipe
@@ -24,7 +24,7 @@ class Search:
     on: str
 
     def arguments(self) -> dict[str, Any]:
-        """Of the task `spend`."""
+        """The arguments of the task `spend`."""
         return {
             "source": self.source.arguments(),
             "recipe": self.recipe.to_json(),
@@ -35,9 +35,9 @@ class Search:
 
 
 class BudgetSearch(Work):
-    """One visitor's budget: `points` to spend `on` one of `AIMS`, and at most one search.
+    """One visitor's accuracy budget (`points`), what to minimize (`on`, of `AIMS`), and a search.
 
-    `take_recipe` is handed what is found; a recipe that does nothing is not.
+    `take_recipe` is called with the recipe that is found, unless that compresses nothing.
     """
 
     def __init__(self, take_recipe: Callable[[Recipe], None]) -> None:
@@ -64,7 +64,7 @@ class BudgetSearch(Work):
         return self._bought[2]
 
     def start(self, source: Source, recipe: Recipe, found: Sequence[Sensitivity]) -> None:
-        """Search for a recipe, in place of the search before."""
+        """Start a search, in place of the previous one."""
         self._search = Search(source, recipe, tuple(found), self.points, self.on)
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class BudgetSearch(Work):
         return Request("spend", search.source.domain, search, search.arguments)
 
     def end(self, key: Search, job: Job) -> str | None:
-        """Hand over what was found."""
+        """Keep the result, and hand its recipe over."""
         if key is not self._search or job.state is State.CANCELLED:
             return None
         search, self._search = key, None

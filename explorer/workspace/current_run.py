@@ -1,6 +1,6 @@
 """One visitor's runs: the one that is being made, and the one that is shown meanwhile.
 
-Nothing that a run does wrong takes the one before away.
+If a run fails, the previous one stays.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ class Asked:
 
 
 class CurrentRun(Work):
-    """See the module; what is found out goes into the `results`.
+    """See the module; finished runs are kept in the `results`.
 
-    `go_back` takes the recipe to ask for in place of one that nothing came of.
+    When a run fails, `go_back` is called with the recipe to return to.
     """
 
     def __init__(self, results: Results, go_back: Callable[[Recipe], None]) -> None:
@@ -55,7 +55,7 @@ class CurrentRun(Work):
 
     @property
     def shown_file(self) -> Path | None:
-        """The file of that, which has to stay."""
+        """Its file, which must not be removed."""
         return self._shown.file if self._shown else None
 
     @property
@@ -65,16 +65,16 @@ class CurrentRun(Work):
         return job if job is not None and self._running is None and job.position <= 1 else None
 
     def view(self, original: Original, asked: Recipe) -> View:
-        """What to draw of the recipe that is `asked` for, beside the `original`."""
+        """What to draw for the recipe that is `asked` for, beside the `original`."""
         run = self._running or self._shown
         if run is not None and run.recipe != asked:
             run = None
         waits = run is None and (self.running or self._shown is not None)
         return View(original, Run(asked) if waits else run)
 
-    def tried(self, source: Source) -> tuple[Run, ...]:
+    def runs(self, source: Source) -> tuple[Run, ...]:
         """Every run on a model that has numbers, oldest first."""
-        runs = self._results.tried(source)
+        runs = self._results.runs(source)
         if self._running is not None and self._running.quality is not None:
             runs[self._running.recipe.to_json()] = self._running
         return tuple(runs.values())
@@ -127,7 +127,7 @@ class CurrentRun(Work):
         return error
 
     def halt(self, error: str) -> None:
-        """Make nothing; what is shown stays, with its recipe."""
+        """Drop the run that was asked for; what is shown stays, with its recipe."""
         self._asked = self._running = None
         if self._shown is not None:
             self._go_back(self._shown.recipe)

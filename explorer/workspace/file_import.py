@@ -13,7 +13,7 @@ from explorer.workspace.sources import Drop, Source
 class FileImport(Work):
     """One visitor's imports, of which at most one goes on.
 
-    `opened` takes what comes of one, `refused` the files of one that nothing came of.
+    `opened` takes the model that one makes, `refused` the files of one that failed.
     """
 
     def __init__(

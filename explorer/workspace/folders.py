@@ -1,8 +1,8 @@
 """The files of visitors: a folder for each, quotas, and nothing left behind.
 
-All lies under one folder of this server process, which holds a lock on it; what a server that is no
-longer there has left is removed at the next start. A visitor's folder goes with the session. The
-samples' results lie in a folder of their own that all visitors share.
+All lies under one folder of this server process, which holds a lock on it; what a server that has
+ended left behind is removed at the next start. A visitor's folder is removed with the session. All
+visitors share one more folder, with the results on the sample models.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ from explorer.jobs import Domain
 PLACE = "EXPLORER_FOLDER"  # environment variable: where to keep files instead of the system's place
 SESSION_BYTES, SESSION_FILES = 300 * 2**20, 8
 ALL_BYTES = 4 * 2**30
-MB = 10**6
+MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Storage:
         return Folder(self)
 
     def remove(self, path: Path) -> None:
-        """Remove a visitor's folder; what a dying process still writes goes with the next visit."""
+        """Remove a visitor's folder; what a dying process still writes goes with the next one."""
         shutil.rmtree(path, ignore_errors=True)
         self._left = [each for each in {*self._left, path} if each.exists()]
 
     @property
     def used_bytes(self) -> int:
-        """Of all visitors and of the samples' results."""
+        """What all visitors' files and the results on the sample models take."""
         return _bytes_in(self.path)
 
 
@@ -123,25 +123,26 @@ class Folder:
     def _check_count(self, new: int) -> None:
         if new > SESSION_FILES:
             raise QuotaError(
-                f"These are {new} files, but a session may hold {SESSION_FILES}; drop a model, and "
-                "at most one file of samples with it."
+                f"You dropped {new} files, but a session can hold {SESSION_FILES}; drop one model "
+                "and at most one file of samples."
             )
         here = len(self._uploads)
         if here + new > SESSION_FILES:
             raise QuotaError(
-                f"A session may hold {SESSION_FILES} uploaded files and holds {here} without "
-                "these; choose a model of yours in the list and remove it first."
+                f"A session can hold {SESSION_FILES} uploaded files and already holds {here}; "
+                "select one of your models in the list and remove it first."
             )
 
     def _check(self, size: int) -> None:
         left = SESSION_BYTES - sum(self._uploads.values())
         if size > left:
             raise QuotaError(
-                f"This file of {size / MB:.0f} MB is too large: of {SESSION_BYTES / MB:.0f} MB a "
-                f"session, {left / MB:.0f} MB are left; remove a model of yours first."
+                f"This file of {size / MIB:.0f} MiB is too large: {left / MIB:.0f} MiB of the "
+                f"session's {SESSION_BYTES / MIB:.0f} MiB are left; remove one of your models "
+                "first."
             )
         if size > ALL_BYTES - self._storage.used_bytes:
-            raise QuotaError("The server has no room for more files; try again in some minutes.")
+            raise QuotaError("The server has no room for more files; try again in a few minutes.")
 
 
 def _hash(content: bytes) -> str:

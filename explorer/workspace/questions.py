@@ -1,4 +1,4 @@
-"""What a page asks of the open model beyond its numbers: asked as it is drawn, answered in time.
+"""What a page asks of the open model beyond its numbers: asked as it is drawn, answered later.
 
 The page asks again each time it is drawn, so that only what is on the screen is found out.
 """
@@ -68,11 +68,11 @@ class Questions(Work):
         return answer if is_whole or answer.error is not None else Answer((), BROKEN)
 
     def begin(self) -> None:
-        """Before a page is drawn, and asks."""
+        """Call before a page is drawn, which then asks."""
         self._asking = {}
 
     def end_asking(self) -> None:
-        """Behind that: what it hasn't asked again is let go of."""
+        """Call after it is drawn: questions that it didn't ask again are dropped."""
         self._open = self._asking
 
     def request(self) -> Request | None:
@@ -86,13 +86,13 @@ class Questions(Work):
         )
 
     def end(self, key: Question, job: Job) -> str | None:
-        """Keep the answer, which also says where there is none."""
+        """Keep the answer, or the error in its place."""
         if job.state in (State.DONE, State.FAILED):
             self._settle(key, Answer(job.events, job.error))
         return None
 
     def halt(self, error: str) -> None:
-        """That is the answer."""
+        """Keep the error as the answer."""
         self._settle(next(iter(self._open)), Answer((), error))
 
     def _settle(self, question: Question, answer: Answer) -> None:

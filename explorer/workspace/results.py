@@ -1,4 +1,4 @@
-"""What a visitor has tried, and what all visitors have found out about the samples."""
+"""One visitor's runs, and all visitors' results on the sample models."""
 
 import json
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from explorer.names import cleaned
 from explorer.preview.parts import Counts, fixed_of, joined, known, lacks
 from explorer.recipe import Recipe
 from explorer.runs import Original, Run
-from explorer.workspace.sources import Source, samples
+from explorer.workspace.sources import Source, sample_models
 
 MOST_SHARED = 1000  # settings of samples
 LONGEST_NOTE = 300  # characters
@@ -35,7 +35,7 @@ UNTAGGED = Tag()
 
 
 class Results:
-    """What one visitor has tried; results on the samples come from all, and are for all.
+    """One visitor's runs; runs on the sample models are shared between all visitors.
 
     Nothing else is shared between visitors.
     """
@@ -56,15 +56,15 @@ class Results:
 
     def keep_original(self, source: Source, original: Original) -> None:
         """Keep what was found out about a sample."""
-        if source in samples():
+        if source in sample_models():
             self._originals[source] = original
 
-    def tried(self, source: Source) -> dict[str, Run]:
+    def runs(self, source: Source) -> dict[str, Run]:
         """The visitor's runs on a model by their settings, oldest first."""
         return dict(self._own.get(source, {}))
 
     def recall(self, source: Source, recipe: Recipe) -> Run | None:
-        """A complete run of a setting whose file is still there; it then counts as tried."""
+        """A complete run of a setting whose file still exists; it becomes one of the visitor's."""
         return self._known(source, recipe, lambda run: run.file is not None)
 
     def measured(self, source: Source, recipe: Recipe) -> Run | None:
@@ -88,7 +88,7 @@ class Results:
 
     def share(self, source: Source, run: Run) -> None:
         """Let all visitors have a complete run of a sample."""
-        if source not in samples():
+        if source not in sample_models():
             return
         key = (source, run.recipe.to_json())
         with self._sharing:
@@ -112,7 +112,7 @@ class Results:
                 del kept[next(iter(kept))]
 
     def compress_arguments(self, source: Source, recipe: Recipe, out: str) -> dict[str, Any]:
-        """Of the task `compress`, which needn't count again what is known; the file goes `out`."""
+        """The arguments of the task `compress`, which writes to `out` and skips known counts."""
         counts = self.counts(source, recipe)
         return {
             "source": source.arguments(),
@@ -135,7 +135,7 @@ class Results:
         return replace(run, artifact=replace(run.artifact, path=out))
 
     def tags(self, source: Source) -> dict[str, Tag]:
-        """What the visitor says about runs on a model, by their settings; kept for the visit."""
+        """What the visitor says about runs on a model, by their settings; kept for the session."""
         return dict(self._tags.get(source.key, {}))
 
     def rename(self, source: Source, setting: str, text: str) -> None:
@@ -156,7 +156,7 @@ class Results:
         tags[setting] = replace(tags.get(setting, UNTAGGED), **changes)
 
     def _counts_of(self, source: Source) -> dict[tuple[Source, str], Counts]:
-        return self._sample_counts if source in samples() else self._counts
+        return self._sample_counts if source in sample_models() else self._counts
 
     def forget(self, source: Source) -> None:
         """Drop this visitor's runs on a model that is gone."""

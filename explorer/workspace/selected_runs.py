@@ -1,4 +1,4 @@
-"""Which runs a visitor looks at. A run is known by its recipe as JSON."""
+"""Which runs a visitor has selected. A run is identified by its recipe as JSON."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,18 @@ MOST_SELECTED = 2
 
 
 class Selection:
-    """Of one visit, by the model's key."""
+    """The selected runs of one session, by the model's key."""
 
     def __init__(self) -> None:
         self.epoch = 0  # grows when a table that shows the selection has to show another one
         self._selected: dict[str, tuple[str, ...]] = {}
 
     def selected(self, model: str) -> tuple[str, ...]:
-        """The run that is looked at, and perhaps one to compare it with."""
+        """The selected run, and perhaps one to compare it with."""
         return self._selected.get(model, ())
 
     def select(self, model: str, recipes: Sequence[str], is_shown: bool = False) -> None:
-        """Look at a run, and perhaps at a second; `is_shown`: the table shows it already."""
+        """Select a run, and perhaps a second; `is_shown`: the table shows the selection already."""
         chosen = tuple(dict.fromkeys(recipes))[:MOST_SELECTED]
         if chosen != self.selected(model):
             self._selected[model] = chosen

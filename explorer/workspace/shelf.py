@@ -6,7 +6,7 @@ from explorer.workspace.sources import Drop, Source
 
 
 class Shelf:
-    """Models by their keys: the samples, and what came of files that were dropped.
+    """Models by their keys: the samples, and those made from dropped files.
 
     Files that were refused are removed, so that they don't count any more.
     """

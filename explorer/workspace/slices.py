@@ -13,7 +13,7 @@ from explorer.jobs import Job, State
 from explorer.preview.forecast import PLAIN, survey_base
 from explorer.recipe import Recipe
 from explorer.workspace.runner import Request, Work
-from explorer.workspace.sources import Source, samples
+from explorer.workspace.sources import Source, sample_models
 
 
 def base_of(recipe: Recipe) -> Recipe:
@@ -133,7 +133,7 @@ class Slices(Work):
         self._wanted = None
 
     def _of(self, source: Source, base: Recipe) -> Known:
-        is_shared = self._shared is not None and source in samples()
+        is_shared = self._shared is not None and source in sample_models()
         store = self._shared if is_shared and self._shared is not None else self._own
         return store.setdefault((source, base.to_json()), Known())
 

@@ -23,7 +23,7 @@ InputSizes = tuple[tuple[str, tuple[int, ...]], ...]  # shapes by input, which c
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A model with its data; `key` tells sources apart, `title` is only ever shown as text.
+    """A model with its data; `key` identifies it, `title` is only ever shown as text.
 
     `domain` says whose it is. `files` is how a person knows model, data and calibration: what the
     command line names. Of files that were dropped, `notes` are sentences on how they were read,
@@ -87,7 +87,7 @@ class Source:
 
 
 @cache
-def samples() -> tuple[Source, ...]:
+def sample_models() -> tuple[Source, ...]:
     """The models that come with the explorer, in the order of the catalog."""
     catalog = tomllib.loads((SAMPLES / "catalog.toml").read_text())
     return tuple(
@@ -140,7 +140,7 @@ class Drop:
         return self.current.input_sizes if self.current is not None else ()
 
     def arguments(self) -> dict[str, Any]:
-        """Of the task `import_files`."""
+        """The arguments of the task `import_files`."""
         current = self.current and {"path": str(self.current.model), "name": self.current.title}
         return {
             "files": [{"name": clean_title(name), "path": str(path)} for name, path in self.files],
@@ -152,10 +152,10 @@ class Drop:
         }
 
     def source(self, domain: Domain, events: tuple[Event, ...]) -> Source:
-        """The result, by what `import_files` has said.
+        """The source that the events of `import_files` describe.
 
         Raises:
-            JobError: a process names none, or files that aren't its visitor's.
+            JobError: the events name no file, or files of another visitor.
         """
         model, data, current = newest(events, ModelRead), newest(events, DataRead), self.current
         if model is not None:
@@ -201,7 +201,7 @@ class Drop:
         )
 
     def _title(self, path: Path) -> str:
-        """As what a person knows a file that was dropped."""
+        """The name under which a file was dropped."""
         name = next((name for name, dropped in self.files if dropped == path), None)
         if name is None:
             raise JobError(BROKEN)

@@ -20,7 +20,7 @@ from explorer.workspace.runner import Request, Work
 from explorer.workspace.sources import Source
 
 Failure = tuple[Recipe, str]
-ENDED = "Another model is open, so the sweep over the previous one ended after {} of {} runs."
+ENDED = "The sweep ended after {} of {} runs because another model was opened."
 
 
 class SweepRuns(Work):

@@ -101,7 +101,7 @@ class Workspace:
 
     @property
     def original(self) -> Original:
-        """What is known of it as it is."""
+        """What is known of the open model, uncompressed."""
         return self._model.original
 
     @property
@@ -154,9 +154,9 @@ class Workspace:
         return tuple(each.sensitivity for each in found if isinstance(each, Probed))
 
     @property
-    def tried(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[Run, ...]:
         """Every run on this model that has numbers, oldest first."""
-        return self.current_run.tried(self.source) if self.source else ()
+        return self.current_run.runs(self.source) if self.source else ()
 
     @property
     def tags(self) -> dict[str, Tag]:
@@ -165,11 +165,11 @@ class Workspace:
 
     @property
     def model_id(self) -> str | None:
-        """What tells the open model from others, however its samples are read."""
+        """The identity of the open model, however its samples are read."""
         return self.source.model.stem if self.source is not None else None
 
     def guarded(self, act: Callable[[], None]) -> Callable[[], None]:
-        """An act of one of the parts, for a button: done while nothing else goes on here."""
+        """A callback that runs `act` with the lock held, for a button."""
 
         def locked() -> None:
             with self.lock:
@@ -198,7 +198,7 @@ class Workspace:
 
     @one_at_a_time
     def close(self) -> None:
-        """Stop the work and remove the files, at the end of the visit."""
+        """Stop the work and remove the files, at the end of the session."""
         self._runner.stop()
         self._pool.forget(self.folder.domain)
         self.folder.remove()
@@ -216,7 +216,7 @@ class Workspace:
     def receive(
         self, files: Sequence[tuple[str, bytes]], shape: tuple[int, ...] | None = None
     ) -> None:
-        """Import dropped files, (name, content) each, and open what comes of them.
+        """Import dropped files, (name, content) each, and open the model that they make.
 
         `shape` is that of the model's input, where it was said.
 
@@ -231,7 +231,7 @@ class Workspace:
     def read(self, drop: Drop) -> None:
         """Import files that are there already, perhaps in another way than before.
 
-        What is being opened or compressed waits; where nothing comes of the import, it begins
+        What is being opened or compressed waits; if the import fails, that begins
         again.
         """
         self.notice = None
@@ -240,12 +240,12 @@ class Workspace:
 
     @one_at_a_time
     def cancel_importing(self) -> None:
-        """Have the import end soon, at a person's wish; the open model stays."""
+        """Cancel the import; the open model stays."""
         self._runner.cancel(self.importing)
 
     @one_at_a_time
     def set_metric(self, metric: str | None) -> None:
-        """Measure quality of the open model by another metric; None: by the one that fits."""
+        """Score the open model by another metric; None: by the one that fits."""
         if self.source is None or self.importing.running:
             return
         changed = replace(self.source, metric=metric)
@@ -257,7 +257,7 @@ class Workspace:
 
     @one_at_a_time
     def set_input_sizes(self, sizes: InputSizes) -> None:
-        """Count, time and make up everything at other input sizes; none stands for usual ones."""
+        """Count, time and make up everything at other input sizes; () for the default ones."""
         source = self.source
         if source is None or sizes == source.input_sizes or self.importing.running:
             return
@@ -299,7 +299,7 @@ class Workspace:
 
     @one_at_a_time
     def edit_recipe(self, recipe: Recipe) -> None:
-        """The same for a change made in the table of layers, which shows it already."""
+        """The same for a change made in the table of layers, which needn't be redrawn."""
         self.notice = self.fault = None
         self.recipe = recipe
         self._model.retry()
@@ -333,12 +333,12 @@ class Workspace:
 
     @one_at_a_time
     def begin_questions(self) -> None:
-        """Before a page is drawn, which then asks."""
+        """Call before a page is drawn, which then asks its questions."""
         self.questions.begin()
 
     @one_at_a_time
     def end_questions(self) -> None:
-        """Behind that: what it hasn't asked isn't found out."""
+        """Call after it is drawn: questions that it didn't ask are dropped."""
         self.questions.end_asking()
 
     @one_at_a_time
@@ -377,13 +377,13 @@ class Workspace:
         return (*works, self.survey) if now_s >= self._rests_from_s else works
 
     def _told_of(self, fault: Fault | None) -> str | None:
-        """Of a survey, which nobody has asked for, only where there is nothing else to tell."""
+        """What to say of a fault; that of a survey, which nobody asked for, hides no other."""
         if fault is None or fault.work is not self.survey:
             return fault.sentence if fault is not None else None
         return self.notice or f"{fault.sentence} {NO_FORECASTS}"
 
     def _go_back(self, recipe: Recipe) -> None:
-        """Nothing came of the recipe; show what the screen shows, if it shows any."""
+        """Return to a recipe that worked; make its run if none is on the screen."""
         self.recipe = recipe
         self.overrides_epoch += 1
         if self.current_run.shown is None and self.source is not None:

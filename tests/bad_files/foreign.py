@@ -36,7 +36,10 @@ KNOWN = {
     "model.engine": ("TensorRT", b"ptrt" + bytes(100)),
     "model.rknn": ("Rockchip", b"RKNN" + bytes(100)),
     "model.mlmodel": ("Core ML", b"\x08\x05\x12\x02\x0a\x00\xa2\x1f\x02\x00\x00"),
-    "frozen.pb": ("no model that opens here", b"\x0a\x02\x0a\x00" + b"\x12\x02\x0a\x00"),
+    "frozen.pb": (
+        "isn't a model that the explorer can open",
+        b"\x0a\x02\x0a\x00" + b"\x12\x02\x0a\x00",
+    ),
     "library.so": ("compiled library", b"\x7fELF\x02\x01\x01" + bytes(100)),
     "library.dll": ("compiled library", b"MZ\x90\x00" + bytes(100)),
     "model.onnx.gz": ("gzip", gzip.compress(good())),
@@ -53,7 +56,7 @@ KNOWN = {
     "data.parquet": ("Parquet", b"PAR1" + bytes(100)),
     "data.sqlite": ("SQLite", b"SQLite format 3\x00" + bytes(100)),
     "picture.svg": ("XML", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
-    "picture.eps": ("no model|text", b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n"),
+    "picture.eps": ("is a model|text", b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n"),
 }
 TITLES = {
     "markup": "<img src=x onerror=alert(1)>.onnx",
@@ -74,5 +77,5 @@ CASES = (
     ),
     Case("two-networks", "2 models", {"a.onnx": good(), "b.onnx": good() + b"\x12\x00"}),
     Case("one-network-twice", "2 models", {"a.onnx": good(), "b.onnx": good()}),
-    Case("samples-without-a-network", "no model among", {"x.csv": b"a,b,label\n1,2,0\n3,4,1\n"}),
+    Case("samples-without-a-network", "is a model", {"x.csv": b"a,b,label\n1,2,0\n3,4,1\n"}),
 )

@@ -24,7 +24,7 @@ from bad_files.models import (
 
 LOCAL = "local"
 EXPORT = "torch.onnx.export"
-DAMAGED = "cut short or damaged|holds no operators|without an ONNX graph|no model that opens here"
+DAMAGED = "cut short or damaged|holds no operators|without an ONNX graph|isn't a model"
 
 
 def one(name: str, says: str, content: Content, **terms: Any) -> Case:
@@ -171,8 +171,8 @@ RULES = {
         f"cut-to-{round(share * 100)}-percent": (DAMAGED, cut(share))
         for share in (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
     },
-    "zeros": ("no model that opens here", bytes(4096)),
-    "noise": ("no model that opens here", np.random.default_rng(1).bytes(4096)),
+    "zeros": ("isn't a model that the explorer can open", bytes(4096)),
+    "noise": ("isn't a model that the explorer can open", np.random.default_rng(1).bytes(4096)),
     "wrong-first-byte": (DAMAGED, b"\x0b" + good()[1:]),
     "twice": ("more than one value|twice|two weights", good() + good()),
     "opset-999": ("opset 999", set_opset(999)),
@@ -213,7 +213,7 @@ RULES = {
     ),
     "branches-17-deep": ("nested more than 16", nested(17)),
     "branches-300-deep": ("cut short or damaged", nested_bytes(300)),
-    "not-text": ("a name in it is no text|cut short or damaged", not_text()),
+    "not-text": ("a name in it isn't text|cut short or damaged", not_text()),
     "sparse": ("sparse", sparse()),
     "one-machine-only": (
         "one machine",
@@ -246,16 +246,16 @@ RULES = {
     ),
 }
 SECOND_FILES = {
-    "outside-absolute": ("no file beside", outside(lambda places: str(places.secret))),
-    "outside-passwd": ("no file beside", outside(lambda places: "/etc/passwd", length="48")),
-    "outside-above": ("no file beside", outside(lambda places: f"../../{places.secret.name}")),
-    "outside-link": ("no link", outside(lambda places: SYMBOLIC_LINK)),
-    "outside-hard-link": ("no link", outside(lambda places: HARD_LINK)),
+    "outside-absolute": ("isn't a file beside", outside(lambda places: str(places.secret))),
+    "outside-passwd": ("isn't a file beside", outside(lambda places: "/etc/passwd", length="48")),
+    "outside-above": ("isn't a file beside", outside(lambda places: f"../../{places.secret.name}")),
+    "outside-link": ("not a link", outside(lambda places: SYMBOLIC_LINK)),
+    "outside-hard-link": ("not a link", outside(lambda places: HARD_LINK)),
     "outside-missing": ("can't be read", outside(lambda places: "weights.bin")),
-    "outside-memory": ("no file beside", outside(lambda places: "*/_ORT_MEM_ADDR_/*")),
+    "outside-memory": ("isn't a file beside", outside(lambda places: "*/_ORT_MEM_ADDR_/*")),
     "outside-offset": ("not as long", outside(lambda p: "w.bin", offset="-8", length="48")),
-    "outside-folder": ("can't be read|no file beside", outside(lambda places: ".")),
-    "outside-device": ("no file beside", outside(lambda places: "/dev/zero")),
+    "outside-folder": ("can't be read|isn't a file beside", outside(lambda places: ".")),
+    "outside-device": ("isn't a file beside", outside(lambda places: "/dev/zero")),
 }
 
 CODE = '", None) or getattr(__import__("os"), "system")("touch {}") or ("'

@@ -100,8 +100,8 @@ TABLES: dict[str, tuple[str, Content]] = {
     "25-million-columns": ("first line of more than", lambda places: b"1," * 25_000_000 + b"1\n"),
     "60000-columns": ("columns", table(",".join(["1"] * 60_000), ",".join(["2"] * 60_000))),
     "ragged": ("cells in line", table(HEAD, LINE, "1,2,3")),
-    "nan": ("misses a value", table(HEAD, LINE, "nan,1,2,3,0")),
-    "gaps": ("misses a value", table(HEAD, LINE, "1,,2,3,0")),
+    "nan": ("lacks a value", table(HEAD, LINE, "nan,1,2,3,0")),
+    "gaps": ("lacks a value", table(HEAD, LINE, "1,,2,3,0")),
     "infinity": ("holds the text|too large", table(HEAD, LINE, "inf,1,2,3,0")),
     "too-large": ("too large", table(HEAD, LINE, "1e300,1,2,3,0")),
     "texts": ("holds the text", table(HEAD, LINE, "x,y,z,w,0")),
@@ -109,7 +109,7 @@ TABLES: dict[str, tuple[str, Content]] = {
     "markup": ("holds the text", table(HEAD, LINE, "<img src=x>\x1b,1,2,3,0".replace("\x1b", ""))),
     "utf-16": ("UTF-16", table(HEAD, LINE, LINE, encoding="utf-16")),
     "latin-1": ("not text in UTF-8", table("größe,b,c,d,label", LINE, encoding="latin-1")),
-    "nul": ("no model that opens|no known kind", table(HEAD, "1,\x00,2,3,0")),
+    "nul": ("explorer can open|unknown kind", table(HEAD, "1,\x00,2,3,0")),
     "nul-late": (
         "holds the text|can't be read",
         lambda p: table(HEAD, *[LINE] * 9000, "1,\x00,2,3,0"),
@@ -127,7 +127,10 @@ TABLES: dict[str, tuple[str, Content]] = {
     "labels-beyond": ("3 classes", table(HEAD, *["1,2,3,4,9"] * 5)),
     "2-million-rows": ("takes 4", lambda places: b"1\n" * 2_000_000),
     "long-cell": ("can't be read as a table", table(HEAD, LINE, "9" * 10**6 + ",1,2,3,0")),
-    "control-characters": ("no model that opens|no known kind", table(HEAD, "\x1b[31m1,2,3,4,0")),
+    "control-characters": (
+        "explorer can open|unknown kind",
+        table(HEAD, "\x1b[31m1,2,3,4,0"),
+    ),
 }
 
 
@@ -166,13 +169,13 @@ PICTURES: dict[str, tuple[str, Content]] = {
     "cut-jpeg": (DAMAGED, zipped(picture("JPEG", (64, 64))[:300], "a/1.jpg")),
     "cut-png": (DAMAGED, zipped(picture("PNG", (64, 64), "RGB")[:60])),
     "wrong-checksum": (DAMAGED, zipped(png(8, 8, pixels=bytes(72)).replace(b"IHDR", b"IHDX"))),
-    "svg": ("no PNG or JPEG", zipped(b'<svg onload="alert(1)"/>')),
-    "eps": ("no PNG or JPEG", zipped(b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n")),
-    "gif": ("no PNG or JPEG", zipped(picture("GIF"))),
-    "tiff": ("no PNG or JPEG", zipped(picture("TIFF"))),
-    "html": ("no PNG or JPEG", zipped(b"<script>alert(1)</script>")),
+    "svg": ("isn't a PNG or JPEG", zipped(b'<svg onload="alert(1)"/>')),
+    "eps": ("isn't a PNG or JPEG", zipped(b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) (r) file\n")),
+    "gif": ("isn't a PNG or JPEG", zipped(picture("GIF"))),
+    "tiff": ("isn't a PNG or JPEG", zipped(picture("TIFF"))),
+    "html": ("isn't a PNG or JPEG", zipped(b"<script>alert(1)</script>")),
     "only-texts": (
-        "text files only|no PNG|neither",
+        "text files only|no PNG|isn't a PNG|neither",
         packed({"a.txt": b"x", "b.txt": b"y"}),
     ),
     "nested-folders": ("folders inside", packed({"a/b/1.png": picture(), "c/2.png": picture()})),

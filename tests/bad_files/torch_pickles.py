@@ -131,7 +131,7 @@ def damaged(at: float) -> bytes:
     return bytes(whole)
 
 
-MISFIT = "no architecture known here"
+MISFIT = "none of the known architectures"
 MORE = "more than tensors"
 WHOLE = saved({"w": torch.ones(4)})
 PICKLES: dict[str, tuple[str, Content]] = {
@@ -166,7 +166,7 @@ PICKLES: dict[str, tuple[str, Content]] = {
         lambda p: saved({"w": torch.nested.nested_tensor([torch.ones(2)])}),
     ),
     "complex": (
-        "no plain tensor",
+        "isn't a plain tensor",
         lambda places: saved({"w": torch.ones(2, dtype=torch.complex64)}),
     ),
     "size-beyond-storage": ("damaged", with_storage(10**6, numel=4)),

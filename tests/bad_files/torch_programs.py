@@ -322,7 +322,7 @@ CASES = (
         Case(f"script-{name}", says, {"network.pt": content}, shape=SHAPE)
         for name, (says, content) in SCRIPTS.items()
     ),
-    Case("script-without-shapes", "say the shape", {"network.pt": lambda places: plain_script()}),
+    Case("script-without-shapes", "give the shape", {"network.pt": lambda places: plain_script()}),
     Case(
         "script-of-another-shape",
         NOT_RUN,
