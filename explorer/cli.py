@@ -156,6 +156,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--criterion", metavar="NAME", help=f"pruning criterion: {', '.join(CRITERIA)}")
     add("--round-to", type=int, metavar="N", help=ALIGNMENT_HELP)
     add("--weight-bits", type=int, metavar="BITS", help="32, 16, or 8 to 2")
+    add("--int8-range", help="reduced: exact on every processor; full: on VNNI and Arm")
     add("--bits-scope", help="layer, or global: mixed precision, weight bits are an average")
     add("--activation-bits", type=int, metavar="BITS", help="32 or 8")
     add("--calibration", metavar="C.npz", help="unlabelled samples")
