@@ -89,8 +89,11 @@ def is_asymmetric(bits: int) -> bool:
 
 
 def has_zero_point(storage: StorageType, bits: int) -> bool:
-    """True where the file holds a zero point beside each scale."""
-    return storage.is_integer and is_asymmetric(bits)
+    """True where the file holds a zero point beside each scale.
+
+    ONNX Runtime 1.32 makes no integer kernel of a Gemm whose weight has none.
+    """
+    return storage.in_kernels or (storage.is_integer and is_asymmetric(bits))
 
 
 @dataclass(frozen=True)

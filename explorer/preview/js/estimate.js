@@ -64,7 +64,7 @@ function formOf(counts, tensor, layer) {
     return { type, width, beside, scaleBytes: 0, scale: null };
   }
   const [kind, scale] = scaleOf(counts, tensor, layer.storage);
-  const pointed = layer.bits <= FEW_BITS;
+  const pointed = inKernels || layer.bits <= FEW_BITS;
   const name = tensor.name + counts.mark;
   let beside = tensor.dequantize[pointed ? 1 : 0][kind] + tensor.renaming;
   const [scaleType, scaleWidth] = tensor.scale_type;
