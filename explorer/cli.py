@@ -159,6 +159,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add("--weight-bits", type=int, metavar="BITS", help="weight bits: 32, 16, or 8 to 2")
     add("--bits-scope", help="layer; or global: mixed precision of --weight-bits on average")
     add("--activation-bits", type=int, metavar="BITS", help="activation bits: 32 or 8")
+    add("--int8-range", help="reduced: exact on every processor; full: for VNNI and Arm")
     add("--calibration", metavar="C.npz", help="calibration samples, which need no labels")
     add("--no-compensate", action="store_true", help="without weight reconstruction")
     add("--data", metavar="EVAL.npz", help="score original and result on these samples")

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from explorer.errors import RecipeError
-from explorer.storage_types import INT8, UINT8
+from explorer.storage_types import INT8, KERNEL_TYPES, UINT8
 
 PATTERNS = ("none", "channel", "unstructured", "2:4", "4:8", "block")
 RATIO_PATTERNS = ("channel", "unstructured", "block")
@@ -19,6 +19,7 @@ RECONSTRUCTION = "reconstruction"
 CRITERIA = (RECONSTRUCTION, "l1", "l2", "random")
 WEIGHT_BITS = (32, 16, 8, 7, 6, 5, 4, 3, 2)
 ACTIVATION_BITS = (32, 8)
+INT8_RANGES = tuple(KERNEL_TYPES)
 GRANULARITIES = ("tensor", "channel", "group")
 MOST_SPREAD_BITS = INT8.bits
 AIMS = ("size", "macs", "time")  # what a recipe can be made to save
@@ -59,7 +60,10 @@ class Recipe:
     transformer; what is left is then averaged over fewer channels, which is not the same as setting
     the others to zero. `keep_metadata` keeps the text that exporters write beside nodes and
     tensors, which else goes; `short_names` gives tensors and nodes short ones, all but inputs and
-    outputs. `activation_bits` 8 needs calibration data. `seed` decides criterion `random`.
+    outputs. `activation_bits` 8 needs calibration data. `int8_range` is that of the weights which
+    integer kernels multiply with: `reduced`, -64 to 64, is exact on every processor, `full`, -127
+    to 127, on those whose kernels don't saturate (x86 with VNNI, Arm). `seed` decides criterion
+    `random`.
     """
 
     pattern: str = "none"
@@ -70,6 +74,7 @@ class Recipe:
     weight_bits: int = 32
     activation_bits: int = 32
     bits_scope: str = "layer"
+    int8_range: str = "reduced"
     granularity: str = "channel"
     group_size: int = 32
     widths: bool = False
@@ -87,6 +92,7 @@ class Recipe:
         _check_choice(self.criterion, CRITERIA, "The criterion")
         _check_choice(self.weight_bits, WEIGHT_BITS, "The number of weight bits")
         _check_choice(self.activation_bits, ACTIVATION_BITS, "The number of activation bits")
+        _check_choice(self.int8_range, INT8_RANGES, "The INT8 range")
         _check_choice(self.bits_scope, SCOPES, "The scope of the bits")
         _check_choice(self.granularity, GRANULARITIES, "The granularity")
         _check_int(self.round_to, 1, "The multiple that channels are rounded to")

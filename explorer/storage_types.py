@@ -17,10 +17,12 @@ class StorageType:
     """A type of tensors: `name` in plans and JSON, `onnx_name` in ONNX, `bits` of one element.
 
     `opset` is the first in which a tensor of integers of this type can be turned back into floats;
-    0 for floats, which every opset has.
+    0 for floats, which every opset has. `in_kernels` says that an integer kernel multiplies with
+    these weights as they are. `most` is the largest level of a weight on either side of zero, where
+    it isn't as many as the bits allow.
 
-    >>> UINT8.range, UINT8.middle, INT4.range, INT4.per_byte, FLOAT16.label
-    ((0, 255), 128, (-8, 7), 2, 'FP16')
+    >>> UINT8.range, INT4.range, INT4.per_byte, FLOAT16.label
+    ((0, 255), (-8, 7), 2, 'FP16')
     """
 
     name: str
@@ -29,6 +31,8 @@ class StorageType:
     opset: int = 0
     is_integer: bool = True
     is_signed: bool = True
+    in_kernels: bool = False
+    most: int | None = None
 
     @property
     def range(self) -> tuple[int, int]:
@@ -36,11 +40,6 @@ class StorageType:
         assert self.is_integer
         low = -(2 ** (self.bits - 1)) if self.is_signed else 0
         return low, low + 2**self.bits - 1
-
-    @property
-    def middle(self) -> int:
-        """The integer that stands for zero where as many levels lie on either side."""
-        return (sum(self.range) + 1) // 2
 
     @property
     def per_byte(self) -> int:
@@ -52,21 +51,36 @@ class StorageType:
         """What the type is called on screen."""
         return self.name.upper().replace("FLOAT", "FP")
 
+    def levels(self, bits: int) -> tuple[int, int]:
+        """Smallest and largest level of weights of a width, as many on either side of zero.
+
+        >>> INT8.levels(8), INT8_REDUCED.levels(8), INT8_REDUCED.levels(6)
+        ((-127, 127), (-64, 64), (-31, 31))
+        """
+        top = 2 ** (bits - 1) - 1
+        top = top if self.most is None else min(top, self.most)
+        return -top, top
+
 
 INT2 = StorageType("int2", "INT2", 2, QUARTERS_OPSET)
 INT4 = StorageType("int4", "INT4", 4, NIBBLES_OPSET)
 INT8 = StorageType("int8", "INT8", 8, BYTES_OPSET)
+# Weights of integer kernels. Those of x86 without VNNI add two products of an unsigned activation
+# and a signed weight in 16 bits: 255 x 64 x 2 = 32,640 is the most that can't overflow.
+INT8_REDUCED = StorageType("int8-reduced", "INT8", 8, BYTES_OPSET, in_kernels=True, most=64)
+INT8_FULL = StorageType("int8-full", "INT8", 8, BYTES_OPSET, in_kernels=True)
+KERNEL_TYPES = {"reduced": INT8_REDUCED, "full": INT8_FULL}  # by the range that a recipe asks for
 UINT8 = StorageType("uint8", "UINT8", 8, BYTES_OPSET, is_signed=False)
 INT32 = StorageType("int32", "INT32", 32, BYTES_OPSET)  # of the biases that integer kernels add
 FLOAT16 = StorageType("float16", "FLOAT16", 16, is_integer=False)
 FLOAT32 = StorageType("float32", "FLOAT", 32, is_integer=False)
 FLOAT64 = StorageType("float64", "DOUBLE", 64, is_integer=False)
 
-WEIGHT_INTEGERS = (INT8, INT4, INT2, UINT8)
+WEIGHT_INTEGERS = (INT8, INT4, INT2, *KERNEL_TYPES.values())
 FLOATS = (FLOAT16, FLOAT32, FLOAT64)
-STORAGE_TYPES = {kind.name: kind for kind in (*WEIGHT_INTEGERS, *FLOATS, INT32)}
+STORAGE_TYPES = {kind.name: kind for kind in (*WEIGHT_INTEGERS, UINT8, *FLOATS, INT32)}
 BY_WIDTH = (INT2, INT4, INT8, FLOAT16, FLOAT32)  # what a number of bits is stored in
-_NAMES = {kind.onnx_name: kind.name for kind in STORAGE_TYPES.values()}
+_NAMES = {kind.onnx_name: kind.name for kind in STORAGE_TYPES.values() if not kind.in_kernels}
 
 
 def holding(bits: int) -> StorageType:

@@ -43,7 +43,7 @@ from explorer.recipe import (
 from explorer.render import labels
 from explorer.render.cards import cards, numbers, relative
 from explorer.render.charts import LONGEST_NAME, PALETTE, loss_text, short_name
-from explorer.render.explain import UNSIGNED, WEIGHT_ONLY
+from explorer.render.explain import REDUCED, WEIGHT_ONLY
 from explorer.render.insights import insights
 from explorer.render.text import spent_sentence
 from explorer.render.words import describe
@@ -157,12 +157,12 @@ def test_a_file_is_explained_where_it_is_downloaded() -> None:
     widget(page.selectbox, "model").set_value("vowels_cnn").run()
     settled(page)
     integer_kernels, weights_only = Recipe(weight_bits=8, activation_bits=8), Recipe(weight_bits=8)
-    for recipe, told in ((integer_kernels, UNSIGNED), (weights_only, WEIGHT_ONLY), (Recipe(), "")):
+    for recipe, told in ((integer_kernels, REDUCED), (weights_only, WEIGHT_ONLY), (Recipe(), "")):
         page.session_state["explorer"].set_recipe(recipe)
         page.switch_page("pages/export.py")
         settled(page.run())
         captions = [text.value for text in page.run().caption]
-        assert [text for text in captions if text in (UNSIGNED, WEIGHT_ONLY)] == [told] * bool(told)
+        assert [text for text in captions if text in (REDUCED, WEIGHT_ONLY)] == [told] * bool(told)
 
 
 def test_a_compressed_model_that_was_removed_can_be_made_again() -> None:

@@ -24,6 +24,7 @@ from explorer.recipe import (
     ACTIVATION_BITS,
     CRITERIA,
     GRANULARITIES,
+    INT8_RANGES,
     PATTERNS,
     RATIO_PATTERNS,
     SCOPES,
@@ -44,6 +45,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {  # of each field that has some
     "activation_bits": ACTIVATION_BITS,
     "bits_scope": SCOPES,
     "criterion": CRITERIA,
+    "int8_range": INT8_RANGES,
     "granularity": GRANULARITIES,
     **dict.fromkeys(("widths", "compensate", "keep_metadata", "short_names"), (False, True)),
 }

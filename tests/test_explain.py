@@ -7,7 +7,7 @@ from conftest import with_weights
 import explorer
 from explorer import Recipe
 from explorer.compress.planned import removed_channels
-from explorer.render.explain import UNSIGNED, WEIGHT_ONLY, few, file_sentences, group_sentences
+from explorer.render.explain import FULL, REDUCED, WEIGHT_ONLY, few, file_sentences, group_sentences
 from explorer.render.text import counted_samples
 from explorer.render.text_tables import plan_table
 from explorer.report import GroupPlan, LayerPlan, Plan
@@ -105,10 +105,11 @@ def test_a_channel_that_is_all_there_is_in_a_tensor_stays() -> None:
 
 def test_a_file_says_how_its_weights_are_stored_and_how_to_open_it() -> None:
     floats = LayerPlan("a", "Gemm", 4, 4, 0.0, 32, "float32")
-    unsigned = replace(floats, storage="uint8")
-    assert file_sentences([floats, unsigned], is_weight_only=False) == [UNSIGNED]
+    reduced, full = (replace(floats, storage=name) for name in ("int8-reduced", "int8-full"))
+    assert file_sentences([floats, reduced], is_weight_only=False) == [REDUCED]
+    assert file_sentences([floats, full], is_weight_only=False) == [FULL]
     assert file_sentences([replace(floats, storage="int8")], is_weight_only=True) == [WEIGHT_ONLY]
-    assert file_sentences([floats, replace(unsigned, closed=True)], is_weight_only=False) == []
+    assert file_sentences([floats, replace(full, closed=True)], is_weight_only=False) == []
 
 
 def test_one_sample_is_no_plural() -> None:

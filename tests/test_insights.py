@@ -97,6 +97,14 @@ CHANNEL = Recipe(pattern="channel", ratio=0.5)
             "This CPU has no VNNI",
         ),
         (
+            told(
+                Recipe(weight_bits=8, activation_bits=8, int8_range="full"),
+                {"storage": "int8-full"},
+                has_vnni=False,
+            ),
+            "its 16-bit sums overflow",
+        ),
+        (
             told(Recipe(weight_bits=8, activation_bits=8), latency={"ratio_low": 1.2}),
             "although this CPU has 8-bit dot products",
         ),

@@ -95,7 +95,7 @@ def test_rounding_beats_rounding_to_nearest(bits: int, grid: Grid) -> None:
     levels, values = rounding.round(gram, matrix, mask)
     stored = rounding.stored(levels, PLAIN_FORM)
     assert (values[~mask] == 0).all()
-    low, high = level_range(bits)
+    low, high = level_range(bits, storage)
     assert stored.integers.astype(int).min() >= low
     assert stored.integers.astype(int).max() <= high
     np.testing.assert_allclose(

@@ -13,6 +13,8 @@ from explorer.storage_types import (
     INT2,
     INT4,
     INT8,
+    INT8_FULL,
+    INT8_REDUCED,
     STORAGE_TYPES,
     UINT8,
     WEIGHT_INTEGERS,
@@ -32,7 +34,8 @@ def test_bits_and_names_are_those_of_onnx(storage: StorageType) -> None:
     dtype = ir.DataType[storage.onnx_name]
     assert element_type(storage) == dtype
     assert dtype.bitwidth == storage.bits
-    assert str(dtype.numpy()) == storage.name == type_name(dtype.name)
+    stored_as = "int8" if storage.in_kernels else storage.name
+    assert str(dtype.numpy()) == stored_as == type_name(dtype.name)
     assert (storage.bits % 8 == 0) == (storage.per_byte <= 1)
 
 
@@ -49,7 +52,7 @@ def test_the_opset_is_the_first_that_turns_a_channel_back_into_floats(storage: S
     def takes(opset: int) -> bool:
         schema = onnx.defs.get_schema("DequantizeLinear", opset)
         types = {kind for each in schema.type_constraints for kind in each.allowed_type_strs}
-        return f"tensor({storage.name})" in types and "axis" in schema.attributes
+        return f"tensor({storage.onnx_name.lower()})" in types and "axis" in schema.attributes
 
     assert takes(storage.opset)
     assert not takes(storage.opset - 1)
@@ -64,18 +67,23 @@ def test_a_width_is_held_by_the_next_larger_type() -> None:
 def test_wider_types_hold_the_same_integers() -> None:
     assert wider_types(INT2) == (INT2, INT4, INT8)
     assert wider_types(INT4) == (INT4, INT8)
-    assert wider_types(UINT8) == (UINT8,)
+    assert wider_types(INT8_FULL) == (INT8_FULL,)
     assert wider_types(FLOAT16) == (FLOAT16,)
 
 
-def test_symmetric_levels_lie_around_the_middle() -> None:
-    assert {kind.name: kind.middle for kind in WEIGHT_INTEGERS} == {
-        "int8": 0, "int4": 0, "int2": 0, "uint8": 128,
-    }  # fmt: skip
+def test_levels_fit_their_type_and_kernels_without_vnni() -> None:
+    for kind in WEIGHT_INTEGERS:
+        for bits in range(2, kind.bits + 1):
+            low, high = kind.levels(bits)
+            assert kind.range[0] <= low == -high
+            assert high <= 2 ** (bits - 1) - 1
+    most = max(INT8_REDUCED.levels(8))
+    assert 2 * UINT8.range[1] * most <= 2**15 - 1 < 2 * UINT8.range[1] * (most + 1)
 
 
 def test_only_integers_of_weights_are_found_as_such() -> None:
-    assert integer_type("uint8") == UINT8
+    assert integer_type("int8-reduced") == INT8_REDUCED
+    assert integer_type("uint8") is None
     assert integer_type("float16") is integer_type("int32") is integer_type("uint4") is None
 
 

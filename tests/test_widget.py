@@ -24,7 +24,7 @@ from explorer.digits import interval, speedup
 from explorer.metrics import METRICS
 from explorer.preview.counts import counts
 from explorer.preview.parts import joined, known, lacks, needed
-from explorer.recipe import CRITERIA, GRANULARITIES, PATTERNS, SCOPES, WEIGHT_BITS
+from explorer.recipe import CRITERIA, GRANULARITIES, INT8_RANGES, PATTERNS, SCOPES, WEIGHT_BITS
 from explorer.render.cards import SAME, relative
 from explorer.render.labels import PRESETS
 from explorer.render.text import format_bytes, format_count, format_seconds
@@ -78,6 +78,7 @@ def settings(rng: random.Random) -> dict[str, Any]:
     return {
         "criterion": rng.choice((*CRITERIA, "reconstruction", "reconstruction")),
         "round_to": rng.choice((1, 4, 8, 8, 16)),
+        "int8_range": rng.choice(INT8_RANGES),
         "granularity": rng.choice(GRANULARITIES),
         "group_size": rng.choice((16, 32, 64)),
         "widths": rng.random() < 0.3,

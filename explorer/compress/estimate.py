@@ -28,7 +28,6 @@ from explorer.graph.annotations import annotation_bytes
 from explorer.graph.channels import find_channels
 from explorer.graph.layers import find_layers, find_nodes
 from explorer.graph.memory import find_lifetimes, peak_bytes
-from explorer.graph.operators import element_type
 from explorer.graph.opset import upgrade
 from explorer.graph.shapes import SMALL_TENSOR, element_count, infer_shapes, input_sizes
 from explorer.graph.weights import (
@@ -46,7 +45,7 @@ from explorer.model import Model
 from explorer.network import Layer, Shape, per_model
 from explorer.recipe import Recipe
 from explorer.report import LayerPlan, Plan, Profile
-from explorer.storage_types import FLOAT16, UINT8, StorageType
+from explorer.storage_types import FLOAT16, StorageType
 
 
 def estimate(model: Model, plan: Plan) -> Profile:
@@ -164,13 +163,11 @@ def integer_biases(
     if not plan.recipe.rounds_activations:
         return {}
     points = set(activation_points(model))
+    planned = {layer.name: layer for layer in plan.layers}
     biases: dict[str, StoredForm] = {}
     for layer in find_layers(model):
-        form = forms[layer.weight]
-        is_integer = (
-            form.weight.dtype == element_type(UINT8) and data_of(model)[layer.name] in points
-        )
-        if layer.bias is None or not is_integer:
+        form, in_kernel = forms[layer.weight], planned[layer.name].storage_type.in_kernels
+        if layer.bias is None or not in_kernel or data_of(model)[layer.name] not in points:
             continue
         value = model.graph_model.graph.initializers[layer.bias]
         shape = dims[layer.bias]

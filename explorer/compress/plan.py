@@ -43,8 +43,8 @@ from explorer.storage_types import (
     FLOAT32,
     INT2,
     INT4,
+    KERNEL_TYPES,
     STORAGE_TYPES,
-    UINT8,
     StorageType,
     wider_types,
 )
@@ -303,12 +303,13 @@ def choose_storage(
     if bits >= min(before.bits, FLOAT32.bits):
         return before.bits, before, ()
     is_grouped = recipe.granularity == "group"
-    blocked = is_grouped and layer.op not in INTEGER_PRODUCTS
     rounds = recipe.rounds_activations or _rounds_activations(model)
-    wanted = storage_for(bits, layer.dtype, rounds, blocked)
+    in_kernel = rounds and layer.op in INTEGER_PRODUCTS
+    kernel_type = KERNEL_TYPES[recipe.int8_range] if in_kernel else None
+    wanted = storage_for(bits, layer.dtype, rounds, kernel_type)
     if wanted == FLOAT16 and layer.weight in _too_large_for_half(model):
         return before.bits, before, (too_large(_too_large_for_half(model)[layer.weight]),)
-    notes = [NO_GROUPS] if is_grouped and wanted == UINT8 else []
+    notes = [NO_GROUPS] if is_grouped and wanted.in_kernels else []
     if wanted == INT2 and layer.weight in _right_operands(model) and kept % INT2.per_byte:
         wanted = INT4
         notes.append(MISREAD_INT2)

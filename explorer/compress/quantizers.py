@@ -19,7 +19,6 @@ from explorer.storage_types import (
     INT4,
     INT8,
     STORAGE_TYPES,
-    UINT8,
     StorageType,
     holding,
 )
@@ -53,35 +52,34 @@ def grid_for(
 ) -> Grid:
     """The grid of a layer; a group as long as the whole input is one scale per channel.
 
-    So it is for weights stored as uint8, as integer kernels know no groups; there a weight on the
-    left of a product, or another one in each batch, has one scale for all. In an embedding table
-    each row, a word's, has a scale of its own.
+    So it is for weights of integer kernels, which know no groups; there a weight on the left of a
+    product, or another one in each batch, has one scale for all. In an embedding table each row, a
+    word's, has a scale of its own.
     """
     scaled, summed = layer.out_axis, layer.in_axis
     if layer.op == EMBEDDING:
         scaled, summed = summed, scaled
-    if granularity == "tensor" or (storage == UINT8 and not layer.is_linear):
+    if granularity == "tensor" or (storage.in_kernels and not layer.is_linear):
         return Grid(None)
-    if granularity == "channel" or storage == UINT8 or shape[summed] <= group_size:
+    if granularity == "channel" or storage.in_kernels or shape[summed] <= group_size:
         return Grid(scaled)
     return Grid(summed, group_size)
 
 
 def storage_for(
-    weight_bits: int, dtype: str, rounds_activations: bool, blocked: bool
+    weight_bits: int, dtype: str, rounds_activations: bool, kernel_type: StorageType | None
 ) -> StorageType:
     """The smallest storage type that holds a width and that the runtime runs.
 
-    Beside 8-bit activations, 8-bit weights are stored unsigned, which the x86 integer kernels
-    multiply without saturating (these kernels know no blocks and no float16), and 2-bit weights in
-    4, as ONNX Runtime 1.32 builds an invalid integer convolution from int2.
+    Weights of 5 to 8 bits that an integer kernel multiplies lie in its `kernel_type`; these kernels
+    know no float16. Beside 8-bit activations, 2-bit weights lie in 4, as ONNX Runtime 1.32 builds
+    an invalid integer convolution from int2.
     """
     before, storage = STORAGE_TYPES[dtype], holding(weight_bits)
-    integer_kernel = rounds_activations and before == FLOAT32 and not blocked
     if storage == FLOAT32 or (storage == FLOAT16 and before == FLOAT16):
         return before
-    if storage == INT8 and integer_kernel:
-        return UINT8
+    if storage == INT8 and kernel_type is not None and before == FLOAT32:
+        return kernel_type
     return INT4 if storage == INT2 and rounds_activations else storage
 
 
@@ -91,8 +89,11 @@ def is_asymmetric(bits: int) -> bool:
 
 
 def has_zero_point(storage: StorageType, bits: int) -> bool:
-    """True where the file holds a zero point beside each scale."""
-    return storage.is_integer and (storage.middle != 0 or is_asymmetric(bits))
+    """True where the file holds a zero point beside each scale.
+
+    ONNX Runtime 1.32 makes no integer kernel of a Gemm whose weight has none.
+    """
+    return storage.in_kernels or (storage.is_integer and is_asymmetric(bits))
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,11 @@ class Rounded:
         storage: StorageType,
     ) -> "Rounded":
         """From whole numbers as floats, in the range of `level_range`."""
-        kind, shift = element_type(storage).numpy(), storage.middle
-        integers = (levels + shift).astype(np.int16).astype(kind)
+        kind = element_type(storage).numpy()
+        integers = levels.astype(np.int16).astype(kind)
         if not has_zero_point(storage, bits):
             return cls(integers, scale, None)
-        return cls(integers, scale, (zero + shift).astype(np.int16).astype(kind))
+        return cls(integers, scale, zero.astype(np.int16).astype(kind))
 
     def dequantize(self, grid: Grid) -> npt.NDArray[np.floating]:
         """The weights that the runtime will see."""
@@ -128,10 +129,10 @@ class Rounded:
         return weights
 
 
-def level_range(bits: int) -> tuple[int, int]:
+def level_range(bits: int, storage: StorageType) -> tuple[int, int]:
     """Smallest and largest level: all of them with a zero point, else as many on either side."""
-    top = 2 ** (bits - 1) - 1
-    return (-top - 1, top) if is_asymmetric(bits) else (-top, top)
+    low, high = storage.levels(bits)
+    return (low - 1, high) if is_asymmetric(bits) else (low, high)
 
 
 def round_weights(
@@ -147,7 +148,7 @@ def round_weights(
     the ends, as zero is a level). No scale is smaller than `least_scale`; a slice of zeros takes
     the largest one.
     """
-    low, high = level_range(bits)
+    low, high = level_range(bits, storage)
     wide = weight.astype(np.float32, copy=False)
     if is_asymmetric(bits):
         largest = np.maximum(_largest(wide, grid), 0) + np.maximum(_largest(-wide, grid), 0)

@@ -122,14 +122,14 @@ class Rounding:
         return fit_to_file(scale, self.dtype, flat).astype(np.float64)
 
     def _nearest(self, values: Reals, scale: Reals, zero: Reals) -> Reals:
-        low, high = level_range(self.bits)
+        low, high = level_range(self.bits, self.storage)
         nearest: Reals = np.rint(values / scale) + zero
         return np.minimum(np.maximum(nearest, low), high)  # in small loops faster than clip
 
     def _find_range(self, gram: Matrix, matrix: Matrix) -> tuple[Reals, Reals]:
         """Scale and zero point of each cell with the least weighted error."""
         power = np.diagonal(gram, axis1=1, axis2=2)[:, :, None]
-        low, high = level_range(self.bits)
+        low, high = level_range(self.bits, self.storage)
         cells = self.cells
         above, below = cells.largest(matrix), cells.largest(-matrix)
         largest = np.maximum(above, below)
@@ -155,7 +155,7 @@ class Rounding:
 
     def _zeros(self, above: Reals, below: Reals) -> list[Reals]:
         """Zero points to try: with four levels all of them, else where the range puts it."""
-        low, high = level_range(self.bits)
+        low, high = level_range(self.bits, self.storage)
         if not is_asymmetric(self.bits):
             return [np.zeros(self.cells.count)]
         if self.bits == INT2.bits:

@@ -32,6 +32,7 @@ SLIDERS: Coverage = {
 FIXED: Coverage = {
     "criterion": ("reconstruction", "l1", "l2", "random"),
     "round_to": EVERY,
+    "int8_range": ("reduced", "full"),
     "granularity": ("tensor", "channel", "group"),
     "group_size": EVERY,
     "widths": (False, True),

@@ -92,7 +92,8 @@ class File:
             "file_bytes": len(model.data),
             "base_bytes": {opset: self._base_bytes(opset) for opset in needed},
             "types": {
-                name: [int(element_type(kind)), kind.bits] for name, kind in STORAGE_TYPES.items()
+                name: [int(element_type(kind)), kind.bits, kind.in_kernels]
+                for name, kind in STORAGE_TYPES.items()
             },
             "mark": len(self._mark.encode()),
             "record": {
@@ -217,7 +218,7 @@ class File:
             "scaled": channel.axis,
             "summed": summed,
             "one_scale": layer.weight in read_both_ways(self._model),
-            "one_scale_unsigned": not layer.is_linear,
+            "one_scale_in_kernels": not layer.is_linear,
             "cast": node_bytes(FLOAT16, 16, grids[0]),
             "dequantize": [[node_bytes(INT8, bits, grid) for grid in grids] for bits in (8, 2)],
             "renaming": renaming_bytes(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from explorer.reasons import on_request
 from explorer.report import GroupPlan, LayerPlan
-from explorer.storage_types import UINT8
+from explorer.storage_types import INT8_FULL, INT8_REDUCED
 
 NAMES_SHOWN = 3
 TIES = {
@@ -23,10 +23,13 @@ TIES = {
     "Sum": "adds them channel by channel",
 }
 OTHER_TIE = "ties their channels one to one"
-UNSIGNED = (
-    "The weights of its INT8 products are stored unsigned: x86 processors without VNNI add "
-    "products with signed weights in 16 bits, which overflows. So this file is correct on every "
-    "x86 and ARM processor."
+REDUCED = (
+    "Runs anywhere: its INT8 weights use the range -64 to 64, so that x86 processors without VNNI, "
+    "which add products in 16 bits, compute the same as all others."
+)
+FULL = (
+    "For processors with VNNI, and for Arm: its INT8 weights use the full range. On x86 processors "
+    "without VNNI, 16-bit sums overflow and the results are wrong."
 )
 WEIGHT_ONLY = (
     "Only its weights are quantized: open it in ONNX Runtime with the session option "
@@ -52,8 +55,10 @@ def group_sentences(groups: Sequence[GroupPlan]) -> list[str]:
 
 def file_sentences(layers: Sequence[LayerPlan], is_weight_only: bool) -> list[str]:
     """What to know before running a compressed file; `layers` are those of its plan."""
-    is_unsigned = any(layer.storage == UINT8.name and not layer.closed for layer in layers)
-    return [UNSIGNED] * is_unsigned + [WEIGHT_ONLY] * is_weight_only
+    stored = {layer.storage for layer in layers if not layer.closed}
+    found = {INT8_REDUCED.name: REDUCED, INT8_FULL.name: FULL}
+    ranges = [sentence for name, sentence in found.items() if name in stored]
+    return ranges + [WEIGHT_ONLY] * is_weight_only
 
 
 def _sentence(group: GroupPlan) -> str:

@@ -7,7 +7,7 @@ from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.render.insight_rules import Case, Insight, percent, rule
 from explorer.render.text import counted_samples, format_bytes
 from explorer.report import Latency
-from explorer.storage_types import integer_type
+from explorer.storage_types import INT8_FULL, integer_type
 
 LEAST_SHOWN = 0.005  # that isn't rounded to 0 %
 MUCH_LOST = 0.05  # of accuracy or agreement, by rounding alone
@@ -31,6 +31,19 @@ def slow_integers(case: Case) -> Iterator[str | Insight]:
         )
     floats = replace(case.recipe, activation_bits=32)
     yield Insight(sentence, "Keep the activations in FP32", floats)
+
+
+@rule
+def overflowing_integers(case: Case) -> Iterator[str | Insight]:
+    has_vnni = case.original.host.has_vnni if case.original.host is not None else None
+    if has_vnni is not False or not any(x.storage == INT8_FULL.name for x in case.layers):
+        return
+    yield Insight(
+        "This CPU has no VNNI: with the full INT8 range its 16-bit sums overflow, so the accuracy "
+        "shown here is lower than on a processor with VNNI or on Arm.",
+        "Use the reduced INT8 range",
+        replace(case.recipe, int8_range="reduced"),
+    )
 
 
 @rule

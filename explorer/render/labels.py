@@ -32,6 +32,7 @@ RECIPE: Mapping[str, str] = MappingProxyType(
         "weight_bits": "Weight bits",
         "activation_bits": "Activation bits",
         "bits_scope": "Bit allocation",
+        "int8_range": "INT8 range",
         "granularity": "Quantization granularity",
         "group_size": "Group size",
         "widths": "Also prune the hidden dimension",
@@ -63,6 +64,7 @@ CRITERIA = {
     "random": "Random",
 }
 ALLOCATIONS = {"layer": "Uniform", "global": "Mixed precision"}
+INT8_RANGES = {"reduced": "Reduced (any processor)", "full": "Full (VNNI, Arm)"}
 GRANULARITIES = {"tensor": "Per-tensor", "channel": "Per-channel", "group": "Per-group"}
 VALUES: Mapping[str, Mapping[Any, str]] = MappingProxyType(
     {
@@ -72,6 +74,7 @@ VALUES: Mapping[str, Mapping[Any, str]] = MappingProxyType(
         "weight_bits": PRECISIONS,
         "activation_bits": PRECISIONS,
         "bits_scope": ALLOCATIONS,
+        "int8_range": INT8_RANGES,
         "granularity": GRANULARITIES,
     }
 )

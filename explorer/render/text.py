@@ -28,6 +28,7 @@ FLAG_NAMES = (
     "weight_bits",
     "bits_scope",
     "activation_bits",
+    "int8_range",
     "seed",
 )
 

@@ -45,6 +45,10 @@ HELP = {
         "The number of remaining channels is a multiple of this in wide layers; kernels are "
         "slower at other widths."
     ),
+    "int8_range": (
+        "Range of 8-bit weights beside 8-bit activations. With the full range, x86 processors "
+        "without VNNI overflow and compute wrong results; Arm and newer x86 processors don't."
+    ),
     "granularity": "How many weights share one scale.",
     "group_size": "Number of inputs that share one scale.",
     "widths": (
@@ -154,6 +158,8 @@ def _unusual(recipe: Recipe) -> list[str]:
         words.append(f"alignment {recipe.round_to}")
     if recipe.pattern == "channel" and recipe.widths:
         words.append("hidden dimension")
+    if recipe.rounds_activations and recipe.int8_range != usual.int8_range:
+        words.append(f"{recipe.int8_range} INT8 range")
     words += [] if recipe.compensate else ["without reconstruction"]
     words += ["with exporter metadata"] if recipe.keep_metadata else []
     return words + (["short names"] if recipe.short_names else [])

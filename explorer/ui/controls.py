@@ -10,6 +10,7 @@ from explorer.errors import ExplorerError, RecipeError
 from explorer.recipe import (
     CRITERIA,
     GRANULARITIES,
+    INT8_RANGES,
     SCOPES,
     Recipe,
 )
@@ -128,6 +129,8 @@ def _advanced_settings(workspace: Workspace) -> None:
     _select(workspace, "criterion", CRITERIA)
     _select(workspace, "round_to", sorted({*ROUND_TO, recipe.round_to}))
     _select(workspace, "bits_scope", SCOPES[::-1])
+    if recipe.rounds_activations:
+        _select(workspace, "int8_range", INT8_RANGES)
     _select(workspace, "granularity", GRANULARITIES)
     if recipe.granularity == "group":
         _select(workspace, "group_size", sorted({*GROUP_SIZES, recipe.group_size}))

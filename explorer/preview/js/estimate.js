@@ -6,7 +6,7 @@
 //   an element, `dims`, the bytes that they take now; of parameters the `bits` and how many aren't
 //   zero; of a layer's weight what turns it back into floats. The `rest` in sum.
 // - `biases` that integer kernels add, `constants` that name sizes, the `record` of the file.
-// - `types` of tensors: the code, and the bits of an element.
+// - `types` of tensors: the code, the bits of an element, and whether integer kernels multiply with it.
 // - `macs`: by layer (-1: of none) [factor, divisor, sizes to multiply]. `memory`: activations, with the
 //   first and last step at which each is there.
 
@@ -57,14 +57,14 @@ function dataBytes(dims, width) {
 
 // How a layer's weight lies in the file: its own type, and what stands beside it.
 function formOf(counts, tensor, layer) {
-  const [type, width] = counts.types[layer.storage];
+  const [type, width, inKernels] = counts.types[layer.storage];
   if (type === tensor.type) return { type, width, beside: 0, scaleBytes: 0, scale: null };
   if (layer.storage === "float16") {
     const beside = tensor.cast + tensor.renaming;
     return { type, width, beside, scaleBytes: 0, scale: null };
   }
   const [kind, scale] = scaleOf(counts, tensor, layer.storage);
-  const pointed = layer.storage === "uint8" || layer.bits <= FEW_BITS;
+  const pointed = inKernels || layer.bits <= FEW_BITS;
   const name = tensor.name + counts.mark;
   let beside = tensor.dequantize[pointed ? 1 : 0][kind] + tensor.renaming;
   const [scaleType, scaleWidth] = tensor.scale_type;
@@ -74,16 +74,17 @@ function formOf(counts, tensor, layer) {
     beside += tensorBytes(name + ZERO_POINT, type, width, scale);
     scaleBytes += dataBytes(scale, width);
   }
-  return { type, width, beside, scaleBytes, scale };
+  return { type, width, beside, scaleBytes, scale, inKernels };
 }
 
 // Kind of a weight's grid (one scale, one a slice, one a block), and the scales' dimensions.
 function scaleOf(counts, tensor, storage) {
   const { granularity, group_size: group } = counts.fixed;
-  const one = tensor.one_scale || (tensor.one_scale_unsigned && storage === "uint8");
+  const inKernels = counts.types[storage][2];
+  const one = tensor.one_scale || (tensor.one_scale_in_kernels && inKernels);
   if (one || granularity === "tensor") return [0, []];
   const dims = tensor.now;
-  const whole = granularity === "channel" || storage === "uint8" || dims[tensor.summed] <= group;
+  const whole = granularity === "channel" || inKernels || dims[tensor.summed] <= group;
   if (whole) return [1, [dims[tensor.scaled]]];
   return [2, dims.map((dim, axis) => (axis === tensor.summed ? Math.ceil(dim / group) : dim))];
 }
@@ -95,7 +96,7 @@ function integerBiases(counts, tensors, weights) {
     const weight = weights.get(counts.layers[bias.layer].user);
     const tensor = tensors[bias.tensor];
     const whole = tensor.now[0] === weight.now[bias.out_axis];
-    if (weight.form.type === counts.types.uint8[0] && whole) found.push({ ...bias, tensor, weight });
+    if (weight.form.inKernels && whole) found.push({ ...bias, tensor, weight });
   }
   return found;
 }
