@@ -389,7 +389,6 @@ def _description(opened: Opened) -> Description:
         samples=len(data) if data is not None else 0,
         labelled=data is not None and data.labels is not None,
         made_up=opened.made_up,
-        calibrated=opened.calibration is not None,
         scoring=opened.scoring,
     )
 
