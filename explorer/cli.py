@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from explorer import commands
 from explorer.command_options import check_inputs
-from explorer.errors import ExplorerError, OutputError, RecipeError
+from explorer.errors import NO_MEMORY, ExplorerError, OutputError, RecipeError
 from explorer.metrics import CHOICES
 from explorer.recipe import AIMS, CRITERIA, PATTERNS
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(" ".join(str(error).split()), file=sys.stderr)
         return EXIT_USER_ERROR
     except MemoryError:
-        print("There isn't enough memory for this model on this machine.", file=sys.stderr)
+        print(NO_MEMORY, file=sys.stderr)
         return EXIT_USER_ERROR
 
 

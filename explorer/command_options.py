@@ -4,18 +4,11 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from explorer.errors import OutputError, RecipeError, reason_of
 from explorer.names import cleaned
 from explorer.recipe import AIMS, Recipe, check_aim
-from explorer.render.text import (
-    FLAG_NAMES,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from explorer.render.text import FLAG_NAMES
 
 MOST_POINTS = 100
 # Options that name a file to read.

@@ -149,7 +149,7 @@ def _opened(options: argparse.Namespace, calibrates_on_data: bool = False) -> "O
     from explorer.pipeline import Opened  # noqa: PLC0415 - loaded when needed
 
     model = _load(options.model, options)
-    data = scoring = calibration = None
+    data = calibration = None
     if options.data:
         data = _data(options.data, model)
         model = _at_size(model, data, options)
@@ -159,10 +159,8 @@ def _opened(options: argparse.Namespace, calibrates_on_data: bool = False) -> "O
         calibration = _data(options.calibration, model)
     elif calibrates_on_data:
         calibration = data
-    if data is not None:
-        scoring = _scoring(model, data, options)
-    metric = scoring.metric if scoring is not None else None
-    return Opened(model, data, calibration, metric=metric, scoring=scoring)
+    scoring = _scoring(model, data, options) if data is not None else None
+    return Opened(model, data, calibration, scoring=scoring)
 
 
 def _measured_original(opened: "Opened", watch: "_Watch") -> Original:

@@ -58,8 +58,8 @@ class Description:
     """A model that is open, and its samples, of which there may be 0.
 
     `remarks` are sentences about what was not done with it, or assumed. `labelled` says that the
-    samples have labels, `made_up` that they are random inputs, `calibrated` that there are samples
-    to calibrate on. `scoring` is how quality is measured, where that is settled.
+    samples have labels, `made_up` that they are random inputs. `scoring` is how quality is
+    measured, where that is settled.
     """
 
     id: str
@@ -71,7 +71,6 @@ class Description:
     samples: int
     labelled: bool
     made_up: bool
-    calibrated: bool
     scoring: Scoring | None = None
 
 

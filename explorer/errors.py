@@ -15,6 +15,7 @@ and command line) catch this tree and nothing else.
 """
 
 FILES_GONE = "The files of this session are gone; reload the page."
+NO_MEMORY = "There isn't enough memory for this model on this machine."
 
 
 def reason_of(error: Exception) -> str:

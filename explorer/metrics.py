@@ -58,15 +58,10 @@ class Metric:
         return reference - value if self.falls else value - reference
 
     def loss(self, value: float, reference: float) -> float:
-        """How much worse, as `loss_noun` says: hundredths, or percent of an error."""
+        """How much worse: in percentage points or hundredths, or in percent of an error."""
         if not self.falls:
             return 100 * (reference - value)
         return min(100 * (value - reference) / max(reference, TINY), MOST_LOST)
-
-    @property
-    def loss_noun(self) -> str:
-        """What `loss` counts, for several."""
-        return f"percent more {self.noun}" if self.falls else f"percentage points of {self.noun}"
 
 
 def plain(value: float) -> str:

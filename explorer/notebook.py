@@ -21,7 +21,6 @@ from explorer.formats.data import Array, Dataset, load_data
 from explorer.formats.onnx_file import load as read_onnx
 from explorer.jobs.in_thread import CLOSED, ThreadPool
 from explorer.jobs.open_models import GivenModel
-from explorer.measure.quality import check_labels
 from explorer.measure.scoring import check_metric
 from explorer.model import Model
 from explorer.opening import load
@@ -215,20 +214,14 @@ def _opened(model: Any, data: Any, calibration: Any, metric: str | None) -> Open
     check_metric(metric)
     opened = model if isinstance(model, Model) else load(model)
     samples = None if data is None else load_data(data, opened)
-    scoring = None
-    if samples is not None and (samples.labels is not None or metric is not None):
-        scoring = check_labels(opened, samples, metric)
-    if isinstance(calibration, Calibration):
+    if calibration is None:
+        calibration = samples
+    elif isinstance(calibration, Calibration):
         check_calibration(opened, calibration)
-    elif calibration is not None:
+    else:
         calibration = load_data(calibration, opened)
-    return Opened(
-        opened.with_changes(),  # caches of models aren't made for two threads
-        samples,
-        samples if calibration is None else calibration,
-        metric=scoring.metric if scoring is not None else None,
-        scoring=scoring,
-    )
+    separate = opened.with_changes()  # caches of models aren't made for two threads
+    return Opened(separate, samples, calibration).scored_by(metric)
 
 
 def _check_recipe(recipe: object) -> None:

@@ -42,7 +42,13 @@ from explorer.formats.data import Dataset
 from explorer.graph.layers import find_all_layers
 from explorer.measure.latency import latencies
 from explorer.measure.profile import profile
-from explorer.measure.quality import count_answers, evaluate, output_error, suggest_relabelling
+from explorer.measure.quality import (
+    check_labels,
+    count_answers,
+    evaluate,
+    output_error,
+    suggest_relabelling,
+)
 from explorer.measure.runtime import is_weight_only
 from explorer.measure.sample_axis import row_notes
 from explorer.metrics import CLASS_METRICS, METRICS
@@ -63,15 +69,30 @@ class Opened:
     """A model with its samples; `calibration` is anything that `calibrate` reads, or its result.
 
     Samples that were `made_up` calibrate nothing: weights that fit those may fit no others.
-    `metric` is what quality is measured by; `scoring` says which that is, why, and what else fits.
+    `scoring` says what quality is measured by, why, and what else fits.
     """
 
     model: Model
     data: Dataset | None = None
     calibration: object = None
     made_up: bool = False
-    metric: str | None = None
     scoring: Scoring | None = None
+
+    @property
+    def metric(self) -> str | None:
+        """What quality is measured by; None leaves the choice to the samples."""
+        return self.scoring.metric if self.scoring is not None else None
+
+    def scored_by(self, metric: str | None) -> "Opened":
+        """The same with the scoring of its samples where these have labels, or a metric is set.
+
+        Raises:
+            DataError: the labels or the metric don't fit the model.
+        """
+        data = self.data
+        if data is None or (data.labels is None and metric is None):
+            return self
+        return replace(self, scoring=check_labels(self.model, data, metric))
 
 
 class Watch(Protocol):
@@ -368,7 +389,6 @@ def _description(opened: Opened) -> Description:
         samples=len(data) if data is not None else 0,
         labelled=data is not None and data.labels is not None,
         made_up=opened.made_up,
-        calibrated=opened.calibration is not None,
         scoring=opened.scoring,
     )
 

@@ -190,6 +190,11 @@ class LayerPlan:
         """What `storage` names, of a layer that isn't closed."""
         return STORAGE_TYPES[self.storage]
 
+    @property
+    def constraint(self) -> str:
+        """Why something asked for won't happen, or else why no channel is prunable; or nothing."""
+        return self.skipped or self.unprunable or ""
+
 
 @dataclass(frozen=True)
 class GroupPlan:

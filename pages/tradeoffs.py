@@ -6,7 +6,7 @@ from explorer.render.labels import RUNS
 from explorer.render.tradeoff_charts import front_of
 from explorer.ui import frame, sweeps, tradeoffs
 from explorer.ui.headings import heading
-from explorer.ui.tried import marks_of, quality_axis, results_of
+from explorer.ui.tried import labels_of, marks_of, quality_axis, results_of
 from explorer.ui.turns import turn
 from explorer.workspace.workspace import Workspace
 
@@ -44,9 +44,10 @@ def runs_now(workspace: Workspace, drawn: tuple[object, ...]) -> None:
         st.caption(NO_QUALITY)
     else:
         tradeoffs.draw_charts(workspace, marks, cost, quality)
-    tradeoffs.draw_selected(workspace, results)
+    labels = labels_of(results)
+    tradeoffs.draw_selected(workspace, results, labels)
     tradeoffs.draw_table(workspace, results, front, quality)
-    tradeoffs.draw_comparison(workspace, results)
+    tradeoffs.draw_comparison(workspace, results, labels)
 
 
 frame.draw(runs)

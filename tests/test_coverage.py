@@ -18,7 +18,7 @@ from explorer.events import Surveyed
 from explorer.jobs.tasks import preview_counts
 from explorer.preview import coverage
 from explorer.preview.counts import counts
-from explorer.preview.coverage import COVERAGE, EVERY, EXCLUDED, Coverage, covers
+from explorer.preview.coverage import COVERAGE, EVERY, Coverage, covers
 from explorer.preview.forecast import surveyed
 from explorer.recipe import (
     ACTIVATION_BITS,
@@ -49,6 +49,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {  # of each field that has some
     "granularity": GRANULARITIES,
     **dict.fromkeys(("widths", "compensate", "keep_metadata", "short_names"), (False, True)),
 }
+EXCLUDED: Coverage = {}  # values by field that a recipe takes and that are left to Python
 START = Recipe(pattern="channel", ratio=0.3)
 
 

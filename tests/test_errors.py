@@ -21,8 +21,8 @@ IN_OWN_WORDS = "in_own_words"  # whose second argument is the sentence
 VARIES = "…"
 CONSTANTS = (
     *(processes.CRASHED, processes.STOPPED, processes.BROKEN, local.TOO_LONG),
-    *(worker.UNEXPECTED, worker.NO_DISK, worker.NO_MEMORY, import_tasks.LEAKY),
-    errors.FILES_GONE,
+    *(worker.UNEXPECTED, worker.NO_DISK, import_tasks.LEAKY),
+    *(errors.FILES_GONE, errors.NO_MEMORY),
     *(in_thread.CLOSED, in_thread.MISTAKE, notebook.GONE),
     *(guard.NO_HOST, guard.NO_ORIGIN, guard.NO_LENGTH, guard.FULL),
     *(f"{{title}} {sentence}; {AGAIN}." for _, sentence in VERDICTS),

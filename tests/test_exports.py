@@ -25,7 +25,7 @@ from explorer.exports.page import POLICY, QUIET, page
 from explorer.exports.script import notebook, script
 from explorer.exports.steps import recipe_code
 from explorer.render.axes import cost_text, quality_text, scale, ticks
-from explorer.render.markdown import escaped, fenced, one_line
+from explorer.render.markdown import escaped, fenced, on_page, one_line
 from explorer.render.templating import LANGUAGES, Code, Markdown
 
 CODE_NAMES = ("MODEL", "DATA", "CALIBRATION")
@@ -280,6 +280,10 @@ def test_the_card_says_what_was_measured_on_what() -> None:
 )
 def test_text_in_markdown(text: str, shown: str) -> None:
     assert escaped(text) == shown
+
+
+def test_text_in_the_markdown_of_a_page() -> None:
+    assert on_page("a_b :red[c] $d$") == r"a\_b \:red\[c\] \$d\$"
 
 
 def test_a_fence_is_longer_than_what_it_holds() -> None:

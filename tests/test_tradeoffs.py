@@ -252,6 +252,7 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     page = opened().switch_page("pages/tradeoffs.py").run()
     session = page.session_state["explorer"]
     before, recipe = len(session.runs), session.recipe
+    listed = widget(page.selectbox, "looked_at").key
     page.multiselect(key="w_sweep_weight_bits").set_value([8]).run()
     page.number_input(key="w_sweep_steps").set_value(3).run()
     page.slider(key="w_sweep_ratios").set_value((20, 60)).run()
@@ -273,6 +274,8 @@ def test_a_sweep_adds_a_point_for_each_setting_and_waits_for_the_panel() -> None
     assert (session.sweep.progress, session.sweep.failures) == ((3, 3), ())
     assert len(session.runs) == before + 4
     page.run()
+    assert widget(page.selectbox, "looked_at").key == listed  # so that an open list stays open
+    assert len(widget(page.selectbox, "looked_at").options) == before + 5
     shown = [
         trace for trace in spec_of(page, 0)["data"] if trace.get("name") == "Structured (channels)"
     ]

@@ -23,6 +23,7 @@ from values import (
 )
 
 from explorer import Recipe
+from explorer.errors import JobError
 from explorer.events import (
     Described,
     Encoded,
@@ -35,6 +36,7 @@ from explorer.events import (
 )
 from explorer.jobs import Job, State
 from explorer.render.cards import cards
+from explorer.render.text import WENT_BACK
 from explorer.runs import FIRST_RECIPE, Original, Run
 from explorer.ui import frame, links
 from explorer.workspace import workspace as workspaces
@@ -208,6 +210,25 @@ def test_only_what_comes_at_once_is_waited_for(
     pool.jobs[-1][0].position = position
     visit.settle()
     assert bool(looks) is waits
+
+
+def test_a_setting_that_no_job_can_begin_for_makes_way_for_the_one_before(
+    visit: Workspace, pool: Interrupting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Job:
+        raise JobError("No process can be started.")
+
+    usual = visit.recipe
+    pool.jobs[-1][0].events = MADE
+    pool.jobs[-1][0].end(State.DONE)
+    visit.advance()
+    monkeypatch.setattr(pool, "submit", refuse)
+    visit.set_recipe(Recipe(pattern="channel", ratio=0.5))
+    assert visit.recipe == usual
+    assert visit.notice == f"No process can be started. {WENT_BACK}"
+    visit.advance()
+    visit.measure_again()
+    assert (visit.recipe, visit.notice) == (usual, "No process can be started.")
 
 
 def test_a_first_setting_that_fails_makes_way_for_the_usual_one(

@@ -85,7 +85,6 @@ DESCRIPTION = Description(
     samples=8,
     labelled=True,
     made_up=False,
-    calibrated=True,
     scoring=Scoring("accuracy", "labels are classes", ("accuracy", "top5")),
 )
 ARTIFACT = Artifact("small.onnx", "def", "net small", {"x": (1, 3)}, None, False)

@@ -170,17 +170,10 @@ def calibrate_on(
     chunk = fixed_batch(model) or _chunk(model, watched)
     fitted = _fitted_samples(model, samples, chunk)
     chunks = sum(-(-len(part) // chunk) for part in fitted)
-    most = _most_rows(layers, rows)
-    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
-    fewest = MOST_ROWS if is_small else FEWEST_ROWS
+    places = _rows_of_chunk(layers, chunks, rows)
     spreads = {name: Spread() for name in points}
     gathered = {
-        layer.name: _Gathered(
-            nodes[layer.node],
-            layer,
-            targets[layer.name],
-            _rows_of_chunk(layer, chunks, fewest, most),
-        )
+        layer.name: _Gathered(nodes[layer.node], layer, targets[layer.name], places[layer.name])
         for layer in _affordable(layers)
     }
     rng, done = np.random.default_rng(0), 0
@@ -298,15 +291,16 @@ def _chunk(model: Model, watched: list[str]) -> int:
     return max(1, min(CHUNK, CHUNK_BYTES // (4 * max(floats, 1))))
 
 
-def _most_rows(layers: list[Layer], rows: int) -> int:
+def _rows_of_chunk(layers: list[Layer], chunks: int, rows: int) -> dict[str, int]:
+    """Places of each layer in each chunk: more where more numbers enter an output."""
     channels = sum(layer.channels for layer in layers)
-    return min(rows, OUTPUT_BYTES // (4 * max(channels, 1)))
-
-
-def _rows_of_chunk(layer: Layer, chunks: int, fewest: int, most: int) -> int:
-    """Places of a layer in each chunk: more where more numbers enter an output."""
-    wanted = max(fewest, ROWS_OF_INPUT * layer.weights // layer.channels)
-    return max(1, -(-min(most, wanted) // chunks))
+    most = min(rows, OUTPUT_BYTES // (4 * max(channels, 1)))
+    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
+    fewest = MOST_ROWS if is_small else FEWEST_ROWS
+    wanted = {
+        layer.name: max(fewest, ROWS_OF_INPUT * layer.weights // layer.channels) for layer in layers
+    }
+    return {name: max(1, -(-min(most, count) // chunks)) for name, count in wanted.items()}
 
 
 def find_spreads(model: Model, samples: Dataset) -> dict[str, Spread]:

@@ -13,7 +13,7 @@ layer solves that one and the later ones again, and no others.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -103,16 +103,7 @@ def compensate(
     known = {
         step.solves: memory.get(step.solves) for _, step in steps if step.solves in memory.solved
     }
-    last = max(
-        (
-            place
-            for place, stretch in enumerate(stretches)
-            for node, step in stretch
-            if (step.solves and step.solves not in known)
-            or any(activations.is_unknown(name, step) for name in _given(node))
-        ),
-        default=-1,
-    )
+    last = _last_unknown(stretches, known, activations)
     walk = None
     if last >= 0:
         walk = Walk(graph_model, calibration.fitted, model, calibration.chunk)
@@ -138,6 +129,22 @@ def compensate(
         for name in _given(node):
             activations.round(name, step, walk)
     return Compensated(rounded, refit.ranges)
+
+
+def _last_unknown(
+    stretches: list[list[Placed]], solved: Container[str], activations: "_Activations"
+) -> int:
+    """The place of the last stretch that only a walk can settle; -1 where there is none."""
+    return max(
+        (
+            place
+            for place, stretch in enumerate(stretches)
+            for node, step in stretch
+            if (step.solves and step.solves not in solved)
+            or any(activations.is_unknown(name, step) for name in _given(node))
+        ),
+        default=-1,
+    )
 
 
 def _stretches(steps: list[Placed], layers: set[str], points: frozenset[str]) -> list[list[Placed]]:

@@ -23,7 +23,6 @@ from explorer.formats.signatures import (
 
 # The fields of ONNX's ModelProto: number to protobuf's wire type.
 ONNX_FIELDS = {1: 0, 5: 0, **dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), 2)}
-GRAPH_FIELD = 7
 COREML_FIELDS = range(200, 4000)  # of the one network in a Core ML file
 MOST_FIELDS = 10_000  # looked at
 MOST_LENGTH = 2**40

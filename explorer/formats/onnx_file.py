@@ -273,7 +273,7 @@ def _shapes_of(model: ir.Model) -> Shapes:
     try:
         return infer(model)
     except ModelError:
-        return Shapes({}, {}, {})
+        return Shapes({}, {})
 
 
 def _open_dimensions(model: ir.Model) -> None:

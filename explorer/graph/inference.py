@@ -54,14 +54,13 @@ LONGEST_LIST = 2**22  # numbers along the only axis of a tensor
 class Shapes:
     """`dims` and `dtypes` by tensor name, without those that inference couldn't find.
 
-    `assumed` says which value each open dimension was given; `integers` are small tensors that the
-    graph computes from shapes alone. `misfits` are operators that can't run at these sizes, and
-    `unknown` those whose outputs have no known shape though their inputs have.
+    `integers` are small tensors that the graph computes from shapes alone. `misfits` are operators
+    that can't run at these sizes, and `unknown` those whose outputs have no known shape though
+    their inputs have.
     """
 
     dims: dict[str, Shape]
     dtypes: dict[str, ir.DataType]
-    assumed: dict[str, int]
     integers: dict[str, Integers] = field(default_factory=dict)
     misfits: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -101,7 +100,7 @@ class Skeleton:
         integers = _open_up(proto)
         propagates = not _has_long_lists(proto)
         shapes, refused = _by_rounds(proto, propagates, integers)
-        shapes = replace(shapes, assumed=unknowns.complete(chosen), integers=integers)
+        shapes = replace(shapes, integers=integers)
         self._add_known(shapes)
         misfits = (*refused, *find_misfits(self.graph, shapes.dims, integers))
         for name in [name for name, dims in shapes.dims.items() if min(dims, default=0) < 0]:
@@ -257,7 +256,7 @@ def _read(graph: onnx.GraphProto) -> Shapes:
             dtypes[info.name] = ir.DataType(tensor.elem_type)
         if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
             dims[info.name] = tuple(d.dim_value for d in tensor.shape.dim)
-    return Shapes(dims, dtypes, {})
+    return Shapes(dims, dtypes)
 
 
 def _compute_integers(graph: onnx.GraphProto, dims: dict[str, Shape]) -> dict[str, Integers]:

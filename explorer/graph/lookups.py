@@ -1,6 +1,6 @@
 """Where a graph uses integers as places in a table, and which values an input may hold for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -66,9 +66,6 @@ class Lookup:
         if size is None:
             return None
         return (-size if self.from_end else 0, size - 1 + self.beyond)
-
-
-Finder = Callable[[ir.Node], Iterator[Lookup]]
 
 
 def lookups_of(node: ir.Node) -> Iterator[Lookup]:

@@ -19,7 +19,7 @@ from explorer.formats.data import Dataset
 from explorer.formats.kinds import Kind, identify
 from explorer.formats.model_files import Imported, Shapes, import_model
 from explorer.formats.preprocessing import Preprocessing
-from explorer.formats.samples import import_samples, save_npz
+from explorer.formats.samples import Samples, import_samples, save_npz
 from explorer.jobs.context import Context
 from explorer.jobs.sandbox import leaks
 from explorer.measure.examples import make_examples
@@ -65,6 +65,27 @@ def import_files(
     `input_sizes` are shapes that were set, by input.
     """
     context.progress(0.1, "looking at the files")
+    dropped, data = _model_and_data(files)
+    if dropped is None and not (data and current):
+        raise ModelError("None of these files is a model; drop one, with or without samples.")
+    given = {"asked": asked, "mapping": mapping, "input_sizes": input_sizes}
+    model = current
+    if dropped is not None:
+        path, name = Path(dropped["path"]), dropped["name"]
+        kind = identify(path, name)
+        if kind.needs_torch:
+            first = "try_out" if kind.runs_code else "convert"
+            context.hand_over(first, file=dropped, shape=shape, data=data, **given)
+            return
+        model = _keep_model(context, import_model(path, name), dropped, input_sizes)
+    if data:
+        context.hand_over("import_data", file=data, model=model, **given)
+    elif model:
+        _make_examples(context, model, input_sizes)
+
+
+def _model_and_data(files: list[File]) -> tuple[File | None, File | None]:
+    """The one model and the one file of samples among them, as far as there are any."""
     if not all(Path(file["path"]).exists() for file in files):
         raise JobError(FILES_GONE)
     models, data = sort_files(files)
@@ -72,28 +93,7 @@ def import_files(
         raise ModelError(f"There are {len(models)} models; drop one at a time.")
     if len(data) > 1:
         raise DataError(f"There are {len(data)} files of samples; drop one at a time.")
-    if not models and not (data and current):
-        raise ModelError("None of these files is a model; drop one, with or without samples.")
-    given = {
-        "data": data[0] if data else None,
-        "asked": asked,
-        "mapping": mapping,
-        "input_sizes": input_sizes,
-    }
-    kind = identify(Path(models[0]["path"]), models[0]["name"]) if models else None
-    if kind is not None and kind.needs_torch:
-        first = "try_out" if kind.runs_code else "convert"
-        context.hand_over(first, file=models[0], shape=shape, **given)
-        return
-    model = current
-    if models:
-        imported = import_model(Path(models[0]["path"]), models[0]["name"])
-        model = _keep_model(context, imported, models[0], input_sizes)
-    if data:
-        del given["data"]
-        context.hand_over("import_data", file=data[0], model=model, **given)
-    elif model:
-        _make_examples(context, model, input_sizes)
+    return next(iter(models), None), next(iter(data), None)
 
 
 def try_out(
@@ -249,6 +249,11 @@ def import_data(
         mapping=mapping,
     )
     check_labels(network, samples.test)
+    _keep_samples(context, file, network, samples)
+
+
+def _keep_samples(context: Context, file: File, network: Model, samples: Samples) -> None:
+    """Write both parts, and say where they are."""
     # What was read before, for another model or in another way, may still be open.
     stem = f"{file['path']}-{secrets.token_hex(4)}"
     paths = {part: Path(f"{stem}-{part}.npz") for part in ("test", "calibration")}

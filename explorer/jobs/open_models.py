@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from explorer.errors import FILES_GONE, JobError
 from explorer.formats.data import load_data
 from explorer.formats.onnx_file import OnnxFile, load
-from explorer.measure.quality import check_labels
 from explorer.model import Model
 from explorer.opening import opened
 from explorer.pipeline import Opened
@@ -77,13 +76,9 @@ class OpenModels:
         file = {"path": source["model"], **{k: source.get(k) for k in ("name", "input_sizes")}}
         model = self.checked(file)
         data = load_data(source["data"], model, DATA_TITLE) if source.get("data") else None
-        metric, scoring = source.get("metric"), None
-        if data is not None and (data.labels is not None or metric is not None):
-            scoring = check_labels(model, data, metric)
-            metric = scoring.metric
         made_up = bool(source.get("made_up"))
         calibration = None if made_up else source.get("calibration") or data
-        return Opened(model, data, calibration, made_up, metric, scoring)
+        return Opened(model, data, calibration, made_up).scored_by(source.get("metric"))
 
     def _read(self, file: File) -> OnnxFile:
         path, name = Path(file["path"]), file.get("name")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from explorer.errors import ExplorerError, OutputError
+from explorer.errors import NO_MEMORY, ExplorerError, OutputError
 from explorer.jobs import sandbox
 from explorer.jobs.context import Cancelled, Context
 
@@ -26,7 +26,6 @@ UNEXPECTED = (
     "An internal error occurred with this model or setting; the server's log has the details."
 )
 NO_DISK = "The server can't keep the result; its disk may be full, or the result too large for it."
-NO_MEMORY = "There isn't enough memory for this model on this machine."
 
 
 def main(link: socket.socket, setup: dict[str, Any]) -> None:

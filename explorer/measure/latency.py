@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,8 @@ def latencies(
     crowded = is_crowded or _is_crowded
     quiet = _await_quiet(crowded, check)
     looks: list[bool] = []
-    collecting = gc.isenabled()
-    gc.disable()
     is_told = False
-    try:
+    with _without_collection():
         started = clock()
         while not _enough(len(own), clock() - started):
             check()
@@ -101,11 +100,20 @@ def latencies(
             other.append(times[1].sample())
             other.append(times[1].sample())
             own.append(times[0].sample())
+    found = summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
+    yield found if against is not None else found.alone()
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: it would take time of what is measured."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
-    found = summarise(np.array(own), np.array(other), threads, _mostly(looks), quiet)
-    yield found if against is not None else found.alone()
 
 
 def summarise(

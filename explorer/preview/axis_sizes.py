@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from explorer.compress.portions import Portions
 from explorer.graph.channels import ChannelGroup, Channels
-from explorer.network import Shape
 
 Units = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.int64]
@@ -54,14 +53,6 @@ class Sizes:
                 gone.append((group, _short(lost.astype(np.int64).cumsum(), ends)))
         full = int(counts.sum())
         return self._list(full, gone) if gone else full
-
-    def groups_of(self, dims: Dims) -> list[int]:
-        """The groups that change any of these lengths."""
-        return sorted({group for at in dims if at < 0 for group, _ in self.listed[-1 - at]["gone"]})
-
-    def full_dims(self, dims: Dims) -> Shape:
-        """The lengths with nothing gone."""
-        return tuple(at if at >= 0 else self.full[-1 - at] for at in dims)
 
     def _list(self, full: int, gone: list[tuple[int, int | list[int]]]) -> int:
         key = repr((full, gone))

@@ -42,8 +42,6 @@ FIXED: Coverage = {
     "seed": EVERY,
 }
 COVERAGE: Coverage = {**SLIDERS, **FIXED}
-# Values by field that a recipe takes and that are left to Python: none so far.
-EXCLUDED: Coverage = {}
 
 
 def covers(recipe: Recipe) -> bool:

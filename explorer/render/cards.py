@@ -1,7 +1,7 @@
 """The six numbers of the panel: compressed, original and difference of each headline number."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,16 @@ from explorer.runs import View
 UNKNOWN = "–"
 SAME = "no change"
 NOT_MEASURABLE = "not measurable"
-PROFILE_CARDS = (
-    ("file_bytes", format_bytes),
-    ("params", format_count),
-    ("macs", format_count),
-    ("peak_activation_bytes", format_bytes),
-)
+SIZE_TEXTS = {  # how each size of a profile is written
+    "file_bytes": format_bytes,
+    "gzip_bytes": format_bytes,
+    "packed_bytes": format_bytes,
+    "params": format_count,
+    "nonzero_params": format_count,
+    "macs": format_count,
+    "peak_activation_bytes": format_bytes,
+}
+SIZE_CARDS = ("file_bytes", "params", "macs", "peak_activation_bytes")
 LEAST_ANNOTATED = 0.02  # share of the original file that is worth a note
 SIGNIFICANCE = 0.05
 ESTIMATE_WITHIN = {"file_bytes": "± 1 %"}  # what an estimate promises
@@ -95,10 +99,24 @@ def relative(before: float, after: float) -> str:
     return f"{signed(change, 0 if abs(change) >= 9.95 else 1)} %"
 
 
+def size_cells(
+    keys: Iterable[str], before: Profile | None, after: Profile | None
+) -> dict[str, tuple[str, str, str]]:
+    """By the keys of sizes: before, after, and the difference, as far as they are known."""
+    cells = {}
+    for key in keys:
+        old, new = (getattr(profile, key, None) for profile in (before, after))
+        texts = [UNKNOWN if size is None else SIZE_TEXTS[key](size) for size in (old, new)]
+        difference = UNKNOWN if old is None or new is None else relative(old, new)
+        cells[key] = (texts[0], texts[1], difference)
+    return cells
+
+
 def _profile_cards(view: View) -> Iterator[Card]:
     before, after = view.original.profile, view.profile
     kind = "estimated" if view.is_estimated else "computed"
-    for key, text in PROFILE_CARDS:
+    for key in SIZE_CARDS:
+        text = SIZE_TEXTS[key]
         card = Card(key, NUMBERS[key], DEFINITIONS[key], kind=kind)
         if before is not None:
             amount = _compared(before, key)

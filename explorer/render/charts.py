@@ -26,6 +26,7 @@ PALETTE = (
 )
 LOSS_SCALE = ((0.0, "rgba(217, 102, 31, 0.07)"), (1.0, "rgba(217, 102, 31, 0.75)"))
 FULL_LOSS = 10.0  # at least this much is lost where the colour is strongest
+MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LONGEST_NAME = 22  # characters of a row's name that are shown
 
 
@@ -46,6 +47,25 @@ class Spot:
     name: str
     flops_per_byte: float
     flops_per_s: float
+
+
+def small_print(
+    x: Sequence[float | None],
+    y: Sequence[float | None],
+    text: Sequence[str],
+    position: str = "middle center",
+) -> go.Scatter:
+    """Texts in a chart that nothing happens to."""
+    return go.Scatter(
+        x=x,
+        y=y,
+        text=text,
+        mode="text",
+        textposition=position,
+        textfont={"size": 11},
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def roofline(
@@ -74,22 +94,23 @@ def roofline(
         ("original", original, PALETTE[1], "circle-open"),
         ("compressed", small, PALETTE[0], "circle"),
     ):
-        figure.add_trace(
-            go.Scatter(
-                x=[spot.flops_per_byte for spot in spots],
-                y=[spot.flops_per_s for spot in spots],
-                text=[escape(spot.name) for spot in spots],
-                mode="markers",
-                name=name,
-                marker={"color": colour, "symbol": symbol, "size": 9},
-                hovertemplate="<b>%{text}</b><br>%{x:.3~s} FLOP per byte, %{y:.3~s}FLOP/s",
-            )
-        )
-    margin = {"l": 8, "r": 8, "t": 8, "b": 8}
-    figure.update_layout(margin=margin, legend={"orientation": "h", "y": 1.08}, dragmode=False)
+        figure.add_trace(_spots(name, spots, colour, symbol))
+    figure.update_layout(margin=MARGIN, legend={"orientation": "h", "y": 1.08}, dragmode=False)
     figure.update_xaxes(type="log", title="FLOP per byte", fixedrange=True, dtick=1)
     figure.update_yaxes(type="log", title="FLOP/s", fixedrange=True, tickformat="~s", dtick=1)
     return figure
+
+
+def _spots(name: str, spots: Sequence[Spot], colour: str, symbol: str) -> go.Scatter:
+    return go.Scatter(
+        x=[spot.flops_per_byte for spot in spots],
+        y=[spot.flops_per_s for spot in spots],
+        text=[escape(spot.name) for spot in spots],
+        mode="markers",
+        name=name,
+        marker={"color": colour, "symbol": symbol, "size": 9},
+        hovertemplate="<b>%{text}</b><br>%{x:.3~s} FLOP per byte, %{y:.3~s}FLOP/s",
+    )
 
 
 def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> go.Figure:
@@ -118,18 +139,10 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell])
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    figure.add_trace(  # in a colour that a page can set, unlike text of the heat map itself
-        go.Scatter(
-            x=[cell.column for cell in cells],
-            y=[cell.row for cell in cells],
-            text=[loss_text(cell.loss) for cell in cells],
-            mode="text",
-            textfont={"size": 11},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False)
+    places = [cell.column for cell in cells], [cell.row for cell in cells]
+    # In a colour that a page can set, unlike text of the heat map itself.
+    figure.add_trace(small_print(*places, [loss_text(cell.loss) for cell in cells]))
+    figure.update_layout(margin=MARGIN, dragmode=False)
     figure.update_xaxes(side="top", **_ticks([*columns], len(columns)), tickangle=0)
     figure.update_yaxes(
         **_ticks([escape(short_name(name)) for name in rows], len(rows)), automargin=True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from explorer.render.charts import small_print
 from explorer.render.tradeoff_charts import (
     LOOKS,
     MARGIN,
@@ -40,17 +41,9 @@ def parallel(
     for mark, colour in chosen(known, selected):
         figure.add_trace(_lines([mark], axes, spans, colour, width=3.5, opacity=1.0, name=""))
     ends = [(place, end) for place in range(len(axes)) for end in (0, 1)]
-    figure.add_trace(
-        go.Scatter(
-            x=[place for place, _ in ends],
-            y=[end + (end - 0.5) * ROOM for _, end in ends],
-            text=[axes[place].text(spans[place][end]) for place, end in ends],
-            mode="text",
-            textfont={"size": 11},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
+    x, y = [place for place, _ in ends], [end + (end - 0.5) * ROOM for _, end in ends]
+    texts = [axes[place].text(spans[place][end]) for place, end in ends]
+    figure.add_trace(small_print(x, y, texts))
     figure.update_layout(margin=MARGIN, showlegend=False, **STILL)
     figure.update_xaxes(
         tickvals=list(range(len(axes))),

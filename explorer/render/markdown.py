@@ -6,6 +6,7 @@ SIGNS = re.compile(
     r"[\\`*\[\]#|~$@]|:(?=//)|(?<![^\W_])_|_(?![^\W_])"
     r"|^[-+](?=[-\s]|$)|^\d{1,9}[.)](?=\s|$)"  # items of lists, rules
 )
+PAGE_SIGNS = frozenset(r"\`*_{}[]()<>#+!|~$:")  # colons and brackets make emoji and colours there
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -23,6 +24,11 @@ def escaped(text: str) -> str:
     line = "".join(ENTITIES.get(sign, sign) for sign in one_line(text).strip())
     line = SIGNS.sub(lambda sign: f"{sign.group()[:-1]}\\{sign.group()[-1]}", line)
     return line.replace("www.", r"www\.")
+
+
+def on_page(text: str) -> str:
+    """The text as it is in the Markdown of a Streamlit page, which has signs of its own."""
+    return "".join(f"\\{sign}" if sign in PAGE_SIGNS else sign for sign in text)
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -179,23 +179,7 @@ def command_line(
     """
     model = f"./{model}" if model.startswith("-") else model
     words = ["python", "-m", "explorer", "compress", model, "--out", "compressed.onnx"]
-    default = Recipe()
-    beyond_flags = ("layers", "granularity", "group_size")
-    if any(getattr(recipe, name) != getattr(default, name) for name in beyond_flags):
-        words += ["--recipe", "recipe.json"]
-    else:
-        for name in FLAG_NAMES:
-            is_idle = name == "ratio" and not recipe.prunes_by_ratio
-            if getattr(recipe, name) != getattr(default, name) and not is_idle:
-                words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
-        if recipe.widths:
-            words.append("--widths")
-        if not recipe.compensate:
-            words.append("--no-compensate")
-        if recipe.keep_metadata:
-            words.append("--keep-metadata")
-        if recipe.short_names:
-            words.append("--short-names")
+    words += _recipe_flags(recipe)
     for name, shape in (input_sizes or {}).items():
         words += ["--input-size", f"{name}={','.join(map(str, shape))}"]
     if calibration:
@@ -203,3 +187,22 @@ def command_line(
     if data:
         words += ["--data", data, *(["--metric", metric] if metric else [])]
     return shlex.join([*words, "--latency"])
+
+
+def _recipe_flags(recipe: Recipe) -> list[str]:
+    default = Recipe()
+    beyond_flags = ("layers", "granularity", "group_size")
+    if any(getattr(recipe, name) != getattr(default, name) for name in beyond_flags):
+        return ["--recipe", "recipe.json"]
+    flags: list[str] = []
+    for name in FLAG_NAMES:
+        is_idle = name == "ratio" and not recipe.prunes_by_ratio
+        if getattr(recipe, name) != getattr(default, name) and not is_idle:
+            flags += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+    switches = {
+        "--widths": recipe.widths,
+        "--no-compensate": not recipe.compensate,
+        "--keep-metadata": recipe.keep_metadata,
+        "--short-names": recipe.short_names,
+    }
+    return [*flags, *(name for name, is_on in switches.items() if is_on)]

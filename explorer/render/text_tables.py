@@ -73,7 +73,7 @@ def plan_rows(plan: Plan) -> list[list[str]]:
             str(layer.weight_bits),
             layer.storage,
             few(layer.shrinks_with),
-            layer.skipped or layer.unprunable or "",
+            layer.constraint,
         ]
         for layer in plan.layers
     ]

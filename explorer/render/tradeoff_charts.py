@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from explorer.fronts import REACH, Estimate, front_line, quality_range, unbeaten
 from explorer.render.axes import ticks
-from explorer.render.charts import PALETTE
+from explorer.render.charts import PALETTE, small_print
 from explorer.render.labels import ORIGINAL, PARETO_FRONT, PATTERNS, QUANTIZATION_ONLY
 
 # Each kind of run has its colour and its shape, whichever others there are.
@@ -105,34 +105,13 @@ def scatter(
         )
     )
     for kind, own in by_kind(known):
-        colour, symbol = LOOKS.get(kind, OTHER)
-        hollow = f"{symbol}-open"
-        symbols = [hollow if cost.key in mark.unsure else symbol for mark in own]
-        figure.add_trace(
-            go.Scatter(
-                **_places(own, cost, quality),
-                **_bars(own, (cost, quality), colour, FAINT_BAR),
-                mode="markers",
-                cliponaxis=False,  # those at 100 % lie on the edge
-                marker={"size": SIZE, "color": colour, "symbol": symbols, "opacity": 0.85},
-                name=kind,
-            )
-        )
+        figure.add_trace(_points(kind, own, cost, quality))
     for mark, colour in chosen(known, selected):
         figure.add_trace(_ring(mark, cost, quality, colour))
     named = [mark for mark in known if mark.name]
-    figure.add_trace(
-        go.Scatter(
-            x=[mark.values[cost.key] for mark in named],
-            y=[mark.values[quality.key] for mark in named],
-            text=[f"{mark.name}<br> " for mark in named],  # clear of the point and its ring
-            mode="text",
-            textposition="top center",
-            textfont={"size": 11},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
+    x, y = ([mark.values[axis.key] for mark in named] for axis in (cost, quality))
+    names = [f"{mark.name}<br> " for mark in named]  # clear of the point and its ring
+    figure.add_trace(small_print(x, y, names, "top center"))
     figure.update_layout(margin=MARGIN, legend=LEGEND, **STILL)
     across, up = (0.0, REACH * ends[0][1]), _range(ends[1], quality)
     figure.update_xaxes(title=cost.title, fixedrange=True, **_scale(cost, *across))
@@ -140,6 +119,20 @@ def scatter(
     if quality.falls:
         figure.update_yaxes(range=up[::-1])  # better is up
     return figure
+
+
+def _points(kind: str, marks: Sequence[Mark], cost: Axis, quality: Axis) -> go.Scatter:
+    """The marks of one kind; hollow ones have a cost that is not reliable."""
+    colour, symbol = LOOKS.get(kind, OTHER)
+    symbols = [f"{symbol}-open" if cost.key in mark.unsure else symbol for mark in marks]
+    return go.Scatter(
+        **_places(marks, cost, quality),
+        **_bars(marks, (cost, quality), colour, FAINT_BAR),
+        mode="markers",
+        cliponaxis=False,  # those at 100 % lie on the edge
+        marker={"size": SIZE, "color": colour, "symbol": symbols, "opacity": 0.85},
+        name=kind,
+    )
 
 
 def drawable(marks: Sequence[Mark], axes: Sequence[Axis]) -> list[Mark]:

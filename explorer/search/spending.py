@@ -31,6 +31,8 @@ from explorer.search.sensitivity import Attempt, attempt
 STEPS, FINEST = 127, 2**-10  # sums of losses to choose from, down to this part of the largest
 LARGEST_RATIO = 0.95
 
+Path = Callable[[int], Recipe]
+
 
 def spend(
     model: Model,
@@ -61,6 +63,24 @@ def spend(
         Offer((each.probe.place, each.probe.ratio is None), gain, loss)
         for each, gain, loss in zip(found, gains, expected_losses(found), strict=True)
     ]
+    paths = _paths(found, offers, on, base)
+    tries = partial(
+        attempt, model=model, data=data, calibration=calibration, check=check, metric=metric
+    )
+    first, bought = tries(recipe_of([], base)), list[Spent]()
+    for number, path in enumerate(paths):
+        best = first
+        if points > 0:
+            own = _share_of(progress, number, len(paths))
+            best = _furthest(path, points, first, tries, own)
+        bought.append(_finish(model, best, points, on, check))
+    return max(bought, key=lambda spent: spent.saved)
+
+
+def _paths(
+    found: Sequence[Sensitivity], offers: Sequence[Offer], on: str, base: Recipe
+) -> list[Path]:
+    """Recipes by step, from little to much: those of the offers, and those of a global ratio."""
     most, nothing = _largest_loss(offers) or 1.0, recipe_of([], base)
 
     def by_places(step: int) -> Recipe:
@@ -71,20 +91,8 @@ def spend(
         ratio = round(LARGEST_RATIO * step / STEPS, 2)  # a whole percent, as on the page
         return replace(nothing, pattern="channel", ratio=ratio)
 
-    paths = [by_places]
-    if on != "size" and any(each.probe.ratio is not None for each in found):
-        paths.append(by_ratio)
-    tries = partial(
-        attempt, model=model, data=data, calibration=calibration, check=check, metric=metric
-    )
-    first, bought = tries(nothing), list[Spent]()
-    for number, path in enumerate(paths):
-        best = first
-        if points > 0:
-            own = _share_of(progress, number, len(paths))
-            best = _furthest(path, points, first, tries, own)
-        bought.append(_finish(model, best, points, on, check))
-    return max(bought, key=lambda spent: spent.saved)
+    has_ratio = on != "size" and any(each.probe.ratio is not None for each in found)
+    return [by_places, by_ratio] if has_ratio else [by_places]
 
 
 def _share_of(
@@ -94,7 +102,7 @@ def _share_of(
 
 
 def _furthest(
-    path: Callable[[int], Recipe],
+    path: Path,
     points: float,
     first: Attempt,
     tries: Callable[[Recipe], Attempt],

@@ -10,22 +10,15 @@ from typing import Any
 
 from explorer.metrics import METRICS
 from explorer.recipe import LayerChoice, Recipe
-from explorer.render.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative
+from explorer.render.cards import NOT_MEASURABLE, SAME, UNKNOWN, relative, size_cells
 from explorer.render.labels import NUMBERS, RECIPE, VALUES, precision
-from explorer.render.text import format_bytes, format_count, format_seconds
+from explorer.render.text import format_seconds
 from explorer.render.words import choice_in_words, percent
 from explorer.ui.tried import Kept, Result, latency_text, quality_text
 
 Row = tuple[str, str, str, str]  # what, one, the other, the difference
 
-SIZES = (
-    ("file_bytes", format_bytes),
-    ("gzip_bytes", format_bytes),
-    ("packed_bytes", format_bytes),
-    ("params", format_count),
-    ("macs", format_count),
-    ("peak_activation_bytes", format_bytes),
-)
+SIZES = ("file_bytes", "gzip_bytes", "packed_bytes", "params", "macs", "peak_activation_bytes")
 SAME_SETTINGS = "Both runs have the same setting."
 SAME_LAYERS = "No layer differs in channels, sparsity or bits."
 
@@ -38,7 +31,9 @@ def settings_html(one: Result, other: Result) -> str:
 
 def numbers_html(one: Result, other: Result) -> str:
     """All sizes, time and quality, with what the second has more or less."""
-    return _table("Quantity", one, other, [*_sizes(one, other), *_measured(one, other)])
+    sizes = size_cells(SIZES, one.profile, other.profile)
+    rows = [(NUMBERS[key], *cells) for key, cells in sizes.items()]
+    return _table("Quantity", one, other, [*rows, *_measured(one, other)])
 
 
 def layers_html(one: Result, other: Result) -> str:
@@ -79,14 +74,6 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{percent(value)} %" if name == "ratio" else VALUES.get(name, {}).get(value, str(value))
-
-
-def _sizes(one: Result, other: Result) -> Iterator[Row]:
-    for key, text in SIZES:
-        before, after = (getattr(each.profile, key, None) for each in (one, other))
-        cells = [UNKNOWN if value is None else text(value) for value in (before, after)]
-        change = relative(before, after) if before is not None and after is not None else UNKNOWN
-        yield NUMBERS[key], cells[0], cells[1], change
 
 
 def _measured(one: Result, other: Result) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from explorer.exports.outcome import Files, Number, Outcome, Point
 from explorer.exports.steps import OUT
 from explorer.recipe import Recipe
-from explorer.render.cards import UNKNOWN, cards, relative
+from explorer.render.cards import UNKNOWN, cards, size_cells
 from explorer.render.explain import file_sentences
 from explorer.render.insights import insights
 from explorer.render.labels import NUMBERS
@@ -102,16 +102,16 @@ def _headlines(view: View) -> Iterator[Number]:
 
 def _sizes(view: View) -> Iterator[Number]:
     """Those that have no card."""
-    for key, text in sizes.SIZES:
-        old, new = (getattr(each, key, None) for each in (view.original.profile, view.profile))
-        if key == "peak_activation_bytes" or new is None:
+    cells = size_cells(sizes.SIZES, view.original.profile, view.profile)
+    for key, (original, value, difference) in cells.items():
+        if value == UNKNOWN:
             continue
         yield Number(
             title=NUMBERS[key],
             meaning=DEFINITIONS[key],
-            value=text(new),
-            original=UNKNOWN if old is None else text(old),
-            difference="" if old is None else relative(old, new),
+            value=value,
+            original=original,
+            difference="" if difference == UNKNOWN else difference,
             kind="computed",
             is_headline=False,
         )

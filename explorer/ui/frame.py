@@ -15,6 +15,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.render.cards import UNKNOWN, cards
+from explorer.render.markdown import on_page
 from explorer.render.text import machine_text
 from explorer.render.words import describe
 from explorer.ui import controls, links, state
@@ -152,9 +153,4 @@ def _change(difference: str) -> str:
 def _shown(sentence: str) -> str:
     """A sentence as Markdown, where only what stands between backticks is set as code."""
     parts = re.split(r"(`[^`]+`)", sentence)
-    return "".join(part if index % 2 else _plain(part) for index, part in enumerate(parts))
-
-
-def _plain(text: str) -> str:
-    """Text with Markdown's signs escaped: file and layer names are anybody's."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+!|~$:" else c for c in text)
+    return "".join(part if index % 2 else on_page(part) for index, part in enumerate(parts))

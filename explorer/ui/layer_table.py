@@ -122,7 +122,7 @@ def rows(planned: Sequence[LayerPlan], recipe: Recipe) -> dict[str, Any]:
         "own_ratio": pd.array(ratios, dtype="Int64"),
         "own_bits": pd.array([c.weight_bits for c in choices], dtype="Int64"),
         "coupled": [few(layer.shrinks_with) for layer in planned],
-        "why": [layer.skipped or layer.unprunable or "" for layer in planned],
+        "why": [layer.constraint for layer in planned],
     }
 
 
@@ -130,9 +130,8 @@ def reasons_html(planned: Sequence[LayerPlan]) -> str:
     """Every reason in full, with the layers left alone for it."""
     reasons: dict[str, list[str]] = {}
     for layer in planned:
-        reason = layer.skipped or layer.unprunable
-        if reason:
-            reasons.setdefault(reason, []).append(layer.name)
+        if layer.constraint:
+            reasons.setdefault(layer.constraint, []).append(layer.name)
     items = "".join(
         f"<li><b>{escape(few(names, NAMES_SHOWN))}:</b> {escape(reason)}</li>"
         for reason, names in reasons.items()

@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.description import Relabelling
 from explorer.metrics import CLASS_METRICS
+from explorer.render.markdown import on_page
 from explorer.render.text import relabelling_sentence
 from explorer.workspace.sources import Source
 from explorer.workspace.workspace import Workspace
@@ -24,7 +25,7 @@ def draw(workspace: Workspace) -> None:
         return
     found = workspace.original.relabelling
     if found is not None:
-        st.warning(_markdown(relabelling_sentence(found, source.classes)))
+        st.warning(on_page(relabelling_sentence(found, source.classes)))
         st.button(
             "Renumber the labels",
             key="relabel",
@@ -64,7 +65,3 @@ def _has_classes(workspace: Workspace) -> bool:
 def _read_again(workspace: Workspace, source: Source, mapping: Mapping[str, int]) -> None:
     assert source.drop is not None
     workspace.read(replace(source.drop, mapping=json.dumps(mapping)))
-
-
-def _markdown(text: str) -> str:
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+!|~$:" else c for c in text)

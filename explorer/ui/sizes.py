@@ -4,36 +4,22 @@ from html import escape
 
 import streamlit as st
 
-from explorer.render.cards import UNKNOWN, relative
+from explorer.render.cards import size_cells
 from explorer.render.labels import NUMBERS
-from explorer.render.text import (
-    doubt_text,
-    format_bytes,
-    format_count,
-    format_seconds,
-    uncounted_sentence,
-)
+from explorer.render.text import doubt_text, format_seconds, uncounted_sentence
 from explorer.render.words import DEFINITIONS
 from explorer.report import Latency
 from explorer.runs import View
 from explorer.workspace.workspace import Workspace
 
-SIZES = (
-    ("nonzero_params", format_count),
-    ("gzip_bytes", format_bytes),
-    ("packed_bytes", format_bytes),
-)
+SIZES = ("nonzero_params", "gzip_bytes", "packed_bytes")
 
 
 def sizes_html(view: View) -> str:
     """Original, compressed and difference of the sizes that have no card, with their meaning."""
     head = "<tr><th>Quantity</th><th>Original</th><th>Compressed</th><th>Difference</th></tr>"
-    before, after = view.original.profile, view.profile
     lines = []
-    for key, text in SIZES:
-        old, new = (getattr(profile, key, None) for profile in (before, after))
-        cells = [UNKNOWN if value is None else text(value) for value in (old, new)]
-        cells.append(UNKNOWN if old is None or new is None else relative(old, new))
+    for key, cells in size_cells(SIZES, view.original.profile, view.profile).items():
         numbers = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         meaning = f"<small>{escape(DEFINITIONS[key])}</small>"
         lines.append(f'<tr><th scope="row">{NUMBERS[key]}{meaning}</th>{numbers}</tr>')

@@ -1,6 +1,6 @@
 """Parts of the Trade-offs page: all runs in linked views, and two runs side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -21,7 +21,6 @@ from explorer.ui.tried import (
     SETTINGS,
     Result,
     columns_of,
-    labels_of,
     numbers_text,
 )
 from explorer.workspace.workspace import Workspace
@@ -85,12 +84,13 @@ def draw_charts(workspace: Workspace, marks: Sequence[Mark], cost: Axis, quality
             )
 
 
-def draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
+def draw_selected(
+    workspace: Workspace, results: Sequence[Result], labels: Mapping[str, str]
+) -> None:
     """The run that is looked at, with its name, its pin, and a button to use it."""
     by_key = {each.key: each for each in results}
     chosen = [by_key[key] for key in selected(workspace) if key in by_key]
-    labels = labels_of(results)
-    looked_at = project("looked_at", chosen[0].key if chosen else None, of=labels)
+    looked_at = project("looked_at", chosen[0].key if chosen else None, _named(workspace))
     with st.container(horizontal=True, vertical_alignment="bottom", key="trade_selected"):
         st.selectbox(
             "Run",
@@ -108,6 +108,11 @@ def draw_selected(workspace: Workspace, results: Sequence[Result]) -> None:
         st.html(f'<p class="ce-about"><b>{escape(chosen[0].label)}</b>: {escape(text)}</p>')
     else:
         st.caption(NONE_SELECTED)
+
+
+def _named(workspace: Workspace) -> object:
+    """Changes with the labels of runs that are listed already; another run only adds one."""
+    return model_key(workspace), workspace.tags
 
 
 def _draw_actions(workspace: Workspace, result: Result) -> None:
@@ -182,7 +187,9 @@ def _styled(frame: pd.DataFrame, quality: Axis | None) -> Styler:
     return frame.style.format(texts, na_rep="–")
 
 
-def draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
+def draw_comparison(
+    workspace: Workspace, results: Sequence[Result], labels: Mapping[str, str]
+) -> None:
     """The selected run beside another one."""
     heading("Side by side")
     by_key = {each.key: each for each in results}
@@ -192,8 +199,7 @@ def draw_comparison(workspace: Workspace, results: Sequence[Result]) -> None:
         return
     one = known[0]
     others = [key for key in by_key if key != one]
-    labels = labels_of(results)
-    compared = project("compared", known[1] if len(known) > 1 else others[0], of=labels)
+    compared = project("compared", known[1] if len(known) > 1 else others[0], _named(workspace))
     st.selectbox(
         "Compared with",
         others,

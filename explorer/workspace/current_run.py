@@ -117,20 +117,25 @@ class CurrentRun(Work):
         if run is not None and run.artifact is not None:
             self._keep(key.source, replace(run, complete=True), job.state is State.DONE)
             return job.error
-        error, shown = job.error, self._shown
-        if shown is not None:
-            self._go_back(shown.recipe)
-            return f"{error} {WENT_BACK}" if error and shown.recipe != key.recipe else error
-        if key.recipe != FIRST_RECIPE and error:  # that of a link
+        error = job.error
+        if self._shown is None and key.recipe != FIRST_RECIPE and error:  # that of a link
             self._go_back(FIRST_RECIPE)
             return f"{error} {BEGAN_ANEW}"
-        return error
+        return self._return_from(key.recipe, error)
 
-    def halt(self, error: str) -> None:
+    def halt(self, error: str) -> str | None:
         """Drop the run that was asked for; what is shown stays, with its recipe."""
-        self._asked = self._running = None
-        if self._shown is not None:
-            self._go_back(self._shown.recipe)
+        assert self._asked is not None
+        recipe, self._asked, self._running = self._asked.recipe, None, None
+        return self._return_from(recipe, error)
+
+    def _return_from(self, recipe: Recipe, error: str | None) -> str | None:
+        """Go back to what is shown, if anything is; the sentence to show."""
+        shown = self._shown
+        if shown is None:
+            return error
+        self._go_back(shown.recipe)
+        return f"{error} {WENT_BACK}" if error and shown.recipe != recipe else error
 
     def _drop(self) -> None:
         """Forget the run that is being made, but keep what was measured of it."""

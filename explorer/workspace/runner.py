@@ -44,8 +44,11 @@ class Work:
         """A job has ended; the sentence to show where something went wrong."""
         raise NotImplementedError
 
-    def halt(self, error: str) -> None:
-        """No job can be started: want none, until somebody asks again."""
+    def halt(self, error: str) -> str | None:
+        """No job can be started: want none, until somebody asks again.
+
+        The sentence to show, where that isn't the error alone.
+        """
         raise NotImplementedError
 
 
@@ -116,8 +119,7 @@ class Runner:
         except ExplorerError as error:
             if before is not None:
                 self._pool.cancel(before)
-            work.halt(str(error))
-            return Fault(work, str(error), error)
+            return Fault(work, work.halt(str(error)) or str(error), error)
         self._now, work.job = (work, request, job), job
         work.take(request.key, job)
         return None

@@ -59,17 +59,12 @@ class Unknowns:
             for index, name in enumerate(self.free)
         }
 
-    def complete(self, chosen: Mapping[str, int]) -> dict[str, int]:
-        """All unknowns, by those that are free."""
-        sizes = {**self.settled, **chosen}
-        for name, parts in self.sums.items():
-            if name not in sizes:
-                sizes[name] = sum(p if isinstance(p, int) else sizes[p] for p in parts)
-        return sizes
-
     def sizes(self, chosen: Mapping[str, int]) -> Sizes:
-        """Those of all inputs; 0 where a formula has no size."""
-        values = self.complete(chosen)
+        """Those of all inputs, by the unknowns that are free; 0 where a formula has no size."""
+        values = {**self.settled, **chosen}
+        for name, parts in self.sums.items():
+            if name not in values:
+                values[name] = sum(p if isinstance(p, int) else values[p] for p in parts)
         return {
             name: tuple(dim if isinstance(dim, int) else dim.value(values) for dim in dims)
             for name, dims in self.inputs.items()
