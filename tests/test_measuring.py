@@ -1,5 +1,8 @@
 """The clock and the data, with times and answers that are known beforehand."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import explorer
 from explorer.errors import DataError
 from explorer.formats.data import load_data
 from explorer.graph.costs import macs_by_node
-from explorer.measure import latency as timing
+from explorer.measure import crowding
 from explorer.measure.latency import measure_latency, summarise
 from explorer.measure.nodes import find_product, measure_node_times
 from explorer.measure.quality import mcnemar_p_value, wilson_interval
@@ -234,9 +237,9 @@ def test_a_missing_data_file(resnet: explorer.Model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("crowded", "quiet", "looks_before"),
     [
-        ([], True, timing.QUIET_LOOKS),
-        ([True, False, True], True, 3 + timing.QUIET_LOOKS),
-        ([True] * 10_000, False, timing.MOST_LOOKS),
+        ([], True, crowding.QUIET_LOOKS),
+        ([True, False, True], True, 3 + crowding.QUIET_LOOKS),
+        ([True] * 10_000, False, crowding.MOST_LOOKS),
     ],
 )
 def test_timing_waits_for_a_quiet_moment_but_not_for_ever(
@@ -247,7 +250,7 @@ def test_timing_waits_for_a_quiet_moment_but_not_for_ever(
     looks_before: int,
 ) -> None:
     """And says when there was none, and that the times can't be trusted then."""
-    monkeypatch.setattr(timing, "LOOK_S", 0.0)
+    monkeypatch.setattr(crowding, "LOOK_S", 0.0)
     looks = iter(crowded)
     seen: list[bool] = []
 
@@ -264,9 +267,43 @@ def test_timing_waits_for_a_quiet_moment_but_not_for_ever(
 
 
 def test_a_machine_that_is_crowded_most_of_the_time_is_not_trusted(resnet: explorer.Model) -> None:
-    looks = iter([False] * timing.QUIET_LOOKS)
+    looks = iter([False] * crowding.QUIET_LOOKS)
     told = measure_latency(resnet, clock=Clock(0.01), is_crowded=lambda: next(looks, True))
     assert told.quiet
     assert not told.reliable
     assert doubt_text(told) == "not reliable: the machine was busy"
     assert doubt_text(replace(told, reliable=True)) == ""
+
+
+@pytest.mark.skipif(crowding.waits() is None, reason="this kernel doesn't count waits")
+def test_who_takes_the_same_core_is_a_crowd() -> None:
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # of this thread, and of what it starts
+    busy = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+    )
+    try:
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        seen = crowding.Crowding()
+        looks = []
+        for _ in range(10):
+            crowding.spin()
+            looks.append(seen.look())
+    finally:
+        busy.kill()
+        busy.communicate()
+        os.sched_setaffinity(0, cores)
+    assert sum(looks) >= 8
+
+
+@pytest.mark.parametrize(
+    ("run", "waited", "is_crowded"),
+    [(10**7, 0, False), (10**7, 10**5, False), (10**7, 10**7, True)],
+)
+def test_a_look_is_at_the_time_since_the_last_one(
+    monkeypatch: pytest.MonkeyPatch, run: int, waited: int, is_crowded: bool
+) -> None:
+    counted = iter([(5, 10**9), (5 + run, 10**9 + waited)])
+    monkeypatch.setattr(crowding, "waits", lambda: next(counted))
+    assert crowding.Crowding().look() == is_crowded

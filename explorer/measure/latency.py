@@ -7,11 +7,9 @@ sequential medians spread by 9 to 14 %.
 
 import gc
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +17,12 @@ import onnxruntime as ort
 
 from explorer.formats.data import Array
 from explorer.graph.shapes import input_sizes
+from explorer.measure.crowding import MOST_LOOKS, QUIET_LOOKS, Crowding, spin
 from explorer.measure.runtime import RUNTIME, example_inputs, open_session, run_example
 from explorer.model import Model
 from explorer.network import Shape
 from explorer.report import Latency
 
-LOADS = Path("/proc/loadavg")
 WARM_UPS = 3
 MIN_SAMPLE_S = 0.002  # calls are batched until one sample takes this long
 MIN_PAIRS = 15
@@ -33,8 +31,6 @@ LONGEST_S = 1.0  # whether there are enough pairs or not
 FEWEST_PAIRS = 3
 DISAGREEMENT = 0.10  # minima and medians further apart than this can't both be right
 SUBSAMPLES = 200
-
-LOOK_S, QUIET_LOOKS, MOST_LOOKS = 0.02, 3, 25  # at the machine, before timing: half a second
 
 Clock = Callable[[], float]
 Seconds = npt.NDArray[np.float64]
@@ -55,7 +51,8 @@ def measure_latency(
     Both get inputs of the model's input sizes; of those of `against` where only these were set.
 
     It waits for a quiet moment, half a second at most; the result says where none came, and
-    whether others wanted the cores most of the time. `is_crowded` tells that of this moment.
+    whether others took the core most of the time. `is_crowded` tells that of the time since it was
+    asked before.
 
     `check` is called between samples and may raise to stop the measurement.
 
@@ -84,7 +81,7 @@ def latencies(
     times = [_Timed(m, threads, clock, sizes) for m in (model, reference)]
     own: list[float] = []
     other: list[float] = []
-    crowded = is_crowded or _is_crowded
+    crowded = is_crowded or Crowding().look
     quiet = _await_quiet(crowded, check)
     looks: list[bool] = []
     is_told = False
@@ -199,27 +196,16 @@ def _enough(samples: int, elapsed_s: float) -> bool:
 
 
 def _await_quiet(is_crowded: Callable[[], bool], check: Callable[[], None]) -> bool:
-    """Wait until the machine is quiet for a few looks in a row; False where it never is."""
+    """Wait until the core is quiet for a few looks in a row; False where it never is."""
     quiet_looks = 0
     for _ in range(MOST_LOOKS):
         check()
+        spin()
         quiet_looks = 0 if is_crowded() else quiet_looks + 1
         if quiet_looks == QUIET_LOOKS:
             return True
-        time.sleep(LOOK_S)
     return False
 
 
 def _mostly(looks: list[bool]) -> bool:
     return 2 * sum(looks) > len(looks)
-
-
-def _is_crowded() -> bool:
-    """True when more programs want to run at this moment than there are cores.
-
-    Linux tells how many (proc_loadavg(5)); elsewhere the mean of the last minute has to serve.
-    """
-    cores = os.cpu_count() or 1
-    if LOADS.exists():
-        return int(LOADS.read_text().split()[3].partition("/")[0]) > cores
-    return os.getloadavg()[0] > cores + 0.5
