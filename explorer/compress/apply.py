@@ -13,6 +13,7 @@ from explorer.compress.compensation import (
     plan_key,
     why_not_reconstructed,
 )
+from explorer.compress.equalisation import equalise
 from explorer.compress.estimate import changes_nothing
 from explorer.compress.naming import short_names, shorten
 from explorer.compress.planned import check_plan, needed_opset
@@ -87,16 +88,18 @@ def _carry_out(
     graph_model = model.graph_model.clone()
     _forget_shapes(graph_model)
     cut = cut_channels(model, plan, graph_model)
-    found, masked = Compensated(), False
+    found, is_other = Compensated(), cut
     if calibration is not None and refits:
         found = compensate(model, plan, graph_model, calibration, check)
     else:
-        masked = lay_masks(model, plan, graph_model)
+        is_other |= lay_masks(model, plan, graph_model)
+        if calibration is not None and plan.recipe.compensate:
+            is_other |= bool(equalise(model, plan, graph_model, calibration))
     graph_model = upgrade(graph_model, needed_opset(model, plan), infer_shapes(model))
     ranges = found.ranges
     if plan.recipe.rounds_activations and calibration is not None and not ranges:
         spreads = calibration.spreads
-        if cut or masked:  # the pruned network's activations are other ones
+        if is_other:  # activations than the original's
             spreads = find_spreads(encode(graph_model, model.name), calibration.samples)
         ranges = {name: spread.full_range() for name, spread in spreads.items()}
     store(model, plan, graph_model, ranges, found.rounded)

@@ -78,7 +78,7 @@ def _needs_refit(model: Model, plan: Plan) -> bool:
     narrow = any(x.weight_bits < PLAIN_BITS for x in plan.layers if x.name in open_)
     cut = any(group.removed for group in plan.groups)
     masked = any(layer.sparsity for layer in plan.layers)
-    return narrow or cut or masked or plan.recipe.rounds_activations
+    return narrow or cut or masked
 
 
 def compensate(

@@ -8,8 +8,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from explorer.formats.data import Dataset
+from explorer.formats.onnx_file import OnnxFile, encoded
 from explorer.measure.runtime import SCORING_THREADS, new_session, run
-from explorer.model import Model, encode
+from explorer.model import Model
 
 Array = npt.NDArray[Any]
 Chunks = list[Array]
@@ -44,7 +45,8 @@ class Walk:
         kept = [name for name in sorted(given) if self._readers[name] > 0]
         if kept:
             first = {name: self.values[name][0] for name in fed}
-            part = encode(_part(self.graph_model, nodes, first, kept), str(nodes[0].name))
+            name, graph = str(nodes[0].name), _part(self.graph_model, nodes, first, kept)
+            part = Model.of_file(OnnxFile(name, encoded(graph, name), graph))
             session = new_session(part, SCORING_THREADS)
             outputs = [
                 run(part, session, {name: self.values[name][chunk] for name in fed})

@@ -77,8 +77,7 @@ def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
         workspace.end_questions()
         if poll_s(workspace) != pace_s:  # the body has asked what the live part is to look for
             st.rerun()
-    if pace_s == POLL_S:
-        time.sleep(SENT_S)
+    time.sleep(SENT_S)
 
 
 def poll_s(workspace: Workspace) -> float | None:
@@ -94,16 +93,15 @@ def poll_s(workspace: Workspace) -> float | None:
 
 
 def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
-    is_watching = drawn.is_drawn and drawn.pace_s == POLL_S
-    if is_watching:
+    is_alone, drawn.is_drawn = drawn.is_drawn, True
+    if is_alone and drawn.pace_s == POLL_S:
         _await_news(workspace)
-    drawn.is_drawn = True
     with turn():
         workspace.advance()
         if (workspace.stage(drawn.parts), poll_s(workspace)) != (drawn.stage, drawn.pace_s):
             st.rerun()
         _draw_parts(workspace, live)
-    if is_watching:
+    if is_alone:
         time.sleep(SENT_S)
 
 
