@@ -2,10 +2,14 @@
 
 import base64
 import io
+from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from conftest import SAMPLES, with_weights
 from PIL import Image
@@ -18,6 +22,7 @@ from explorer.measure.histograms import BINS, histograms, weight_values
 from explorer.measure.pictures import picture_of
 from explorer.measure.roofline import machine_limits, node_rows
 from explorer.model import encode
+from explorer.render.text import kernels_text
 from explorer.ui import costs, drawings
 
 LINEAR = """
@@ -153,6 +158,29 @@ def test_costs_of_nodes_add_up(resnet: explorer.Model) -> None:
     assert limits["bytes_per_s"] > 1e8
 
 
+@pytest.mark.parametrize("name", ["fashion_resnet", "language_transformer"])
+def test_what_integer_kernels_run_is_told(name: str, tmp_path: Path) -> None:
+    """As many as ONNX Runtime has in the graph that it optimizes for itself."""
+    model = explorer.load(SAMPLES / f"{name}.onnx")
+    data = SAMPLES / f"{name.partition('_')[0]}_calibration.npz"
+    recipe = Recipe(weight_bits=8, activation_bits=8)
+    calibration = explorer.calibrate(model, data)
+    small = explorer.apply(model, explorer.plan(model, recipe, calibration), calibration)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = f"{tmp_path}/optimized.onnx"
+    ort.InferenceSession(small.data, options, providers=["CPUExecutionProvider"])
+    ops = Counter(n.op_type for n in onnx.load(options.optimized_model_filepath).graph.node)
+    integers = sum(ops[op] for op in ("QLinearConv", "QGemm", "MatMulIntegerToFloat"))
+    integers += ops["QLinearMatMul"]
+    floats = ops["MatMul"] + ops["FusedMatMul"]
+    original = node_rows(model)
+    told = kernels_text(original, node_rows(small))
+    assert told.startswith(f"Integer kernels run {integers} of {integers + floats} products.")
+    assert (f"({floats}): they have no weights" in told) == bool(floats)
+    assert kernels_text(original, original) == ""
+
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -170,7 +198,11 @@ def test_names_and_texts_are_escaped() -> None:
         drawings.confusion_html(changes, names),
         drawings.flips_html(changes, pictures, names, "<b"),
         costs.table_html(
-            [{"name": HOSTILE, "op": "<b>", "macs": 1, "bytes": 2, "seconds": None}], []
+            [
+                {"name": HOSTILE, "op": "<b>", "macs": 1, "bytes": 2}
+                | {"seconds": None, "integer": None, "weighted": True}
+            ],
+            [],
         ),
     ]
     for html in told:

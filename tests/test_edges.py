@@ -18,7 +18,7 @@ from explorer.cli import main
 from explorer.errors import CompressionError, DataError, ExplorerError, ModelError, RecipeError
 from explorer.formats.data import load_data
 from explorer.formats.samples import import_samples
-from explorer.measure.nodes import measure_node_times
+from explorer.measure.nodes import run_nodes
 from explorer.measure.quality import count_answers, model_outputs
 from explorer.measure.runtime import run_all
 from explorer.measure.sample_axis import row_notes, sample_sizes
@@ -194,7 +194,7 @@ class Activated(torch.nn.Module):
 
 def test_each_convolution_of_todays_exporter_has_its_time() -> None:
     model = explorer.Model.from_torch(Activated().eval(), torch.zeros(1, 3, 32, 32))
-    times = measure_node_times(model)
+    times = run_nodes(model)
     assert set(times) == {layer.node for layer in model.layers}
 
 

@@ -1,4 +1,4 @@
-"""Where the time of an inference goes: seconds of each product, from the runtime's own record.
+"""Where the time of an inference goes: each product's seconds, from the runtime's own record.
 
 The runtime fuses nodes before it runs them, and names what comes of it after one of them: a
 convolution with the activation behind it may bear the name of the activation, or of its output. A
@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,19 @@ ENOUGH_S = 0.3
 SUFFIX = "_kernel_time"
 FUSED = "fused "  # stands before the name of some fused products
 US = 1e-6  # the record's unit
+INTEGER_KERNELS = ("QLinear", "QGemm", "MatMulInteger", "ConvInteger")  # how their names begin
 
 
-def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -> dict[str, float]:
-    """Seconds of each node with multiply-accumulates, by its name in the graph, for one inference.
+@dataclass(frozen=True)
+class NodeRun:
+    """How long the runtime takes for a node, and whether it multiplies integers there."""
+
+    seconds: float
+    is_integer: bool
+
+
+def run_nodes(model: Model, check: Callable[[], None] = lambda: None) -> dict[str, NodeRun]:
+    """The run of each node with multiply-accumulates, by its name in the graph, in one inference.
 
     The least of several runs with one thread. Nodes that the runtime has replaced by others under
     names of their own are absent. `check` is called between runs and may raise to stop the work.
@@ -39,12 +49,14 @@ def measure_node_times(model: Model, check: Callable[[], None] = lambda: None) -
         MeasurementError: the runtime can't run the model.
     """
     products, nodes = macs_by_node(model), nodes_by_name(model)
-    seconds: dict[str, float] = {}
-    for (name, op), each in _record(encode(model.graph_model, model.name), check).items():
+    runs: dict[str, NodeRun] = {}
+    for (name, op), seconds in _record(encode(model.graph_model, model.name), check).items():
         product = find_product(name, op, nodes, products)
         if product is not None:
-            seconds[product] = seconds.get(product, 0.0) + each
-    return seconds
+            before = runs.get(product, NodeRun(0.0, False))
+            is_integer = before.is_integer or op.startswith(INTEGER_KERNELS)
+            runs[product] = NodeRun(before.seconds + seconds, is_integer)
+    return runs
 
 
 def nodes_by_name(model: Model) -> dict[str, ir.Node]:

@@ -16,8 +16,9 @@ from onnx import TensorProto, helper
 
 from explorer.graph.costs import macs_by_node
 from explorer.graph.layers import find_nodes
+from explorer.graph.operators import weights_of
 from explorer.graph.shapes import infer_shapes
-from explorer.measure.nodes import measure_node_times
+from explorer.measure.nodes import run_nodes
 from explorer.measure.profile import tensor_bytes
 from explorer.measure.runtime import QUIET
 from explorer.model import Model
@@ -40,13 +41,14 @@ def machine_limits(check: Callable[[], None] = lambda: None) -> dict[str, float]
 def node_rows(model: Model, check: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """Each node with multiply-accumulates: `name`, `op`, `macs`, `bytes` and measured `seconds`.
 
-    `bytes` are those of its weights, inputs and outputs, each moved once. `seconds` is
-    None where the runtime runs others in its place.
+    `bytes` are those of its weights, inputs and outputs, each moved once. `integer` says whether
+    the runtime multiplies integers; it and `seconds` are None where the runtime runs others in its
+    place. `weighted` says whether the node has weights.
 
     Raises:
         MeasurementError: the runtime can't run the model.
     """
-    seconds = measure_node_times(model, check)
+    runs = run_nodes(model, check)
     shapes, nodes = infer_shapes(model), find_nodes(model)
     rows = []
     for name, macs in macs_by_node(model).items():
@@ -58,9 +60,17 @@ def node_rows(model: Model, check: Callable[[], None] = lambda: None) -> list[di
             else tensor_bytes(shapes, str(value.name), shapes.dims.get(str(value.name)))
             for value in values.values()
         )
+        run = runs.get(name)
         rows.append(
-            {"name": name, "op": node.op_type, "macs": macs, "bytes": moved}
-            | {"seconds": seconds.get(name)}
+            {
+                "name": name,
+                "op": node.op_type,
+                "macs": macs,
+                "bytes": moved,
+                "seconds": run.seconds if run is not None else None,
+                "integer": run.is_integer if run is not None else None,
+                "weighted": bool(weights_of(node)),
+            }
         )
     return rows
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from explorer.description import Host, Relabelling
 from explorer.digits import fixed, interval, three_digits
@@ -10,6 +11,7 @@ from explorer.metrics import METRICS
 from explorer.names import cleaned
 from explorer.reasons import Uncounted
 from explorer.recipe import Recipe
+from explorer.render.explain import few
 from explorer.report import Latency, Quality
 
 METRIC_NAMES = {name: metric.noun for name, metric in METRICS.items()}
@@ -206,3 +208,24 @@ def _recipe_flags(recipe: Recipe) -> list[str]:
         "--short-names": recipe.short_names,
     }
     return [*flags, *(name for name, is_on in switches.items() if is_on)]
+
+
+def kernels_text(original: Sequence[Mapping[str, Any]], small: Sequence[Mapping[str, Any]]) -> str:
+    """How many products of a compressed file integer kernels run, and why not the others.
+
+    Empty where none is. The rows are those of `measure.roofline.node_rows`.
+    """
+    run = {row["name"]: row["integer"] for row in small if row["integer"] is not None}
+    integers = sum(run.values())
+    if not integers:
+        return ""
+    weighted = {row["name"] for row in original if row["weighted"]}
+    floats = [name for name, is_integer in run.items() if not is_integer]
+    without = [name for name in floats if name not in weighted]
+    others = [name for name in floats if name in weighted]
+    told = f"Integer kernels run {integers} of {len(run)} products."
+    if without:
+        told += f" Products of two activations stay in FP32 ({len(without)}): they have no weights."
+    if others:
+        told += f" In FP32 although they have weights: {few(others)}."
+    return told

@@ -20,7 +20,7 @@ from explorer.findings import PLAIN, Sensitivity, Spent, recipe_of
 from explorer.formats.data import Dataset
 from explorer.graph.costs import macs_by_node
 from explorer.measure.latency import measure_latency
-from explorer.measure.nodes import measure_node_times
+from explorer.measure.nodes import run_nodes
 from explorer.measure.profile import profile
 from explorer.model import Model
 from explorer.recipe import Recipe, check_aim
@@ -160,16 +160,16 @@ def find_gains(
     if on == "macs":
         total = sum(macs_by_node(model).values())
         return [float(total - each.profile.macs) for each in found]
-    macs_before, before = macs_by_node(model), measure_node_times(model, check)
+    macs_before, before = macs_by_node(model), run_nodes(model, check)
     gains = []
     for each in found:
         gain = 0.0
         if each.probe.ratio is not None:
             planned = plan(model, each.probe.recipe(base), calibration)
             small = apply(model, planned, check=check)  # not refitted, which changes no time
-            macs, after = macs_by_node(small), measure_node_times(small, check)
+            macs, after = macs_by_node(small), run_nodes(small, check)
             shrunk = [name for name in after if name in before and macs[name] < macs_before[name]]
-            gain = sum(before[name] - after[name] for name in shrunk)
+            gain = sum(before[name].seconds - after[name].seconds for name in shrunk)
         gains.append(gain)
     return gains
 

@@ -9,7 +9,8 @@ import streamlit as st
 from explorer.events import LimitsMeasured, NodesTimed, require
 from explorer.render.cards import UNKNOWN
 from explorer.render.charts import Spot, roofline
-from explorer.render.text import format_bytes, format_count, format_seconds
+from explorer.render.labels import precision
+from explorer.render.text import format_bytes, format_count, format_seconds, kernels_text
 from explorer.ui.headings import heading
 from explorer.workspace.questions import Answer
 from explorer.workspace.workspace import Workspace
@@ -17,6 +18,7 @@ from explorer.workspace.workspace import Workspace
 MOST_ROWS = 40
 FLOPS = 2  # of a multiply-accumulate
 ROOFLINE_PX = 420
+COLUMNS = ("Node", "Op", "Runs in", "MACs", "Bytes", "Time", "Share of time")
 WAITING = "Timing both models node by node …"
 EXPLAINED = (
     "Times are from the runtime's profiler: one thread, one inference, the fastest of several "
@@ -46,7 +48,8 @@ def draw(workspace: Workspace) -> None:
             return
     original, small = (require(answer.events, NodesTimed).nodes for answer in answers)
     st.html(table_html(original, small))
-    st.caption(EXPLAINED)
+    told = kernels_text(original, small)
+    st.caption(f"{told} {EXPLAINED}" if told else EXPLAINED)
     limits = require(answers[0].events, LimitsMeasured).limits
     heading("Roofline of this machine")
     figure = roofline(limits, spots(original), spots(small))
@@ -80,7 +83,7 @@ def table_html(original: Sequence[Row], small: Sequence[Row]) -> str:
     lines = "".join(_line(row, now.get(row["name"]), total) for row in rows[:MOST_ROWS])
     left = len(rows) - MOST_ROWS
     more = f'<p class="ce-more">Faster nodes that are not shown: {left}.</p>' if left > 0 else ""
-    head = "<th>Node</th><th>Op</th><th>MACs</th><th>Bytes</th><th>Time</th><th>Share of time</th>"
+    head = "".join(f"<th>{title}</th>" for title in COLUMNS)
     return (
         '<div class="ce-scroll" tabindex="0" role="region" aria-label="Costs of nodes">'
         f'<table class="ce-costs"><thead><tr>{head}</tr></thead>{lines}</table></div>{more}'
@@ -95,6 +98,7 @@ def _line(row: Row, now: Row | None, total: float) -> str:
     cells = "".join(
         f"<td>{_pair(row, now, key, text)}</td>"
         for key, text in (
+            ("integer", _precision),
             ("macs", format_count),
             ("bytes", format_bytes),
             ("seconds", format_seconds),
@@ -105,6 +109,10 @@ def _line(row: Row, now: Row | None, total: float) -> str:
         f'<td><span class="ce-share" style="--full:{100 * share:.1f}%;--kept:{left:.2f}">'
         f"</span> {100 * share:.0f} %</td></tr>"
     )
+
+
+def _precision(is_integer: bool) -> str:
+    return precision(8 if is_integer else 32)
 
 
 def _pair(row: Row, now: Row | None, key: str, text: Any) -> str:
