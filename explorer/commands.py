@@ -48,7 +48,7 @@ def compress(options: argparse.Namespace) -> dict[str, Any]:
     for remark in remarks_on(recipe, options):
         _remark(remark)
     place, watch = pipeline.Here(), _Watch()
-    wanted = pipeline.Wanted(first=False, timed=options.latency, unreconstructed=False)
+    wanted = pipeline.Wanted(quick=False, first=False, timed=options.latency, unreconstructed=False)
     run = Run(recipe).after(pipeline.run(opened, recipe, place, watch, wanted))
     assert run.plan is not None  # the pipeline has made it, the file and the model
     assert run.artifact is not None

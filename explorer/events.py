@@ -83,6 +83,13 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class ScoredQuickly:
+    """The quality of a quick reconstruction, on few samples: about what the file's will be."""
+
+    quality: Quality
+
+
+@dataclass(frozen=True)
 class ScoredWithoutReconstruction:
     """The quality of the same recipe where the weights that stay are left as they are."""
 
@@ -239,6 +246,7 @@ RunEvent = (
     | Profiled
     | Timed
     | Scored
+    | ScoredQuickly
     | ScoredWithoutReconstruction
 )
 OriginalEvent = Hosted | Described | Profiled | Timed | Scored | Relabelled | Answered

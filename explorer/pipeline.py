@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from explorer.compress.apply import apply
+from explorer.compress.apply import apply, apply_quickly
 from explorer.compress.calibration import Calibration, calibrate
 from explorer.compress.compensation import why_not_reconstructed
 from explorer.compress.estimate import estimate
@@ -31,6 +31,7 @@ from explorer.events import (
     Profiled,
     Relabelled,
     Scored,
+    ScoredQuickly,
     ScoredWithoutReconstruction,
     Surveyed,
     SurveyTimed,
@@ -55,11 +56,12 @@ from explorer.metrics import CLASS_METRICS, METRICS
 from explorer.model import Model
 from explorer.reasons import sentence_of
 from explorer.recipe import Recipe
-from explorer.report import Latency
+from explorer.report import Latency, Plan
 from explorer.search.sensitivity import find_probes, measure_sensitivity
 from explorer.search.spending import spend
 from explorer.search.survey import settings
 
+QUICK_SAMPLES = 250
 FIRST_SAMPLES = 1000  # scored first, so that a number is there at once, and for every probe
 CALIBRATION_S = 1.0  # a shorter one goes on though its run isn't wanted: the next one needs it too
 
@@ -152,10 +154,12 @@ class Here:
 class Wanted:
     """What to measure in a run, beside the model itself and its counts.
 
-    `first`: the quality on the first samples, before that on all; `timed`: the latency;
+    `quick`: about the quality, before the file is made; `first`: the quality on the first samples,
+    before that on all; `timed`: the latency;
     `unreconstructed`: the quality of the same recipe without weight reconstruction.
     """
 
+    quick: bool = True
     first: bool = True
     timed: bool = True
     unreconstructed: bool = True
@@ -195,7 +199,8 @@ def run(
     """One recipe on one model: calibrate, plan, estimate, apply, time, score.
 
     Yields `Planned`, `Estimated`, what `preview` has to tell, `Encoded`, `Profiled`, `Scored` and
-    `Timed`, and `ScoredWithoutReconstruction` where weights were reconstructed.
+    `Timed`; where weights are reconstructed, also `ScoredQuickly` before the file and
+    `ScoredWithoutReconstruction` at the end.
 
     Raises:
         CompressionError: the recipe asks for what this model can't have.
@@ -211,6 +216,8 @@ def run(
     watch.progress(0.3, "compressing")
     if calibration is None:
         calibration = calibration_of(opened, watch)
+    if wanted.quick:
+        yield from _score_quickly(opened, planned, calibration, watch)
     small = apply(model, planned, calibration, watch.check)
     reason = why_not_reconstructed(model, planned, calibration)
     path = place.keep(small)  # first, as another process may begin to time it
@@ -391,6 +398,19 @@ def _description(opened: Opened) -> Description:
         made_up=opened.made_up,
         scoring=opened.scoring,
     )
+
+
+def _score_quickly(
+    opened: Opened, planned: Plan, calibration: Calibration | None, watch: Watch
+) -> Iterator[Event]:
+    """Nothing where no weights will be reconstructed, or there are no samples."""
+    if opened.data is None:
+        return
+    small = apply_quickly(opened.model, planned, calibration, watch.check)
+    if small is not None:
+        head = opened.data.head(QUICK_SAMPLES)
+        quality = evaluate(small, head, opened.model, watch.check, opened.metric)
+        yield ScoredQuickly(quality)
 
 
 def _score_unreconstructed(

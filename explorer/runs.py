@@ -20,6 +20,7 @@ from explorer.events import (
     Profiled,
     Relabelled,
     Scored,
+    ScoredQuickly,
     ScoredWithoutReconstruction,
     Timed,
 )
@@ -93,8 +94,9 @@ class Original:
 class Run:
     """One recipe on one model, with what has come of it; what isn't known yet is None.
 
-    `first_quality` is that of the first samples only, `unreconstructed` that of the same recipe
-    without weight reconstruction. `complete` says that nothing more will come.
+    `first_quality` is that of the first samples only, `quick_quality` that of a quick
+    reconstruction, `unreconstructed` that of the same recipe without any. `complete` says that
+    nothing more will come.
     """
 
     recipe: Recipe
@@ -103,6 +105,7 @@ class Run:
     artifact: Artifact | None = None
     profile: Profile | None = None
     latency: Latency | None = None
+    quick_quality: Quality | None = None
     first_quality: Quality | None = None
     quality: Quality | None = None
     unreconstructed: Quality | None = None
@@ -128,6 +131,8 @@ class Run:
                 return replace(self, first_quality=quality)
             case Scored(quality):
                 return replace(self, quality=quality)
+            case ScoredQuickly(quality):
+                return replace(self, quick_quality=quality)
             case ScoredWithoutReconstruction(quality):
                 return replace(self, unreconstructed=quality)
             case _:
@@ -191,6 +196,11 @@ class View:
     def is_on_first(self) -> bool:
         """True where the quality is that of the first samples only."""
         return self.quality is not None and self.run is not None and self.run.quality is None
+
+    @property
+    def quick_quality(self) -> Quality | None:
+        """About the quality, until that of the file is there."""
+        return self.run.quick_quality if self.run is not None and self.quality is None else None
 
     @property
     def awaits_unreconstructed(self) -> bool:

@@ -20,6 +20,7 @@ def test_a_run_knows_what_events_say() -> None:
         artifact=ARTIFACT,
         profile=PROFILE,
         latency=LATENCY,
+        quick_quality=QUALITY,
         first_quality=QUALITY,
         quality=BETTER,
         unreconstructed=QUALITY,
@@ -84,6 +85,10 @@ def test_a_view_shows_an_estimate_until_the_number_is_there() -> None:
     assert (made.profile, made.is_estimated) == (counted, False)
     first = View(run=replace(run, first_quality=QUALITY))
     assert (first.quality, first.is_on_first) == (QUALITY, True)
+    quick = View(run=replace(run, quick_quality=QUALITY))
+    assert (quick.quality, quick.quick_quality) == (None, QUALITY)
+    refined = View(run=replace(run, quick_quality=QUALITY, first_quality=BETTER))
+    assert (refined.quality, refined.quick_quality) == (BETTER, None)
     scored = View(run=replace(run, first_quality=QUALITY, quality=BETTER))
     assert (scored.quality, scored.is_on_first) == (BETTER, False)
 

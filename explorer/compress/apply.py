@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 
 import onnx_ir as ir
 
@@ -18,6 +19,7 @@ from explorer.compress.estimate import changes_nothing
 from explorer.compress.naming import short_names, shorten
 from explorer.compress.planned import check_plan, needed_opset
 from explorer.compress.prune import cut_channels, lay_masks
+from explorer.compress.quick import reconstruct_quickly
 from explorer.compress.storage import name_mark
 from explorer.compress.store import store
 from explorer.errors import CompressionError, DataError, MeasurementError
@@ -28,6 +30,14 @@ from explorer.measure.fidelity import check_raised
 from explorer.measure.quality import deviation
 from explorer.model import Model, encode
 from explorer.report import Plan
+
+
+class Way(Enum):
+    """How the weights that stay are made up."""
+
+    PLAIN = "plain"
+    QUICK = "quick"
+    FULL = "full"
 
 
 @with_fitting_threads
@@ -59,15 +69,35 @@ def apply(
         )
     check_raised(model, needed_opset(model, plan))
     if calibration is None or why_not_reconstructed(model, plan, calibration) is not None:
-        return _carry_out(model, plan, calibration, False, check)
-    refitted = _carry_out(model, plan, calibration, True, check)
+        return _carry_out(model, plan, calibration, Way.PLAIN, check)
+    refitted = _carry_out(model, plan, calibration, Way.FULL, check)
     if calibration.held_out is None:
         return refitted
-    plain = _carry_out(model, plan, calibration, False, check)
+    plain = _carry_out(model, plan, calibration, Way.PLAIN, check)
     if not _is_nearer(plain, refitted, model, calibration.held_out):
         return refitted
     calibration.memory.worse.add(plan_key(plan))
     return plain
+
+
+@with_fitting_threads
+def apply_quickly(
+    model: Model,
+    plan: Plan,
+    calibration: Calibration | None,
+    check: Callable[[], None] = lambda: None,
+) -> Model | None:
+    """About the compressed model, much sooner (see `quick`); None where nothing is reconstructed.
+
+    Raises:
+        CompressionError: the plan or the calibration is for another model.
+    """
+    check_plan(model, plan)
+    check_calibration(model, calibration)
+    if calibration is None or why_not_reconstructed(model, plan, calibration) is not None:
+        return None
+    check_raised(model, needed_opset(model, plan))
+    return _carry_out(model, plan, calibration, Way.QUICK, check)
 
 
 def _is_nearer(plain: Model, refitted: Model, model: Model, samples: Dataset) -> bool:
@@ -82,15 +112,18 @@ def _carry_out(
     model: Model,
     plan: Plan,
     calibration: Calibration | None,
-    refits: bool,
+    way: Way,
     check: Callable[[], None],
 ) -> Model:
     graph_model = model.graph_model.clone()
     _forget_shapes(graph_model)
     cut = cut_channels(model, plan, graph_model)
     found, is_other = Compensated(), cut
-    if calibration is not None and refits:
+    if calibration is not None and way is Way.FULL:
         found = compensate(model, plan, graph_model, calibration, check)
+    elif calibration is not None and way is Way.QUICK:
+        found = Compensated(reconstruct_quickly(model, plan, graph_model, calibration, check))
+        is_other = True
     else:
         is_other |= lay_masks(model, plan, graph_model)
         if calibration is not None and plan.recipe.compensate:

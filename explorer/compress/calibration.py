@@ -55,7 +55,7 @@ class LayerStatistics:
 
     `places` of each chunk of samples, in spatial dimensions `sizes`; `outputs`: what the layer's
     target is there, (n, outputs), of which `others` is what later nodes add; `gram`: the second
-    moment of its centred inputs, (groups, inputs, inputs).
+    moment of its centred inputs, (groups, inputs, inputs), and `mean` their mean, (groups, inputs).
     """
 
     places: tuple[Places, ...] = field(repr=False)
@@ -63,6 +63,7 @@ class LayerStatistics:
     outputs: Floats = field(repr=False)
     others: Floats = field(repr=False)
     gram: Matrix = field(repr=False)
+    mean: Matrix = field(repr=False)
 
     @property
     def is_finite(self) -> bool:
@@ -255,7 +256,8 @@ class _Gathered:
         gram = gram.astype(self.square.dtype)
         nothing = np.zeros((1, outputs.shape[1]), dtype=np.float32)
         others = np.concatenate(self.others) if self.others else nothing
-        return LayerStatistics(tuple(self.places), self.sizes, outputs, others, gram)
+        mean = mean + self.shift[:, 0]
+        return LayerStatistics(tuple(self.places), self.sizes, outputs, others, gram, mean)
 
 
 def _affordable(layers: list[Layer]) -> list[Layer]:

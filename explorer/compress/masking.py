@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from explorer.compress.cholesky import Factor, Matrix
 from explorer.compress.patterns import keep_salient
-from explorer.compress.regression import Fit, Regression
+from explorer.compress.regression import Fit, LeastSquares
 from explorer.compress.rows import Form
 from explorer.network import Layer
 
@@ -107,7 +107,7 @@ class _Admm:
         return mask[None]
 
 
-def fit_under_mask(regression: Regression, fit: Fit, mask: Mask) -> Fit:
+def fit_under_mask(regression: LeastSquares, fit: Fit, mask: Mask) -> Fit:
     """The best weights that are zero outside a mask, and the bias that goes with them."""
     start = Fit(fit.matrix * mask, fit.centre)
     return regression.improve(start, lambda slope: solve_under_mask(regression.gram, slope, mask))

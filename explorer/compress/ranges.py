@@ -50,7 +50,13 @@ class Spread:
             self._picked.append(flat[:: max(1, flat.size // VALUES_OF_CHUNK)].astype(np.float32))
 
     def full_range(self) -> tuple[float, float]:
-        """From the smallest to the largest value, zero included."""
+        """From the smallest to the largest value, zero included.
+
+        Raises:
+            CompressionError: the values go beyond the type.
+        """
+        if not np.isfinite([self.low, self.high]).all():
+            raise CompressionError(TOO_LARGE)
         return min(0.0, self.low), max(0.0, self.high)
 
     def best_range(self) -> tuple[float, float]:
@@ -62,8 +68,6 @@ class Spread:
         Raises:
             CompressionError: the values go beyond the type.
         """
-        if not np.isfinite([self.low, self.high]).all():
-            raise CompressionError(TOO_LARGE)
         if self._best is None:
             self._best = self._find_best()
         return self._best

@@ -22,12 +22,19 @@ from explorer.compress.planned import units_alive
 from explorer.compress.prune import array_of, mask_of, replace_array
 from explorer.compress.quantizers import Rounded, round_weights
 from explorer.compress.ranges import step_of
-from explorer.compress.regression import ROUGH_STEPS, STEPS, Fit, Regression, precision
+from explorer.compress.regression import (
+    ROUGH_STEPS,
+    STEPS,
+    Fit,
+    LeastSquares,
+    Regression,
+    precision,
+)
 from explorer.compress.rounding import Cells, Rounding
 from explorer.compress.rows import Array, Form, form_of, input_rows, output_rows
 from explorer.compress.solutions import Solved
 from explorer.compress.store import least_scale
-from explorer.compress.targets import Target, find_targets
+from explorer.compress.targets import find_targets
 from explorer.compress.versions import PLAIN_BITS
 from explorer.compress.walk import Walk
 from explorer.graph.channels import find_channels
@@ -48,7 +55,7 @@ class _Problem:
 
     layer: Layer
     choice: LayerPlan
-    regression: Regression
+    regression: LeastSquares
     form: Form
     weight: Array
 
@@ -75,13 +82,13 @@ class Refit:
         self.layers = {layer.node: layer for layer in find_layers(model)}
         self.ranges: dict[str, Range] = {}
         self._choices = {layer.name: layer for layer in plan.layers}
-        self._targets = find_targets(model)
-        self._alive = units_alive(model, plan.groups)
+        self.targets = find_targets(model)
+        self.alive = units_alive(model, plan.groups)
         dims = planned_dims(model, plan)
         self._integer_biases = integer_biases(model, plan, dims, stored_forms(model, plan, dims))
         self._factors = {each.layer: each.factors.astype(np.float32) for each in scaled}
 
-    def solve(self, node: ir.Node, walk: Walk) -> Solved:
+    def solve(self, node: ir.Node, walk: Walk | None) -> Solved:
         """What a layer's weight and bias become; `node` is the clone's."""
         layer = self.layers[str(node.name)]
         weight = array_of(self._weight(node))
@@ -99,7 +106,7 @@ class Refit:
         return self.graph_model.graph.initializers[name]
 
     def _bias(self, layer: Layer) -> ir.Value:
-        name = self._targets[layer.name].bias
+        name = self.targets[layer.name].bias
         assert name is not None
         return self.graph_model.graph.initializers[name]
 
@@ -114,30 +121,30 @@ class Refit:
         rounded = round_weights(weight, choice.weight_bits, choice.storage_type, grid)
         return Solved(rounded.dequantize(grid).astype(weight.dtype), None, rounded)
 
-    def _refitted(self, layer: Layer, node: ir.Node, walk: Walk, weight: Array) -> Solved | None:
+    def _refitted(
+        self, layer: Layer, node: ir.Node, walk: Walk | None, weight: Array
+    ) -> Solved | None:
         """None where nothing is known of the layer, or numbers go beyond the type."""
         if layer.name not in self.statistics:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
-            problem = self._problem(layer, node, walk, weight)
-            self.check()
             try:
-                solved = self._solved(problem)
+                regression = self.regression_of(layer, node, walk, self.statistics[layer.name])
+                if regression is None:
+                    return None
+                self.check()
+                choice, form = self._choices[layer.name], form_of(node, layer)
+                solved = self._solved(_Problem(layer, choice, regression, form, weight))
             except np.linalg.LinAlgError:  # what enters the layer isn't finite
                 return None
         arrays = (solved.weight, solved.bias) if solved.bias is not None else (solved.weight,)
         return solved if all(np.isfinite(array).all() for array in arrays) else None
 
-    def _problem(self, layer: Layer, node: ir.Node, walk: Walk, weight: Array) -> _Problem:
-        target = self._targets[layer.name]
-        regression = self._regression(layer, node, walk, self.statistics[layer.name], target)
-        return _Problem(layer, self._choices[layer.name], regression, form_of(node, layer), weight)
-
     def _solved(self, problem: _Problem) -> Solved:
         regression, form, weight = problem.regression, problem.form, problem.weight
         bias = array_of(self._bias(problem.layer)) if regression.has_bias else None
         start = np.zeros(1) if bias is None else bias.astype(np.float64).reshape(-1)
-        matrix = form.to_matrix(weight).astype(precision(regression.rows.shape[2]))
+        matrix = form.to_matrix(weight).astype(precision(regression.inputs))
         steps = ROUGH_STEPS if problem.choice.sparsity else STEPS
         fit = regression.solve(regression.start(matrix, start), steps)
         self.check()
@@ -151,20 +158,16 @@ class Refit:
             bias = regression.bias(fit).reshape(bias.shape).astype(bias.dtype)
         return Solved(form.to_tensor(fit.matrix).astype(weight.dtype), bias, rounded)
 
-    def _regression(
-        self,
-        layer: Layer,
-        node: ir.Node,
-        walk: Walk,
-        statistics: LayerStatistics,
-        target: Target,
-    ) -> Regression:
+    def regression_of(
+        self, layer: Layer, node: ir.Node, walk: Walk | None, statistics: LayerStatistics
+    ) -> LeastSquares | None:
         """The layer's problem at the places of the calibration."""
-        entering = node.inputs[0]
+        entering, target = node.inputs[0], self.targets[layer.name]
         assert entering is not None
+        assert walk is not None
         pairs = list(zip(walk.values[str(entering.name)], statistics.places, strict=True))
         rows = input_rows(node, layer, pairs, statistics.sizes)
-        kept = self._kept_outputs(layer)
+        kept = self.kept_outputs(layer)
         wanted = statistics.outputs[:, kept]
         if layer.name in self._factors:
             wanted = wanted / self._factors[layer.name]
@@ -176,11 +179,12 @@ class Refit:
             )
         return Regression.of(rows, wanted, addend, target.edges, target.bias is not None)
 
-    def _kept_outputs(self, layer: Layer) -> npt.NDArray[np.bool_]:
+    def kept_outputs(self, layer: Layer) -> npt.NDArray[np.bool_]:
+        """Which outputs of a layer stay, (channels,)."""
         units = find_channels(self.model).outputs.get(layer.name)
         if units is None:
             return np.ones(layer.channels, dtype=bool)
-        return self._alive[units]
+        return self.alive[units]
 
     def _mask(self, problem: _Problem, fit: Fit) -> Mask:
         """Weights that stay: those the pattern keeps, without zeros that the file has already."""
@@ -217,6 +221,7 @@ class Refit:
         else:
             cells = Cells(grid, weight.shape, form)
             rounding = Rounding(choice.weight_bits, choice.storage_type, cells, weight.dtype, least)
-            levels, values = rounding.round(regression.gram, fit.matrix, mask)
+            improves = not regression.is_quick
+            levels, values = rounding.round(regression.gram, fit.matrix, mask, improves)
             rounded = rounding.stored(levels, form)
         return regression.recentre(replace(fit, matrix=values.astype(fit.matrix.dtype))), rounded

@@ -11,6 +11,7 @@ rest is plain ridge regression, with the same matrix at each step.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -37,6 +38,42 @@ class Fit:
     centre: Matrix
 
 
+class LeastSquares(Protocol):
+    """What a layer is solved by; see `Regression`.
+
+    `is_quick`: what takes long, for a little gain, is left out.
+    """
+
+    is_quick: ClassVar[bool]
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether there is a bias to fit."""
+
+    @property
+    def gram(self) -> Matrix:
+        """Mean of x x', with the ridge, (groups, inputs, inputs)."""
+
+    @property
+    def inputs(self) -> int:
+        """How many enter an output."""
+
+    def start(self, matrix: Matrix, bias: Matrix) -> Fit:
+        """The layer as it is."""
+
+    def solve(self, fit: Fit, most: int = STEPS) -> Fit:
+        """The best dense weights."""
+
+    def improve(self, fit: Fit, step_of: Callable[[Matrix], Matrix], most: int = STEPS) -> Fit:
+        """Weights and bias after all steps; `step_of` makes a slope a change of the weights."""
+
+    def recentre(self, fit: Fit) -> Fit:
+        """The best bias alone."""
+
+    def bias(self, fit: Fit) -> Matrix:
+        """The bias that belongs to a fit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Regression:
     """`rows` are centred inputs (groups, n, inputs), `mean` what was taken off; 0 without a bias.
@@ -50,6 +87,7 @@ class Regression:
     addend: Floats = field(repr=False)
     edges: Edges
     has_bias: bool
+    is_quick: ClassVar[bool] = False
 
     @classmethod
     def of(
@@ -63,10 +101,14 @@ class Regression:
     @cached_property
     def gram(self) -> Matrix:
         """Mean of x x', with the ridge, (groups, inputs, inputs)."""
-        _, count, inputs = self.rows.shape
-        ridge = max(RIDGE, RIDGE_OF_FEW * inputs / count)
+        ridge = ridge_for(self.inputs, self.rows.shape[1])
         least = STEADY * (self.mean.astype(np.float64) ** 2).mean(axis=(1, 2))
         return with_ridge(second_moment(self.rows), ridge, least)
+
+    @property
+    def inputs(self) -> int:
+        """How many enter an output."""
+        return int(self.rows.shape[2])
 
     @cached_property
     def factor(self) -> Factor:
@@ -171,6 +213,11 @@ def second_moment(rows: Floats) -> Matrix:
 def precision(inputs: int) -> type[np.floating]:
     """The type to solve in."""
     return np.float32 if inputs >= WIDE else np.float64
+
+
+def ridge_for(inputs: int, rows: int) -> float:
+    """The ridge of a regression of so many inputs from so many rows."""
+    return max(RIDGE, RIDGE_OF_FEW * inputs / rows)
 
 
 def with_ridge(gram: Matrix, ridge: float = RIDGE, least: Matrix | float = 0.0) -> Matrix:

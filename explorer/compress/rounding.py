@@ -91,12 +91,17 @@ class Rounding:
     dtype: "np.dtype[np.floating]"
     least_scale: Reals | float = 0.0
 
-    def round(self, gram: Matrix, matrix: Matrix, mask: Mask) -> tuple[_Levels, Matrix]:
-        """Levels for weights under a mask, and the weights that they stand for."""
+    def round(
+        self, gram: Matrix, matrix: Matrix, mask: Mask, improves: bool = True
+    ) -> tuple[_Levels, Matrix]:
+        """Levels for weights under a mask, and the weights that they stand for.
+
+        Levels are improved by turns if asked for, where that is affordable.
+        """
         scale, zero = self._find_range(gram, matrix * mask)
         found = self._pass_on(gram, matrix, mask, scale, zero)
         groups, inputs, outputs = matrix.shape
-        if groups * inputs**2 * outputs <= MOST_WORK:
+        if improves and groups * inputs**2 * outputs <= MOST_WORK:
             found = self._improve(gram, matrix, mask, found)
         return found, self._values(found)
 

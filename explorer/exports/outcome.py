@@ -14,6 +14,7 @@ KINDS = {
     "computed": "computed from this file",
     "estimated": "estimated from the plan",
     "first": "measured on the first samples",
+    "quick": "measured on few samples, after a quick reconstruction",
     "noisy": "measured, but the machine was busy",
     "made_up": "measured, on random inputs",
 }

@@ -33,6 +33,10 @@ KINDS = {  # where a number comes from: what the card says, and what that means
     "computed": ("computed", "Computed from the graph and the bytes of the written file."),
     "measured": ("measured", "Timed or scored on this machine."),
     "first": ("first samples", "Scored on the first samples; the others are being scored."),
+    "quick": (
+        "quick, refining …",
+        "Scored on a few samples, after a quick reconstruction; the file's own accuracy follows.",
+    ),
     "noisy": ("measured, noisy", "The machine was busy during the measurement."),
     "estimated": ("estimated", "Computed from the plan; the file is being written."),
     "queued": ("queued", "Other jobs are ahead in the queue."),
@@ -179,12 +183,13 @@ def _speedup_interval(latency: Latency) -> str:
 
 
 def _quality_card(view: View) -> Card:
-    before, after, described = view.original.quality, view.quality, view.original.description
+    before, after = view.original.quality, view.quality or view.quick_quality
+    described = view.original.description
     scored = after or before
     metric = scored.metric if scored is not None else "accuracy"
     if scored is None and described is not None and described.samples and not described.labelled:
         metric = "agreement"
-    kind = "first" if view.is_on_first else "measured"
+    kind = "quick" if view.quick_quality else "first" if view.is_on_first else "measured"
     if described is not None and described.made_up and kind == "measured":
         kind = "made_up"
     card = Card("quality", METRICS[metric].title, DEFINITIONS[metric], kind=kind)
