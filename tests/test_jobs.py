@@ -14,6 +14,7 @@ from values import known
 from explorer import Recipe, apply, calibrate, evaluate, load, pipeline, plan
 from explorer.events import (
     Described,
+    Encoded,
     Estimated,
     Hosted,
     Planned,
@@ -22,6 +23,7 @@ from explorer.events import (
     Profiled,
     Relabelled,
     Scored,
+    ScoredQuickly,
     ScoredWithoutReconstruction,
     Surveyed,
     SurveyTimed,
@@ -101,7 +103,10 @@ def test_compressing(desk: Desk, tmp_path: Path) -> None:
     job = compress(desk, tmp_path / "o.onnx")
     assert job.wait(LIMIT_S)
     assert [type(event) for event in job.events[:2]] == [Planned, Estimated]
+    kinds = [type(event) for event in job.events]
+    assert kinds.index(ScoredQuickly) < kinds.index(Encoded) < kinds.index(Scored)
     run = Run(Recipe()).after(job.events)
+    assert known(run.quick_quality).samples == 250
     assert known(run.estimate).macs == known(run.profile).macs
     assert (tmp_path / "o.onnx").stat().st_size == known(run.profile).file_bytes
 
