@@ -1,8 +1,9 @@
 """The survey as the panel reads it, to predict with (`js/forecast.js`)."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from explorer.events import Event, Surveyed, SurveyTimed
@@ -43,14 +44,15 @@ def surveyed(findings: Iterable[Event], basis: str) -> dict[str, Any]:
     found = list(findings)
     ratios = {each.name: each.latency.ratio for each in found if isinstance(each, SurveyTimed)}
     settings = [each for each in found if isinstance(each, Surveyed) and covers(each.recipe)]
-    points = [_point(each, ratios) for each in settings]
+    points = [_point(each, ratios.get(each.name)) for each in settings]
     return {"basis": basis, "points": points}
 
 
-def _point(each: Surveyed, ratios: Mapping[str, float]) -> dict[str, Any]:
+@lru_cache(maxsize=2048)  # the page asks each time that it is drawn
+def _point(each: Surveyed, latency: float | None) -> dict[str, Any]:
     """What wasn't scored is left out."""
     scores = ("output_error", "quality", "reference", "falls")
     scored = {name: getattr(each, name) for name in scores} if each.quality is not None else {}
     recipe = asdict(each.recipe)
     sliders = {name: recipe[name] for name in SLIDERS}
-    return {"recipe": sliders, **scored, "latency": ratios.get(each.name)}
+    return {"recipe": sliders, **scored, "latency": latency}

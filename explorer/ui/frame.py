@@ -29,7 +29,9 @@ LONG_S = 0.5  # at work that takes minutes
 REDRAW_S = 1.0  # between redraws of a chart to which long work adds results
 PATIENCE_S = 0.5  # that a look at work waits for news
 GLANCE_S = 0.03  # how often that may be ended
-SENT_S = 0.03  # for Streamlit to send what was drawn: a next run drops what it hasn't
+# For Streamlit to send what was drawn, as a next run drops what it hasn't: while work goes on, when
+# the next one comes at once and the machine is busy, and else.
+SENT_S, SENT_SOON_S = 0.03, 0.01
 SOON = 4  # jobs ahead, at most
 STYLE = Path(__file__).with_name("style.css")
 
@@ -77,7 +79,7 @@ def draw(body: Part, live: Part = summary, parts: Collection[str] = ()) -> None:
         workspace.end_questions()
         if poll_s(workspace) != pace_s:  # the body has asked what the live part is to look for
             st.rerun()
-    time.sleep(SENT_S)
+    _let_go_out(pace_s)
 
 
 def poll_s(workspace: Workspace) -> float | None:
@@ -102,7 +104,11 @@ def _draw_live(workspace: Workspace, live: Part, drawn: Drawn) -> None:
             st.rerun()
         _draw_parts(workspace, live)
     if is_alone:
-        time.sleep(SENT_S)
+        _let_go_out(drawn.pace_s)
+
+
+def _let_go_out(pace_s: float | None) -> None:
+    time.sleep(SENT_S if pace_s == POLL_S else SENT_SOON_S)
 
 
 def _await_news(workspace: Workspace) -> None:
