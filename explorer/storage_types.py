@@ -104,6 +104,15 @@ def integer_type(name: str) -> StorageType | None:
     return next((kind for kind in WEIGHT_INTEGERS if kind.name == name), None)
 
 
+def element_name(name: str) -> str:
+    """The type of the elements of what is stored so, without the range that they use.
+
+    >>> element_name("int8-reduced"), element_name("float16")
+    ('int8', 'float16')
+    """
+    return name.partition("-")[0]
+
+
 def type_name(onnx_name: str) -> str:
     """What ONNX's element types are called here, those that aren't listed in small letters.
 

@@ -24,7 +24,7 @@ TIES = {
 }
 OTHER_TIE = "ties their channels one to one"
 REDUCED = (
-    "Runs anywhere: its INT8 weights use the range -64 to 64, so that x86 processors without VNNI, "
+    "Runs anywhere: its INT8 weights use the range −64 to 64, so that x86 processors without VNNI, "
     "which add products in 16 bits, compute the same as all others."
 )
 FULL = (

@@ -20,6 +20,7 @@ from explorer.render.text import (
     spent_sentence,
 )
 from explorer.report import Latency, Plan, Profile, Quality, Report
+from explorer.storage_types import element_name
 
 NOTES = "  of which exporter metadata"
 NOTHING_TO_COMPRESS = "No layer of this network can be quantized, and no channel removed."
@@ -71,7 +72,7 @@ def plan_rows(plan: Plan) -> list[list[str]]:
             str(layer.kept),
             f"{100 * layer.sparsity:.0f} %",
             str(layer.weight_bits),
-            layer.storage,
+            element_name(layer.storage),
             few(layer.shrinks_with),
             layer.constraint,
         ]

@@ -16,6 +16,7 @@ from explorer.render.explain import few, group_sentences
 from explorer.render.labels import LAYER_COLUMNS, capitalized
 from explorer.render.words import percent
 from explorer.report import LayerPlan, Plan
+from explorer.storage_types import element_name
 from explorer.ui import sensitivity_map
 from explorer.workspace.workspace import Workspace
 
@@ -118,7 +119,7 @@ def rows(planned: Sequence[LayerPlan], recipe: Recipe) -> dict[str, Any]:
         "kept": [layer.kept for layer in planned],
         "zeros": [percent(layer.sparsity) for layer in planned],
         "bits": [layer.weight_bits for layer in planned],
-        "storage": [layer.storage for layer in planned],
+        "storage": [element_name(layer.storage) for layer in planned],
         "own_ratio": pd.array(ratios, dtype="Int64"),
         "own_bits": pd.array([c.weight_bits for c in choices], dtype="Int64"),
         "coupled": [few(layer.shrinks_with) for layer in planned],

@@ -15,6 +15,7 @@ from explorer.recipe import Recipe
 from explorer.render.labels import precision
 from explorer.render.text import METRIC_NAMES, format_bytes, format_quality
 from explorer.runs import Run
+from explorer.storage_types import element_name
 from explorer.ui.current_outcome import files_of, is_own
 from explorer.workspace.sources import Source
 
@@ -133,7 +134,7 @@ def given_offers(source: Source) -> Iterator[Offer]:
 
 def stored_as(run: Run) -> str:
     """The types in which the file holds weights."""
-    types = dict.fromkeys(layer.storage for layer in run.layers if not layer.closed)
+    types = dict.fromkeys(element_name(layer.storage) for layer in run.layers if not layer.closed)
     return f"weights in {' and '.join(types)}" if types else "no weights in its layers"
 
 

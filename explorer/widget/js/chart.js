@@ -41,7 +41,7 @@ export class Chart {
     this.root = make(
       "section",
       { class: "chart", "aria-label": words.trade_off },
-      make("header", {}, make("h3", {}, words.trade_off), kinds, this.undo, this.redo),
+      make("header", {}, make("h2", {}, words.trade_off), kinds, this.undo, this.redo),
       this.svg,
       this.empty,
       this.detail,

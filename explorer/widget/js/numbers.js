@@ -50,7 +50,7 @@ export class Numbers {
       ...told.map((number) => {
         const tip = newId("tip");
         const tile = {
-          title: make("h3"),
+          title: make("h2"),
           value: make("p", { class: "value" }),
           original: make("span", { class: "original" }),
           bar: make("i"),
