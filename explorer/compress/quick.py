@@ -6,8 +6,8 @@ matrix A and the mean. With S the inputs that stay and W the original weights, t
     W' = A_SS^-1 A_S: W
 
 (least squares); masks and rounding then work on A_SS as they do in the full reconstruction, whose
-place this takes until it is done; levels are not improved by turns. What earlier
-layers do otherwise is not made up for, so errors pile up where much is removed.
+place this takes until it is done; levels are not improved by turns. What earlier layers do
+otherwise is not made up for, so errors pile up where much is removed.
 """
 
 from collections.abc import Callable
