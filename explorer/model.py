@@ -111,10 +111,12 @@ class Model:
 def encode(graph_model: ir.Model, name: str, keeps_metadata: bool = False) -> Model:
     """Write a graph into a new model, without notes beside nodes and tensors unless it keeps them.
 
+    The graph, in normal form, is the model's from then on.
+
     Raises:
         ModelError: the file would pass protobuf's limit of 2 GiB.
     """
-    return Model(name, encoded(graph_model, name, keeps_metadata))
+    return Model.of_file(OnnxFile(name, encoded(graph_model, name, keeps_metadata), graph_model))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

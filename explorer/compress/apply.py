@@ -1,7 +1,6 @@
 """Carrying out a plan: the graph is cloned, its tensors shrink, and a new file is written."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 import onnx_ir as ir
@@ -140,7 +139,7 @@ def _carry_out(
         shorten(graph_model, short_names(model), name_mark(model))
     name = f"{model.name}-compressed"
     small = encode(graph_model, name, plan.recipe.keep_metadata)
-    return replace(small, input_sizes=input_sizes(model))
+    return small.with_changes(input_sizes=input_sizes(model))
 
 
 def _forget_shapes(graph_model: ir.Model) -> None:
