@@ -278,3 +278,13 @@ def test_samples_that_overflow_inside_the_network_are_refused() -> None:
     recipe = Recipe(weight_bits=8, activation_bits=8)
     with pytest.raises(CompressionError, match="beyond what it can hold"):
         explorer.apply(model, explorer.plan(model, recipe, calibration), calibration)
+
+
+@pytest.mark.parametrize(("inputs", "parts"), [(64, 2), (2**15, 1)])
+def test_only_small_networks_are_fitted_to_blends(inputs: int, parts: int) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[n,{inputs}] x) => (float[n,64] y) {{ y = MatMul (x, w) }}"""
+    model = with_weights(text, w=(inputs, 64))
+    x = np.random.default_rng(0).standard_normal((16, inputs)).astype(np.float32)
+    fitted = explorer.calibrate(model, {"x": x}).fitted
+    assert [len(part) for part in fitted] == [16] * parts

@@ -90,7 +90,7 @@ def check_rows(model: explorer.Model, x: np.ndarray) -> None:
     np.testing.assert_array_equal(form.to_tensor(matrix), weight)
     chunks = [(x, places[:7]), (x, places[7:])]
     rows = input_rows(node, layer, chunks, output.shape[2:])
-    assert rows.shape[1:] == (len(places), layer.weights // layer.channels)
+    assert rows.shape[1:] == (layer.weights // layer.channels, len(places))
     np.testing.assert_allclose(
         predict(rows, matrix), output_rows(layer, output, places), rtol=1e-4, atol=1e-5
     )

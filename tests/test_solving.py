@@ -127,9 +127,9 @@ def test_few_levels_come_near_the_best_of_all() -> None:
 
 def test_without_edges_the_fit_is_least_squares() -> None:
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((1, 300, 5)).astype(np.float32) + 2
+    rows = rng.standard_normal((1, 5, 300)).astype(np.float32) + 2
     truth = rng.standard_normal((5, 3))
-    wanted = (rows[0] @ truth + 0.7).astype(np.float32)
+    wanted = (rows[0].T @ truth + 0.7).astype(np.float32)
     regression = Regression.of(rows, wanted, np.zeros((1, 1), np.float32), NO_EDGES, True)
     fit = regression.start(np.zeros((1, 5, 3)), np.zeros(3))
     for _ in range(20):  # the ridge pulls towards where a solve starts
@@ -143,12 +143,12 @@ def test_beyond_an_edge_nothing_is_asked_for() -> None:
     rng = np.random.default_rng(0)
     full = rng.standard_normal((2000, 6)).astype(np.float32)
     wanted = (full @ rng.standard_normal((6, 4)) - 0.5).astype(np.float32)
-    rows = full[None, :, :4]  # two inputs are gone
+    rows = full.T[None, :4]  # two inputs are gone
     losses = {}
     for name, edges in (("plain", NO_EDGES), ("edge", (0.0, np.inf))):
         regression = Regression.of(rows, wanted, np.zeros((1, 1), np.float32), edges, True)
         fit = regression.solve(regression.start(np.zeros((1, 4, 4)), np.zeros(4)))
-        given = rows[0] @ fit.matrix[0] + regression.bias(fit)
+        given = rows[0].T @ fit.matrix[0] + regression.bias(fit)
         losses[name] = ((np.maximum(given, 0) - np.maximum(wanted, 0)) ** 2).mean()
     assert losses["edge"] < 0.97 * losses["plain"]
 

@@ -6,7 +6,7 @@ be rounded, its range. The places are drawn once, so that the compressed network
 with the original at the same ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ MOST_HELD_OUT, FEWEST_HELD_OUT, SHARE_HELD_OUT = 32, 4, 8
 MOST_ROWS = 8192  # places of a layer, spread over all samples
 FEWEST_ROWS = 3072
 ROWS_OF_INPUT = 24  # places for each number that enters an output
-SMALL_NETWORK = 2**20  # weights, up to which every layer gets most rows
+SMALL_NETWORK = 2**20  # weights, up to which every layer gets most rows, and blends run too
 OUTPUT_BYTES = 2**29  # for what all layers give at their places
 GRAM_BYTES = 2**31  # for the Gram matrices of all layers
 CHUNK = 64  # samples a call
@@ -233,18 +233,18 @@ class _Gathered:
         if added:
             self.others.append(np.sum(added, axis=0))
         self.buffer.append(input_rows(self.node, self.layer, [(data, picked)], self.sizes))
-        if sum(rows.shape[1] for rows in self.buffer) >= BUFFERED_ROWS:
+        if sum(rows.shape[2] for rows in self.buffer) >= BUFFERED_ROWS:
             self._add_up()
 
     def _add_up(self) -> None:
-        rows = np.concatenate(self.buffer, axis=1)
+        rows = np.concatenate(self.buffer, axis=2)
         if self.shift is None:
-            self.shift = rows.mean(axis=1, keepdims=True)
-        rows = rows - self.shift
+            self.shift = rows.mean(axis=2, keepdims=True)
+        rows -= self.shift
         self.buffer = []
-        kind = precision(rows.shape[2])
-        self.total = self.total + rows.sum(axis=1, dtype=np.float64)
-        self.square = self.square + (rows.transpose(0, 2, 1) @ rows).astype(kind)
+        kind = precision(rows.shape[1])
+        self.total = self.total + rows.sum(axis=2).astype(np.float64)
+        self.square = self.square + (rows @ rows.transpose(0, 2, 1)).astype(kind)
 
     def finish(self) -> LayerStatistics:
         """What was gathered."""
@@ -256,7 +256,7 @@ class _Gathered:
         gram = gram.astype(self.square.dtype)
         nothing = np.zeros((1, outputs.shape[1]), dtype=np.float32)
         others = np.concatenate(self.others) if self.others else nothing
-        mean = mean + self.shift[:, 0]
+        mean = mean + self.shift[:, :, 0]
         return LayerStatistics(tuple(self.places), self.sizes, outputs, others, gram, mean)
 
 
@@ -274,7 +274,8 @@ def _affordable(layers: list[Layer]) -> list[Layer]:
 def _fitted_samples(model: Model, samples: Dataset, chunk: int) -> tuple[Dataset, ...]:
     """The samples that layers are fitted to: as many as a walk may hold at once, in whole chunks.
 
-    Blends come where there is room for more than all samples.
+    Blends come where there is room for more than all samples and the network is small: one of
+    millions of weights gains next to nothing from them, and takes twice the time.
     """
     dims = infer_shapes(model).dims
     activations = [
@@ -283,8 +284,13 @@ def _fitted_samples(model: Model, samples: Dataset, chunk: int) -> tuple[Dataset
     batch = fixed_batch(model) or 1
     largest = max((element_count(shape) for shape in activations), default=1) / batch
     room = max(FEWEST_SAMPLES, int(LARGEST_BYTES // (4 * max(largest, 1))), chunk) // chunk * chunk
-    blends = blend(model, samples, room - len(samples))
+    is_small = _weights(find_layers(model)) <= SMALL_NETWORK
+    blends = blend(model, samples, room - len(samples)) if is_small else None
     return (samples.head(room),) if blends is None else (samples, blends)
+
+
+def _weights(layers: Iterable[Layer]) -> int:
+    return sum(layer.weights for layer in layers)
 
 
 def _chunk(model: Model, watched: list[str]) -> int:
@@ -297,8 +303,7 @@ def _rows_of_chunk(layers: list[Layer], chunks: int, rows: int) -> dict[str, int
     """Places of each layer in each chunk: more where more numbers enter an output."""
     channels = sum(layer.channels for layer in layers)
     most = min(rows, OUTPUT_BYTES // (4 * max(channels, 1)))
-    is_small = sum(layer.weights for layer in layers) <= SMALL_NETWORK
-    fewest = MOST_ROWS if is_small else FEWEST_ROWS
+    fewest = MOST_ROWS if _weights(layers) <= SMALL_NETWORK else FEWEST_ROWS
     wanted = {
         layer.name: max(fewest, ROWS_OF_INPUT * layer.weights // layer.channels) for layer in layers
     }

@@ -76,7 +76,7 @@ class LeastSquares(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """`rows` are centred inputs (groups, n, inputs), `mean` what was taken off; 0 without a bias.
+    """`rows` are centred inputs (groups, inputs, n), `mean` what was taken off; 0 without a bias.
 
     `wanted` (n, outputs) is what the original gives, `addend` what is added behind the layer.
     """
@@ -94,21 +94,21 @@ class Regression:
         cls, rows: Floats, wanted: Floats, addend: Floats, edges: Edges, has_bias: bool
     ) -> "Regression":
         """From inputs as they are, which are centred in place."""
-        mean = rows.mean(axis=1, keepdims=True) if has_bias else np.zeros_like(rows[:, :1])
+        mean = rows.mean(axis=2, keepdims=True) if has_bias else np.zeros_like(rows[:, :, :1])
         rows -= mean
         return cls(rows, mean, wanted, addend, edges, has_bias)
 
     @cached_property
     def gram(self) -> Matrix:
         """Mean of x x', with the ridge, (groups, inputs, inputs)."""
-        ridge = ridge_for(self.inputs, self.rows.shape[1])
+        ridge = ridge_for(self.inputs, self.rows.shape[2])
         least = STEADY * (self.mean.astype(np.float64) ** 2).mean(axis=(1, 2))
         return with_ridge(second_moment(self.rows), ridge, least)
 
     @property
     def inputs(self) -> int:
         """How many enter an output."""
-        return int(self.rows.shape[2])
+        return int(self.rows.shape[1])
 
     @cached_property
     def factor(self) -> Factor:
@@ -117,11 +117,11 @@ class Regression:
 
     def start(self, matrix: Matrix, bias: Matrix) -> Fit:
         """The layer as it is."""
-        return Fit(matrix, bias + (self.mean @ matrix).reshape(-1))
+        return Fit(matrix, bias + self._at_mean(matrix))
 
     def bias(self, fit: Fit) -> Matrix:
         """The bias that belongs to a fit."""
-        return fit.centre - (self.mean @ fit.matrix).reshape(-1)
+        return fit.centre - self._at_mean(fit.matrix)
 
     def given(self, fit: Fit) -> Floats:
         """What a fit gives at each row."""
@@ -159,14 +159,14 @@ class Regression:
 
     def slope(self, missing: Floats) -> Matrix:
         """Mean of x times what is missing, (groups, inputs, outputs of a group)."""
-        groups, count, _ = self.rows.shape
+        groups, _, count = self.rows.shape
         split = missing.reshape(count, groups, -1).transpose(1, 0, 2)
-        product: Matrix = (self.rows.transpose(0, 2, 1) @ split) / count
+        product: Matrix = (self.rows @ split) / count
         return product
 
     def steps(self, most: int = STEPS) -> range:
         """How often to follow the edges; the first time is without."""
-        is_cheap = self.rows.shape[2] * self.wanted.shape[1] <= CHEAP_SIZE
+        is_cheap = self.inputs * self.wanted.shape[1] <= CHEAP_SIZE
         follows = most if is_cheap else min(most, FEW_STEPS)
         return range(1 if self.edges == NO_EDGES else 1 + follows)
 
@@ -192,21 +192,26 @@ class Regression:
             centre = self._recentred(centre, self.missing(shifted, follow=step > 0))
         return Fit(fit.matrix, centre)
 
+    def _at_mean(self, matrix: Matrix) -> Matrix:
+        """What weights give for the mean input, (outputs,)."""
+        found: Matrix = (self.mean.transpose(0, 2, 1) @ matrix).reshape(-1)
+        return found
+
     def _recentred(self, centre: Matrix, missing: Floats) -> Matrix:
         return centre + missing.mean(axis=0) if self.has_bias else centre
 
 
 def predict(rows: Floats, matrix: Matrix) -> Floats:
     """Outputs without the bias, (n, outputs)."""
-    product = rows @ matrix.astype(np.float32, copy=False)  # (groups, n, outputs of a group)
-    outputs: Floats = product.transpose(1, 0, 2).reshape(rows.shape[1], -1)
+    product = rows.transpose(0, 2, 1) @ matrix.astype(np.float32, copy=False)
+    outputs: Floats = product.transpose(1, 0, 2).reshape(rows.shape[2], -1)
     return outputs
 
 
 def second_moment(rows: Floats) -> Matrix:
     """Mean of x x' over rows, (groups, inputs, inputs), in the precision to solve in."""
-    product = rows.transpose(0, 2, 1) @ rows
-    moment: Matrix = product.astype(precision(rows.shape[2])) / rows.shape[1]
+    product = rows @ rows.transpose(0, 2, 1)
+    moment: Matrix = product.astype(precision(rows.shape[1])) / rows.shape[2]
     return moment
 
 

@@ -7,7 +7,7 @@ as it filters. A transposed convolution is a convolution over its input with zer
 kernel turned around.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from explorer.network import Layer, Shape
 
 MOST_INPUTS = 4608  # of one output, as 512 channels under a 3x3 kernel; a solve is cubic in them
 CONVOLUTIONS = ("Conv", "ConvTranspose")
-BLOCK = 1024  # rows gathered at a time
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -50,38 +49,57 @@ def is_regression(node: ir.Node, layer: Layer) -> bool:
 
 def output_rows(layer: Layer, output: Array, places: Places) -> Floats:
     """What a layer gives at some places, (rows, outputs)."""
-    if layer.op in CONVOLUTIONS:
-        output = np.moveaxis(output, 1, -1)
-    leading = output.shape[:-1] or (1,)  # the product of a vector is one row
-    where = np.unravel_index(places, leading)
-    rows: Floats = output.reshape(*leading, -1)[where].astype(np.float32)
+    if layer.op not in CONVOLUTIONS:
+        leading = output.shape[:-1] or (1,)  # the product of a vector is one row
+        return output.reshape(np.prod(leading), -1)[places].astype(np.float32)
+    planes = output.reshape(*output.shape[:2], -1)
+    samples, positions = np.divmod(places, planes.shape[2])
+    if len(planes) >= planes.shape[1]:
+        found: Floats = planes[samples, :, positions].astype(np.float32)
+        return found
+    rows = np.empty((len(places), planes.shape[1]), dtype=np.float32)
+    for sample, own in _by_sample(samples):
+        rows[own] = planes[sample].take(positions[own], axis=1).T
     return rows
 
 
 def input_rows(
     node: ir.Node, layer: Layer, chunks: Sequence[tuple[Array, Places]], sizes: Shape
 ) -> Floats:
-    """What enters a layer at some places of each chunk of data, (groups, rows, inputs).
+    """What enters a layer at some places of each chunk of data, (groups, inputs, rows).
 
     `sizes` are the spatial dimensions of a convolution's output.
     """
     if layer.op not in CONVOLUTIONS:
         flat = [data.reshape(-1, data.shape[-1])[places] for data, places in chunks]
-        return np.concatenate(flat).astype(np.float32, copy=False)[None]
-    groups = int_attribute(node, "group", 1)
+        return np.concatenate(flat).astype(np.float32, copy=False).T[None]
+    channels = chunks[0][0].shape[1]
     count = sum(len(places) for _, places in chunks)
-    rows = np.empty((groups, count, _inputs(node, layer, groups)), dtype=np.float32)
+    rows = np.empty((channels, kernel_size(layer), count), dtype=np.float32)
     end = 0
     for data, places in chunks:
-        framed, first, offsets = _patches(node, layer, data, sizes, places)
-        framed = framed.astype(np.float32, copy=False)
-        for begin in range(0, len(places), BLOCK):
-            block = first[begin : begin + BLOCK, None]
-            start, end = end, end + len(block)
-            for group, own in enumerate(offsets.reshape(groups, -1)):
-                # All places lie within; any other mode would fill a buffer first.
-                framed.take(block + own, out=rows[group, start:end], mode="clip")
-    return rows
+        start, end = end, end + len(places)
+        samples, positions = np.divmod(places, int(np.prod(sizes)))
+        read, is_outside = _taps(node, layer, data.shape[2:], sizes, positions)
+        planes, own_rows = data.reshape(*data.shape[:2], -1), rows[:, :, start:end]
+        if len(data) < channels:
+            for sample, own in _by_sample(samples):
+                own_rows[:, :, own] = planes[sample].take(read[:, own], axis=1)
+        else:
+            read = read + samples * planes[0].size
+            for channel in range(channels):
+                own_rows[channel] = planes.take(read + channel * planes.shape[2])
+        if is_outside.any():
+            own_rows[:, is_outside] = 0
+    return rows.reshape(int_attribute(node, "group", 1), -1, count)
+
+
+def _by_sample(samples: Places) -> Iterator[tuple[int, slice]]:
+    """Each sample of a chunk, and which of the ordered places are its own."""
+    found, starts = np.unique(samples, return_index=True)
+    ends = [*starts[1:].tolist(), len(samples)]
+    for sample, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True):
+        yield sample, slice(start, end)
 
 
 def form_of(node: ir.Node, layer: Layer) -> Form:
@@ -117,70 +135,39 @@ def kernel_size(layer: Layer) -> int:
     return int(np.prod(layer.weight_shape[2:])) if layer.op in CONVOLUTIONS else 1
 
 
-def _inputs(node: ir.Node, layer: Layer, groups: int) -> int:
-    """How many elements of a convolution's input go into one of its outputs."""
-    shape = _weight_shape(node)
-    size = int(np.prod(shape))
-    return size // shape[0] if layer.op == "Conv" else size // shape[1] // groups
-
-
 def _weight_shape(node: ir.Node) -> Shape:
     weight = node.inputs[1]
     assert weight is not None and weight.const_value is not None
     return tuple(int(dim) for dim in weight.const_value.shape.numpy())
 
 
-def _patches(
-    node: ir.Node, layer: Layer, data: Array, sizes: Shape, places: Places
-) -> tuple[Array, Places, Places]:
-    """The data with its padding, flat; where the patch of each place begins, and what is in one.
+def _taps(
+    node: ir.Node, layer: Layer, wide: Shape, sizes: Shape, positions: Places
+) -> tuple[Places, npt.NDArray[np.bool_]]:
+    """Where in a plane of the input each tap reads, and where it reads the padding instead.
 
-    The offsets within a patch are in the order (channels, *kernel).
+    Both are (kernel, positions), for positions in the output; `wide` is the size of the input.
     """
     kernel = _weight_shape(node)[2:]
-    rank = len(kernel)
-    strides = _ints(node, "strides", [1] * rank)
-    dilations = _ints(node, "dilations", [1] * rank)
+    strides, dilations = (_ints(node, name, [1] * len(kernel)) for name in ("strides", "dilations"))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if layer.op == "Conv":
-        starts = _pads_before(node, data.shape[2:], sizes, spans, strides)
-    else:
-        back = _pads_before(node, sizes, data.shape[2:], spans, strides)
-        data = _spread_out(data, strides)
+        steps, apart = strides, [1] * len(kernel)
+        starts = _pads_before(node, wide, sizes, spans, strides)
+    else:  # a convolution over its input with zeros between
+        steps, apart = [1] * len(kernel), strides
+        back = _pads_before(node, sizes, wide, spans, strides)
         starts = [span - 1 - pad for span, pad in zip(spans, back, strict=True)]
-        strides = [1] * rank
-    lengths = [(n - 1) * s + span for n, s, span in zip(sizes, strides, spans, strict=True)]
-    framed = _framed(data, starts, lengths)
-    apart = [step // framed.itemsize for step in framed.strides]  # elements, along each axis
-    sample, *place = np.unravel_index(places, (len(data), *sizes))
-    first = sample * apart[0]
-    for index, stride, step in zip(place, strides, apart[2:], strict=True):
-        first = first + index * (stride * step)
-    offsets = np.arange(framed.shape[1]) * apart[1]
-    for size, dilation, step in zip(kernel, dilations, apart[2:], strict=True):
-        offsets = offsets[..., None] + np.arange(size) * (dilation * step)
-    return framed.reshape(-1), first, offsets.reshape(-1)
-
-
-def _spread_out(data: Array, strides: list[int]) -> Array:
-    """The data with `stride - 1` zeros between neighbours."""
-    sizes = [(n - 1) * s + 1 for n, s in zip(data.shape[2:], strides, strict=True)]
-    wide = np.zeros((*data.shape[:2], *sizes), dtype=data.dtype)
-    wide[(slice(None), slice(None), *[slice(None, None, s) for s in strides])] = data
-    return wide
-
-
-def _framed(data: Array, starts: list[int], lengths: list[int]) -> Array:
-    """`lengths` of the data from `starts` before its beginning, zeros where there is none."""
-    wide = np.zeros((*data.shape[:2], *lengths), dtype=data.dtype)
-    taken, put = [slice(None), slice(None)], [slice(None), slice(None)]
-    for size, start, length in zip(data.shape[2:], starts, lengths, strict=True):
-        first = max(0, -start)
-        last = max(first, min(size, length - start))
-        taken.append(slice(first, last))
-        put.append(slice(first + start, last + start))
-    wide[tuple(put)] = data[tuple(taken)]
-    return wide
+    read = np.zeros((1, len(positions)), dtype=np.int64)
+    is_outside = np.zeros((1, len(positions)), dtype=bool)
+    for axis, place in enumerate(np.unravel_index(positions, sizes)):
+        taps = np.arange(kernel[axis]) * dilations[axis] - starts[axis]
+        at, rest = np.divmod(place * steps[axis] + taps[:, None], apart[axis])
+        outside = (at < 0) | (at >= wide[axis]) | (rest > 0)
+        inside = np.clip(at, 0, wide[axis] - 1)
+        read = (read[:, None] * wide[axis] + inside).reshape(-1, len(positions))
+        is_outside = (is_outside[:, None] | outside).reshape(-1, len(positions))
+    return read, is_outside
 
 
 def _pads_before(
