@@ -5,7 +5,7 @@
 F is the time of the whole network over all calibration samples, one at a time on two threads.
 Beside it stand the calibration, the quick reconstruction (the median over all settings that have
 one), and files for settings of which nothing is remembered: the median of five of each kind. Each
-network runs in a process of its own. `--folder` names a folder with more ONNX files; samples lie
+network has a process of its own. `--folder` names a folder with more ONNX files; samples lie
 beside each, in an `.npz` of the same name.
 """
 
@@ -100,7 +100,6 @@ def measure(name: str) -> Row:
     row: Row = {"F": _whole(model, samples), "params": explorer.profile(model).params}
     calibration, row["calibration"] = _timed(lambda: explorer.calibrate(model, data))
     row["samples"] = len(samples)
-    row["peak_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     quick = []
     for title, recipes in RECIPES.items():
         times = []
